@@ -1,0 +1,1 @@
+"""Runs, checkpoints, reports and the command line."""
