@@ -1,4 +1,29 @@
-"""placeholder"""
+"""Environments: pure functions over explicit state, adapters, and running them in batches."""
 
 if __name__ != "rlkit.envs":
     raise ImportError("this folder is installed as rlkit.envs: import rlkit.envs instead of envs")
+
+from rlkit.envs.autoreset import AutoReset, Chunk, Fresh, Off, Pool, Same
+from rlkit.envs.core import Advance, Step, advance, reset, step
+from rlkit.envs.registry import list, make
+from rlkit.envs.rollout import Row, Slots, rollout, start
+
+__all__ = [
+    "Advance",
+    "AutoReset",
+    "Chunk",
+    "Fresh",
+    "Off",
+    "Pool",
+    "Row",
+    "Same",
+    "Slots",
+    "Step",
+    "advance",
+    "list",
+    "make",
+    "reset",
+    "rollout",
+    "start",
+    "step",
+]

@@ -1,0 +1,81 @@
+"""Resetting and stepping one environment: time, time limits and keys live here, once."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.types import Environment, EnvState, Features, Key, Terms
+
+
+class Step(NamedTuple):
+    """What one step of one environment gives. Nothing here comes from a reset."""
+
+    state: EnvState
+    obs: jax.Array
+    reward: jax.Array  # float32 []: the environment's own
+    terms: Terms  # its terms
+    terminated: jax.Array  # bool []: ended by itself
+    truncated: jax.Array  # bool []: time limit reached; both may be true
+    success: jax.Array  # bool []: sparse task signal
+    features: Features  # of the new state
+
+
+class Advance(NamedTuple):
+    """The part of a step that does not depend on what is paid for it."""
+
+    state: EnvState
+    obs: jax.Array
+    terminated: jax.Array
+    truncated: jax.Array
+    success: jax.Array
+
+
+def reset(env: Environment, key: Key, params: Any) -> tuple[jax.Array, EnvState]:
+    """Start an episode.
+
+    Args:
+      env: the environment.
+      key: typed PRNG key; split into (initial state, observation), in this order.
+      params: the environment's parameters.
+
+    Returns:
+      The first observation and the state, at ``t = 0``.
+    """
+    key_initial, key_observe = jax.random.split(key)
+    inner = env.initial(key_initial, params)
+    return env.observe(key_observe, inner, params), EnvState(inner, jnp.zeros((), jnp.int32))
+
+
+def advance(env: Environment, key: Key, state: EnvState, action: jax.Array, params: Any) -> Advance:
+    """Advance one environment by one step, without reward and without reset.
+
+    Args:
+      env: the environment.
+      key: typed PRNG key; split into (transition, observation), in this order.
+      state: state before the step.
+      action: element of ``env.spec.action_space``.
+      params: the environment's parameters; the time limit is ``params.max_steps``.
+    """
+    key_transition, key_observe = jax.random.split(key)
+    inner = env.transition(key_transition, state.inner, action, params)
+    t = state.t + 1
+    return Advance(
+        state=EnvState(inner, t),
+        obs=env.observe(key_observe, inner, params),
+        terminated=env.terminated(state.inner, action, inner, params),
+        truncated=t >= params.max_steps,
+        success=env.success(state.inner, action, inner, params),
+    )
+
+
+def step(env: Environment, key: Key, state: EnvState, action: jax.Array, params: Any) -> Step:
+    """Advance one environment by one step and pay the environment's own reward.
+
+    Arguments as in :func:`advance`. A finished episode is *not* reset: that is what
+    :func:`rlkit.envs.rollout` does.
+    """
+    out = advance(env, key, state, action, params)
+    features = env.features(out.state.inner, params)
+    reward, terms = env.task_reward(env.features(state.inner, params), action, features, params)
+    return Step(out.state, out.obs, reward, terms, out.terminated, out.truncated, out.success, features)

@@ -1,0 +1,219 @@
+"""Running a batch of environments with same-step automatic reset.
+
+One rollout is one ``lax.scan`` whose body does only what is sequential: act, advance, reset.
+Initial states are drawn before it (where the strategy allows), everything else is computed after
+it on whole arrays. What the scan carries and stacks is packed into one row per dtype.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.envs.autoreset import AutoReset, Chunk, Fresh, Off, Pool, Same
+from rlkit.envs.core import advance, reset
+from rlkit.packing import Packed, Packing, packing
+from rlkit.reads import task_reads
+from rlkit.types import Environment, EnvState, Features, Key, PyTree, Trajectory, Transition
+
+
+class Row(NamedTuple):
+    """What a running environment is, between two steps."""
+
+    state: EnvState
+    obs: jax.Array
+    features: Features  # the recorded ones only
+
+
+class Slots(NamedTuple):
+    """``B`` running environments."""
+
+    row: Row  # leaves [B, ...]
+    first: jax.Array  # bool [B]: `row.obs` is the first observation of an episode
+    memory: PyTree  # what the reset strategy remembers
+
+
+Policy = Callable[[PyTree, jax.Array, jax.Array, Any], tuple[jax.Array, PyTree, dict[str, jax.Array]]]
+"""``policy(carry, obs[B, ...], first[B], input) -> (action[B, ...], carry, extras)``"""
+
+
+def _names(env: Environment, record: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The features to record: those asked for (None: all) and those that the task reward reads."""
+    if record is None:
+        return tuple(sorted(spec.name for spec in env.spec.features))
+    for name in record:
+        env.spec.feature(name)
+    return tuple(sorted({*record, *task_reads(env)}))
+
+
+def _pick(features: Features, names: tuple[str, ...]) -> Features:
+    return {name: features[name] for name in names}
+
+
+def _beginning(env: Environment, names: tuple[str, ...]) -> Callable[[Key, Any], Row]:
+    def begin(key: Key, params: Any) -> Row:
+        obs, state = reset(env, key, params)
+        return Row(state, obs, _pick(env.features(state.inner, params), names))
+
+    return begin
+
+
+def start(
+    env: Environment,
+    key: Key,
+    params: Any,
+    num_envs: int,
+    *,
+    auto_reset: AutoReset | None = None,
+    record: tuple[str, ...] | None = None,
+) -> Slots:
+    """Start ``num_envs`` environments.
+
+    Args:
+      env: the environment.
+      key: typed PRNG key.
+      params: the environment's parameters, shared by all slots.
+      num_envs: ``B``.
+      auto_reset: reset strategy; None takes ``env.spec.auto_reset``.
+      record: names of the features that rollouts shall record; None records all.
+
+    Returns:
+      The slots, to be given to :func:`rollout` with the same strategy and names.
+
+    Raises:
+      UnknownNameError: ``record`` names a feature that the environment does not have.
+    """
+    strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
+    begin = _beginning(env, _names(env, record))
+    key_rows, key_pool = jax.random.split(key)
+    if isinstance(strategy, Fresh | Off):
+        rows = jax.vmap(begin, (0, None))(jax.random.split(key_rows, num_envs), params)
+    else:  # one after the other: these strategies are for expensive resets
+        rows = jax.lax.map(lambda k: begin(k, params), jax.random.split(key_rows, num_envs))
+    memory: PyTree = ()
+    if isinstance(strategy, Pool):
+        pool = jax.lax.map(lambda k: begin(k, params), jax.random.split(key_pool, strategy.size))
+        memory = (pool, jnp.zeros((), jnp.int32))
+    elif isinstance(strategy, Same):
+        memory = rows
+    return Slots(rows, jnp.ones((num_envs,), bool), memory)
+
+
+def _prepare(
+    strategy: AutoReset,
+    key: Key,
+    params: Any,
+    slots: Slots,
+    pack: Packing,
+    begin: Callable[[Key, Any], Row],
+    num_steps: int,
+) -> tuple[PyTree, PyTree, Callable[[Any, jax.Array], Packed | None]]:
+    """What resets need: the memory after it, inputs ``[T, ...]``, ``rows(input, done) -> packed``."""
+    num_envs = slots.first.shape[0]
+    if isinstance(strategy, Fresh):
+        keys = jax.random.split(key, (num_steps, num_envs))
+        fresh = pack.pack(jax.vmap(jax.vmap(begin, (0, None)), (0, None))(keys, params))
+        return (), fresh, lambda x, done: x
+    if isinstance(strategy, Pool):
+        pool, cursor = slots.memory
+        key_refresh, key_draw = jax.random.split(key)
+        if strategy.refresh:
+            new = jax.lax.map(lambda k: begin(k, params), jax.random.split(key_refresh, strategy.refresh))
+            where = (cursor + jnp.arange(strategy.refresh)) % strategy.size
+            pool = jax.tree.map(lambda old, row: old.at[where].set(row), pool, new)
+            cursor = (cursor + strategy.refresh) % strategy.size
+        draws = jax.random.randint(key_draw, (num_steps, num_envs), 0, strategy.size)
+        prepared = pack.pack(pool)
+        return (pool, cursor), draws, lambda x, done: jax.tree.map(lambda a: a[x], prepared)
+    if isinstance(strategy, Chunk):
+        keys = jax.random.split(key, (num_steps, strategy.size))
+
+        def hand_out(x: jax.Array, done: jax.Array) -> Packed:
+            fresh = pack.pack(jax.lax.map(lambda k: begin(k, params), x))
+            rank = jnp.cumsum(done) - 1
+            return jax.tree.map(lambda a: a[rank % strategy.size], fresh)
+
+        return (), keys, hand_out
+    if isinstance(strategy, Same):
+        origin = pack.pack(slots.memory)
+        return slots.memory, None, lambda x, done: origin
+    if isinstance(strategy, Off):
+        return (), None, lambda x, done: None
+    raise TypeError(f"auto_reset={strategy!r}: expected Fresh(), Pool(k), Chunk(r), Same() or Off()")
+
+
+def rollout(
+    env: Environment,
+    policy: Policy,
+    carry: PyTree,
+    slots: Slots,
+    key: Key,
+    params: Any,
+    num_steps: int,
+    *,
+    inputs: PyTree = None,
+    auto_reset: AutoReset | None = None,
+    record: tuple[str, ...] | None = None,
+) -> tuple[Slots, PyTree, Trajectory]:
+    """Run all slots for ``num_steps`` steps.
+
+    Args:
+      env: the environment.
+      policy: batched policy, see ``Policy``.
+      carry: the policy's memory.
+      slots: from :func:`start` or an earlier rollout.
+      key: typed PRNG key; split into (steps, resets), each of which is split over ``[T, B]``.
+      params: the environment's parameters.
+      num_steps: ``T``.
+      inputs: what the policy gets at each step, leaves ``[T, ...]`` (keys or noise).
+      auto_reset: reset strategy, the one given to :func:`start`.
+      record: names of the recorded features, those given to :func:`start`.
+
+    Returns:
+      ``(slots, carry, trajectory)``. The trajectory's leaves are ``[T, B, ...]``; it is paid the
+      environment's own reward (:func:`rlkit.rewards.relabel` pays it another one).
+    """
+    strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
+    names = _names(env, record)
+    row_packing = packing(slots.row, lead=1)
+    key_steps, key_resets = jax.random.split(key)
+    memory, reset_inputs, rows = _prepare(
+        strategy, key_resets, params, slots, row_packing, _beginning(env, names), num_steps
+    )
+    keys = jax.random.split(key_steps, (num_steps, slots.first.shape[0]))
+    step = jax.vmap(lambda k, s, a: advance(env, k, s, a, params))
+    features_of = jax.vmap(lambda s: _pick(env.features(s.inner, params), names))
+    seen_packing: list[Packing] = []  # known once the body has been traced
+
+    def body(loop, x):
+        packed, first, carry = loop
+        policy_input, step_keys, reset_input = x
+        row: Row = row_packing.unpack(packed)
+        action, carry, extras = policy(carry, row.obs, first, policy_input)
+        out = step(step_keys, row.state, action)
+        features = features_of(out.state)
+        packed = row_packing.pack(Row(out.state, out.obs, features))
+        done = out.terminated | out.truncated
+        fresh = rows(reset_input, done)
+        if fresh is None:
+            begins = jnp.zeros_like(done)
+        else:
+            begins = done
+            packed = jax.tree.map(lambda new, old: jnp.where(done[:, None], new, old), fresh, packed)
+        flags = (out.terminated, out.truncated, out.success, first)
+        seen = (row.obs, action, out.obs, row.features, features, flags, extras)
+        seen_packing[:] = [packing(seen, lead=1)]
+        return (packed, begins, carry), seen_packing[0].pack(seen)
+
+    loop = (row_packing.pack(slots.row), slots.first, carry)
+    (packed, first, carry), stacked = jax.lax.scan(body, loop, (inputs, keys, reset_inputs), length=num_steps)
+    obs, action, next_obs, features, next_features, flags, extras = seen_packing[0].unpack(stacked)
+    pay = jax.vmap(jax.vmap(lambda before, a, after: env.task_reward(before, a, after, params)))
+    reward, terms = pay(features, action, next_features)
+    transition = Transition(obs, action, next_obs, features, next_features, reward, *flags)
+    return (
+        Slots(row_packing.unpack(packed), first, memory),
+        carry,
+        Trajectory(transition, reward, terms, extras),
+    )

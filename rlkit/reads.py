@@ -1,0 +1,108 @@
+"""Which features a function of transitions reads.
+
+Rewards and task rewards see features by name. Tracing them once with abstract values tells which
+names they read, so that only those are recorded, and so that a name which the environment does
+not have is an error before anything compiles.
+"""
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.errors import unknown_name
+from rlkit.types import Environment, EnvSpec, Features, Reward, Transition
+
+
+class _Recorder(dict):
+    """A feature dictionary that notes what is asked of it."""
+
+    def __init__(self, features: Features, seen: set[str], place: str):
+        super().__init__(features)
+        self._seen = seen
+        self._place = place
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise unknown_name("feature", name, self.keys(), where=f"of {self._place}")
+        self._seen.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        return self[name] if name in self else default  # noqa: SIM401 (the lookup must be noted)
+
+    def __iter__(self) -> Iterator[str]:
+        self._seen.update(super().keys())
+        return super().__iter__()
+
+    def items(self):
+        self._seen.update(super().keys())
+        return super().items()
+
+    def values(self):
+        self._seen.update(super().keys())
+        return super().values()
+
+
+def example_transition(spec: EnvSpec) -> Transition:
+    """A transition of ``jax.ShapeDtypeStruct`` leaves with the shapes and dtypes of an environment."""
+
+    def struct(shape: Iterable[int], dtype: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(tuple(shape), jnp.dtype(dtype))
+
+    obs = struct(spec.observation_space.shape, spec.observation_space.dtype)
+    action = struct(spec.action_space.shape, spec.action_space.dtype)
+    features = {f.name: struct(f.shape, f.dtype) for f in spec.features}
+    flag = struct((), bool)
+    return Transition(
+        obs, action, obs, features, dict(features), struct((), "float32"), flag, flag, flag, flag
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def task_reads(env: Environment) -> tuple[str, ...]:
+    """Names of the features that the environment's own reward reads, sorted."""
+    seen: set[str] = set()
+    example = example_transition(env.spec)
+
+    def probe(transition: Transition, params: Any):
+        before, after = (
+            _Recorder(f, seen, env.spec.id) for f in (transition.features, transition.next_features)
+        )
+        return env.task_reward(before, transition.action, after, params)
+
+    jax.eval_shape(probe, example, env.default_params())
+    return tuple(sorted(seen))
+
+
+def reward_reads(reward: Reward, spec: EnvSpec) -> tuple[str, ...]:
+    """Names of the features that a reward reads, sorted; checks the reward against the environment.
+
+    Args:
+      reward: the reward.
+      spec: specification of the environment it is to be used with.
+
+    Raises:
+      UnknownNameError: it reads a feature that the environment does not have.
+      ValueError: it does not return a scalar reward and scalar terms.
+    """
+    seen: set[str] = set()
+
+    def probe(key: jax.Array, transition: Transition):
+        recorded = transition._replace(
+            features=_Recorder(transition.features, seen, spec.id),
+            next_features=_Recorder(transition.next_features, seen, spec.id),
+        )
+        return reward.apply(reward.init(key), recorded)
+
+    _, total, terms = jax.eval_shape(
+        probe, jax.eval_shape(lambda: jax.random.key(0)), example_transition(spec)
+    )
+    for name, value in {"reward": total, **terms}.items():
+        if value.shape != ():
+            raise ValueError(
+                f"the reward's {name!r} has shape {value.shape} on one transition; expected a scalar ()"
+            )
+    return tuple(sorted(seen))
