@@ -1,0 +1,213 @@
+"""Average Gaussian atoms with minimum-mutual-information (MMI) redundancy, in closed form.
+
+A Gaussian pair is described by six correlations, so the atoms of one pair are a few logarithms and the
+atoms of all pairs of ``n`` units are the same few logarithms of ``n x n`` matrices. Mediano et al. 2021
+(arXiv 2109.13186); MMI after Barrett 2015 (arXiv 1411.2832).
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.analysis.lattice import Atoms, Information, Redundancy, decompose
+from rlkit.analysis.moments import Moments, clip_correlation, correlation
+
+
+def _log_floor(value: jax.Array) -> jax.Array:
+    # Rounding can push the determinant of a duplicate pair to zero or below.
+    eps = jnp.finfo(value.dtype).eps
+    return jnp.log(jnp.maximum(value, eps * eps))
+
+
+def pair_information(
+    xy: jax.Array, ab: jax.Array, xa: jax.Array, xb: jax.Array, ya: jax.Array, yb: jax.Array
+) -> Information:
+    """The nine mutual informations of Gaussian pairs from their six correlations.
+
+    Args:
+      xy, ab, xa, xb, ya, yb: correlations of past ``x, y`` and future ``a, b``; arrays that broadcast.
+
+    Returns:
+      Nats, each of its own broadcast shape; all equal ``½ ln(|Σ_A| |Σ_B| / |Σ_AB|)``.
+    """
+    one = lambda r: (1 - r) * (1 + r)
+    past, future = one(xy), one(ab)
+    # Residuals after regressing on x (or on a), which keeps every determinant a sum of few squares.
+    x_a, x_b, y_a, y_b = one(xa), one(xb), one(ya), one(yb)
+    left_a, left_b = ya - xy * xa, yb - xy * xb
+    a_given = x_a - left_a**2 / past
+    b_given = x_b - left_b**2 / past
+    ab_given = ab - xa * xb - left_a * left_b / past
+    x_given = x_a - (xb - ab * xa) ** 2 / future
+    y_given = y_a - (yb - ab * ya) ** 2 / future
+    half = lambda value: -0.5 * _log_floor(value)
+    return Information(
+        x_a=half(x_a),
+        x_b=half(x_b),
+        y_a=half(y_a),
+        y_b=half(y_b),
+        xy_a=half(a_given),
+        xy_b=half(b_given),
+        x_ab=half(x_given),
+        y_ab=half(y_given),
+        xy_ab=half(a_given * b_given - ab_given**2) - half(future),
+    )
+
+
+def soft_minimum(values: Sequence[jax.Array], beta: float | None = None) -> jax.Array:
+    """Elementwise minimum; with ``beta`` the smooth ``-log(sum(exp(-beta v))) / beta``, which is below it."""
+    values = jnp.broadcast_arrays(*values)
+    if beta is None:
+        least = values[0]
+        for value in values[1:]:
+            least = jnp.minimum(least, value)
+        return least
+    return -jax.nn.logsumexp(-beta * jnp.stack(values), axis=0) / beta
+
+
+def mmi_redundancy(information: Information, beta: float | None = None) -> Redundancy:
+    """Redundancy as the least mutual information of the parts, on averages.
+
+    Args:
+      information: averages, any shape.
+      beta: inverse temperature of :func:`soft_minimum` for gradients; the exact minimum by default.
+    """
+    i, least = information, soft_minimum
+    return Redundancy(
+        rtr=least((i.x_a, i.x_b, i.y_a, i.y_b), beta),
+        xy_a=least((i.x_a, i.y_a), beta),
+        xy_b=least((i.x_b, i.y_b), beta),
+        xy_ab=least((i.x_ab, i.y_ab), beta),
+        ab_x=least((i.x_a, i.x_b), beta),
+        ab_y=least((i.y_a, i.y_b), beta),
+        ab_xy=least((i.xy_a, i.xy_b), beta),
+    )
+
+
+def _mmi(information: Information, beta: float | None) -> Atoms:
+    return decompose(mmi_redundancy(information, beta), information)
+
+
+def atoms_from_covariance(
+    covariance: jax.Array,
+    x: Sequence[int] | jax.Array | None = None,
+    y: Sequence[int] | jax.Array | None = None,
+    *,
+    beta: float | None = None,
+) -> Atoms:
+    """The atoms of an exact lagged covariance, for two units or two sets of units.
+
+    Args:
+      covariance: [2n, 2n] covariance (or correlation) of ``(z_t, z_{t+lag})``, past units first.
+      x: the first set of units: indices, or a bool mask [n] that may be traced. Default: unit 0 of two.
+      y: the second set; by default every unit that is not in ``x``.
+      beta: softness of the minimum, see :func:`soft_minimum`.
+
+    Returns:
+      16 scalars, nats.
+
+    Raises:
+      ValueError: on a shape that is not [2n, 2n], or if ``x`` is left out for more than two units.
+    """
+    covariance = jnp.asarray(covariance)
+    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1] or covariance.shape[0] % 2:
+        raise ValueError(f"covariance must have shape [2n, 2n], past units first, got {covariance.shape}")
+    units = covariance.shape[0] // 2
+    scale = jax.lax.rsqrt(jnp.diagonal(covariance))
+    matrix = clip_correlation(covariance * scale[:, None] * scale[None, :])
+    if x is None and y is None:
+        if units != 2:
+            raise ValueError(f"name the sets x (and y) of the {units} units; only two units have a default")
+        c = matrix
+        return _mmi(pair_information(c[0, 1], c[2, 3], c[0, 2], c[0, 3], c[1, 2], c[1, 3]), beta)
+    if x is None:
+        raise ValueError("y was given without x")
+    side_x = unit_mask(x, units)
+    side_y = ~side_x if y is None else unit_mask(y, units)
+    return _mmi(block_information(matrix, side_x, side_y), beta)
+
+
+def unit_mask(members: Sequence[int] | jax.Array, units: int) -> jax.Array:
+    """[units] bool mask of a set given by indices or already by a mask."""
+    members = jnp.asarray(members)
+    if members.dtype == jnp.bool_:
+        if members.shape != (units,):
+            raise ValueError(f"a mask of units must have shape ({units},), got {members.shape}")
+        return members
+    return jnp.zeros(units, bool).at[members].set(True)
+
+
+# Which of (x, y, a, b) each entropy covers: rows in the order of _SUBSETS.
+_SUBSETS = ("x", "y", "a", "b", "xy", "ab", "xa", "xb", "ya", "yb", "xya", "xyb", "xab", "yab", "xyab")
+_MEMBERS = np.array([[part in subset for part in "xyab"] for subset in _SUBSETS])
+
+
+def block_information(matrix: jax.Array, x: jax.Array, y: jax.Array) -> Information:
+    """The nine mutual informations between two sets of units.
+
+    Args:
+      matrix: [2n, 2n] correlation or covariance, past units first, positive definite.
+      x, y: [n] bool, the two sets; traced is fine, so one program serves every bipartition.
+
+    Returns:
+      Nats, scalars.
+    """
+    none = jnp.zeros_like(x)
+    parts = jnp.stack(
+        [jnp.concatenate(pair) for pair in ((x, none), (y, none), (none, x), (none, y))]
+    )  # [4, 2n]
+    member = (jnp.asarray(_MEMBERS)[:, :, None] & parts[None]).any(axis=1)
+    both = member[:, :, None] & member[:, None, :]
+    # Units outside a subset become independent with variance one and leave its determinant alone.
+    blocks = jnp.where(both, matrix, jnp.eye(matrix.shape[-1], dtype=matrix.dtype))
+    factors = jnp.linalg.cholesky(blocks)
+    log_det = 2 * jnp.log(jnp.diagonal(factors, axis1=-2, axis2=-1)).sum(-1)
+    h = dict(zip(_SUBSETS, 0.5 * log_det, strict=True))
+    order = {"x_a": "xa", "x_b": "xb", "y_a": "ya", "y_b": "yb", "xy_a": "xya", "xy_b": "xyb"}
+    order |= {"x_ab": "xab", "y_ab": "yab", "xy_ab": "xyab"}
+    split = lambda name: name.split("_")
+    return Information(**{k: h[split(k)[0]] + h[split(k)[1]] - h[joint] for k, joint in order.items()})
+
+
+def pair_atoms(
+    moments: Moments, i: int = 0, j: int = 1, *, shrinkage=None, beta: float | None = None
+) -> Atoms:
+    """The atoms of units ``i`` (x) and ``j`` (y); nats. Indices may be traced arrays."""
+    c = correlation(moments, shrinkage)
+    n = c.shape[-1] // 2
+    a, b = n + i, n + j
+    return _mmi(pair_information(c[i, j], c[a, b], c[i, a], c[i, b], c[j, a], c[j, b]), beta)
+
+
+def all_pairs_atoms(moments: Moments, *, shrinkage=None, beta: float | None = None) -> Atoms:
+    """The atoms of every ordered pair of units at once.
+
+    Args:
+      moments: of ``n`` units, from :func:`rlkit.analysis.moments.lagged_moments`.
+      shrinkage: intensity for :func:`rlkit.analysis.moments.shrink`, applied once to the full matrix.
+      beta: softness of the minimum, see :func:`soft_minimum`.
+
+    Returns:
+      16 arrays [n, n], nats: entry (i, j) has unit i as x and unit j as y. The diagonal, which is no pair,
+      is 0. A constant unit carries no information: its atoms are those of an independent white unit.
+    """
+    c = correlation(moments, shrinkage)
+    n = c.shape[-1] // 2
+    eye = jnp.eye(n, dtype=bool)
+    # The diagonal is replaced before the logarithms, so that gradients there are 0 and not NaN.
+    off = lambda block: jnp.where(eye, 0, block)
+    past, future, cross = off(c[:n, :n]), off(c[n:, n:]), c[:n, n:]
+    own = jnp.diagonal(cross)
+    cross = off(cross)
+    information = pair_information(past, future, own[:, None], cross, cross.T, own[None, :])
+    atoms = _mmi(information, beta)
+    return jax.tree.map(off, atoms)
+
+
+def pairs_mean(values: jax.Array) -> jax.Array:
+    """Mean over the pairs of an [n, n] array whose diagonal is no pair; [...] for leading axes."""
+    n = values.shape[-1]
+    eye = jnp.eye(n, dtype=bool)
+    return jnp.where(eye, 0, values).sum((-2, -1)) / (n * (n - 1))
