@@ -71,6 +71,7 @@ class CartPole:
             success=f"the pole has been balanced for {_SOLVED} steps",
             fitness="steps balanced so far, as a share of 500",
             native_reward="1 for every step, the last one included",
+            fitness_over="final",
             auto_reset=Fresh(),
         )
 

@@ -60,6 +60,7 @@ class EnvSpec:
       success: the sparse success signal in words.
       fitness: the scalar that ranks trained agents, in words (never shown to a learner).
       native_reward: the environment's own reward in words.
+      fitness_over: how an episode's fitness follows from its states': ``"mean"``, ``"final"`` or ``"max"``.
       partial_obs: whether the observation hides part of the state.
       pure: True if every method is traceable by JAX.
       auto_reset: the default reset strategy, see :mod:`rlkit.envs.autoreset`.
@@ -74,6 +75,7 @@ class EnvSpec:
     success: str
     fitness: str
     native_reward: str
+    fitness_over: str = "mean"
     partial_obs: bool = False
     pure: bool = True
     auto_reset: Any = field(default=None)

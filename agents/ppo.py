@@ -1,0 +1,448 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347), with MLP or GRU torsos.
+
+One ``step`` collects ``num_steps`` from each of ``num_envs`` environments, pays them with the
+given reward, and makes ``epochs`` passes of minibatch updates. Time limits bootstrap from the true
+final observation. The state is one pytree; hyper-parameters that are numbers are leaves of it.
+"""
+
+import dataclasses
+import functools
+import math
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.flatten_util import ravel_pytree
+from rlkit.normalize import RunningMoments, normalise, update_moments
+
+from rlkit.distributions import ActionDistribution, action_distribution
+from rlkit.envs import AutoReset, Slots, rollout, start
+from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, check_choice, initialise
+from rlkit.packing import packing
+from rlkit.reads import reward_reads
+from rlkit.returns import gae, linear_recurrence
+from rlkit.rewards import chain, init_slots, relabel, task
+from rlkit.rewards import normalise as normalise_reward
+from rlkit.spaces import Box
+from rlkit.types import ActInfo, Agent, Environment, Key, PyTree, Reward, Trajectory
+
+
+def _static(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"static": True, "help": help})
+
+
+def _leaf(default: float, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PPOConfig:
+    """Hyper-parameters of PPO. The float fields are pytree leaves: ``vmap`` over them is a sweep."""
+
+    learning_rate: float = _leaf(2.5e-4, "step size of Adam")
+    decay_updates: float = _leaf(0.0, "updates until the learning rate has fallen linearly to 0; 0: constant")
+    discount: float = _leaf(0.99, "discount factor γ")
+    gae_lambda: float = _leaf(0.95, "λ of generalised advantage estimation")
+    clip: float = _leaf(0.2, "clipping range ε of the probability ratio, and of the value if clip_value")
+    entropy_coef: float = _leaf(0.01, "weight of the entropy bonus")
+    value_coef: float = _leaf(0.5, "weight of the value loss")
+    max_grad_norm: float = _leaf(0.5, "largest global norm of a gradient")
+    num_envs: int = _static(16, "environments that run side by side (per device)")
+    num_steps: int = _static(128, "steps of each environment per update")
+    epochs: int = _static(4, "passes over the collected steps")
+    minibatches: int = _static(4, "gradient steps per pass")
+    torso: str = _static("mlp", "feature extractor: mlp or gru")
+    sizes: tuple[int, ...] = _static((64, 64), "layer sizes of the torso; the last is the latent's")
+    activation: str = _static("tanh", "tanh, relu, silu, gelu or elu")
+    shared_torso: bool = _static(False, "one torso for policy and value instead of one each")
+    clip_value: bool = _static(False, "clip the change of the value prediction too")
+    normalize_obs: bool = _static(False, "normalise observations by their running mean and deviation")
+    normalize_reward: bool = _static(False, "divide rewards by the running deviation of their discounted sum")
+
+    def replace(self, **changes: Any) -> "PPOConfig":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+class Policy(NamedTuple):
+    """What acting needs."""
+
+    params: PyTree
+    obs_moments: RunningMoments | None
+
+
+class PPOState(NamedTuple):
+    """Everything that learning needs; save it whole and the run continues to the bit."""
+
+    config: PPOConfig
+    env_params: PyTree
+    policy: Policy
+    optimiser: PyTree  # Adam on the flattened parameters
+    reward: PyTree  # state of the reward, leaves [B, ...]
+    slots: Slots  # the environments
+    carry: PyTree  # the policy's memory, leaves [B, ...]
+    unfinished: jax.Array  # float32 [4, B]: sums over the episodes in progress, see `_episodes`
+    key: Key  # never changes; update k draws from fold_in(key, k)
+    update: jax.Array  # int32 []: updates made
+
+
+class _Spec(NamedTuple):
+    """The static side of the agent."""
+
+    env: Environment
+    net: ActorCritic
+    dist: ActionDistribution
+    reward: Reward
+    record: tuple[str, ...]
+    auto_reset: AutoReset | None
+    axis_name: str | None
+    latents: bool
+
+
+def _validate(config: PPOConfig) -> None:
+    for name in ("num_envs", "num_steps", "epochs", "minibatches"):
+        value = getattr(config, name)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
+    check_choice("torso", config.torso, TORSOS)
+    check_choice("activation", config.activation, ACTIVATIONS)
+    if not config.sizes or any(size < 1 for size in config.sizes):
+        raise ValueError(f"sizes={config.sizes}: expected at least one positive layer size")
+    rows = config.num_envs * (1 if config.torso == "gru" else config.num_steps)
+    if rows % config.minibatches:
+        unit = "num_envs" if config.torso == "gru" else "num_envs * num_steps"
+        raise ValueError(
+            f"{unit} = {rows} is not a multiple of minibatches={config.minibatches}; choose a divisor"
+        )
+
+
+def ppo(
+    env: Environment,
+    config: PPOConfig | None = None,
+    reward: Reward | None = None,
+    *,
+    auto_reset: AutoReset | None = None,
+    axis_name: str | None = None,
+    latents: bool = False,
+) -> Agent:
+    """Build a PPO agent.
+
+    Args:
+      env: a pure environment.
+      config: hyper-parameters; static ones are fixed here, numbers are defaults of ``init``.
+      reward: what the agent is paid; None pays the environment's own reward.
+      auto_reset: reset strategy; None takes the environment's.
+      axis_name: mapped axis over which gradients and statistics are averaged (data parallelism
+        under ``shard_map``, ``pmap`` or ``vmap``); environments differ along it, parameters do not.
+      latents: also return the latents of each update as the metric array ``"latent"``
+        ``[T, B, sizes[-1]]``; off, the compiled program is the same as if the option did not exist.
+
+    Returns:
+      The agent. Its metrics are float32 scalars: ``episode/*`` describe episodes that ended in the
+      update (NaN if none did): ``return`` is the environment's own reward, ``paid`` the agent's.
+
+    Raises:
+      ValueError: a hyper-parameter is out of range, or the environment is not pure.
+      UnknownNameError: the reward reads a feature that the environment does not have.
+    """
+    config = config or PPOConfig()
+    _validate(config)
+    if not env.spec.pure:
+        raise ValueError(f"{env.spec.id} is not a pure JAX environment; PPO needs one")
+    reward = reward or task()
+    dist = action_distribution(env.spec.action_space)
+    continuous = isinstance(env.spec.action_space, Box)
+    outputs = dist.size // 2 if continuous else dist.size
+    net = ActorCritic(outputs, continuous, config.torso, config.sizes, config.activation, config.shared_torso)
+    record = reward_reads(reward, env.spec)
+    spec = _Spec(env, net, dist, reward, record, auto_reset, axis_name, latents)
+    return Agent(
+        init=functools.partial(_init, spec, config),
+        step=functools.partial(_step, spec),
+        policy=lambda state: state.policy,
+        carry=net.memory,
+        act=functools.partial(_act, spec),
+        env=env,
+        reward=reward,
+        config=config,
+        steps_per_update=config.num_envs * config.num_steps,
+    )
+
+
+def _observe(policy: Policy, obs: jax.Array, ndim: int) -> jax.Array:
+    """Flatten and normalise observations whose last ``ndim`` axes are one observation."""
+    x = obs.reshape(*obs.shape[: obs.ndim - ndim], -1).astype(jnp.float32)
+    return x if policy.obs_moments is None else normalise(x, policy.obs_moments, clip=10.0)
+
+
+def _restart(carry: PyTree, first: jax.Array) -> PyTree:
+    """Forget what belongs to a finished episode; every memory starts at zero."""
+    return jax.tree.map(lambda c: jnp.where(first[:, None], 0.0, c), carry)
+
+
+def _act(spec: _Spec, policy: Policy, carry: PyTree, obs: jax.Array, key: Key | None = None):
+    x = _observe(policy, obs, len(spec.env.spec.observation_space.shape))
+    carry, out, value, latent = spec.net.apply({"params": policy.params}, carry, x)
+    raw = spec.dist.mode(out) if key is None else spec.dist.sample(out, spec.dist.noise(key, ()))
+    return spec.dist.to_env(raw), carry, ActInfo(latent, spec.dist.log_prob(out, raw), value)
+
+
+def _optimiser(config: PPOConfig, update: jax.Array | int = 0) -> optax.GradientTransformation:
+    left = 1.0 - update / jnp.maximum(config.decay_updates, 1.0)
+    rate = config.learning_rate * jnp.where(config.decay_updates > 0, jnp.maximum(left, 0.0), 1.0)
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5))
+
+
+def _paid(spec: _Spec, config: PPOConfig) -> Reward:
+    if not config.normalize_reward:
+        return spec.reward
+    return chain(spec.reward, normalise_reward(config.discount, axis_name="slots"))
+
+
+def _init(
+    spec: _Spec, default: PPOConfig, key: Key, config: PPOConfig | None = None, env_params: Any = None
+) -> PPOState:
+    """See :class:`rlkit.types.Agent`; ``config`` must not differ from the agent's in static fields."""
+    config = default if config is None else config
+    if jax.tree.structure(config) != jax.tree.structure(default):
+        raise ValueError(f"config={config}: its static fields must be those the agent was built with")
+    config = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), config)
+    env_params = spec.env.default_params() if env_params is None else env_params
+    key_net, key_env, key_reward, key_run = jax.random.split(key, 4)
+    if spec.axis_name is not None:
+        index = jax.lax.axis_index(spec.axis_name)
+        key_env, key_reward = (jax.random.fold_in(k, index) for k in (key_env, key_reward))
+    width = math.prod(spec.env.spec.observation_space.shape)
+    memory = spec.net.memory()
+    params = initialise(
+        spec.net,
+        key_net,
+        memory,
+        jax.ShapeDtypeStruct((width,), jnp.float32),
+        gains={"actor_head": 0.01, "critic_head": 1.0, "cell": 1.0},
+    )
+    moments = RunningMoments.zeros(width) if config.normalize_obs else None
+    slots = start(
+        spec.env, key_env, env_params, config.num_envs, auto_reset=spec.auto_reset, record=spec.record
+    )
+    return PPOState(
+        config=config,
+        env_params=env_params,
+        policy=Policy(params, moments),
+        optimiser=_optimiser(config).init(ravel_pytree(params)[0]),
+        reward=init_slots(_paid(spec, config), key_reward, config.num_envs),
+        slots=slots,
+        carry=jax.tree.map(lambda m: jnp.zeros((config.num_envs, *m.shape)), memory),
+        unfinished=jnp.zeros((4, config.num_envs)),
+        key=key_run,
+        update=jnp.zeros((), jnp.int32),
+    )
+
+
+def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
+    """See :class:`rlkit.types.Agent`."""
+    key = jax.random.fold_in(state.key, state.update)
+    if spec.axis_name is not None:
+        key = jax.random.fold_in(key, jax.lax.axis_index(spec.axis_name))
+    key_rollout, key_noise, key_order = jax.random.split(key, 3)
+    collected, trajectory = _collect(spec, state, key_rollout, key_noise)
+    batch, unfinished, metrics = _evaluate(spec, state, trajectory)
+    policy, optimiser, losses = _learn(spec, state, batch, key_order)
+    metrics |= losses
+    if spec.latents:
+        metrics["latent"] = trajectory.extras["latent"]
+    if policy.obs_moments is not None:
+        seen = trajectory.transition.obs
+        rows = seen.reshape(seen.shape[0] * seen.shape[1], -1).astype(jnp.float32)
+        policy = policy._replace(obs_moments=update_moments(policy.obs_moments, rows, spec.axis_name))
+    collected = collected._replace(
+        policy=policy, optimiser=optimiser, unfinished=unfinished, update=state.update + 1
+    )
+    return collected, metrics
+
+
+def _collect(spec: _Spec, state: PPOState, key: Key, key_noise: Key) -> tuple[PPOState, Trajectory]:
+    """Run the policy and pay it."""
+    config, env = state.config, spec.env
+    variables = {"params": state.policy.params}
+    recurrent = bool(jax.tree.leaves(state.carry))
+    ndim = len(env.spec.observation_space.shape)
+
+    def act(carry: PyTree, obs: jax.Array, first: jax.Array, noise: jax.Array):
+        x = _observe(state.policy, obs, ndim)
+        extras = {}
+        if recurrent:
+            carry, out, extras["value"], latent = spec.net.apply(variables, _restart(carry, first), x)
+            extras["carry"] = carry
+        else:
+            carry, out, latent = spec.net.apply(variables, carry, x, method="act")
+        if spec.latents:
+            extras["latent"] = latent
+        extras |= {"out": out, "raw": spec.dist.sample(out, noise)}
+        return spec.dist.to_env(extras["raw"]), carry, extras
+
+    noise = spec.dist.noise(key_noise, (config.num_steps, config.num_envs))
+    slots, carry, trajectory = rollout(
+        env,
+        act,
+        state.carry,
+        state.slots,
+        key,
+        state.env_params,
+        config.num_steps,
+        inputs=noise,
+        auto_reset=spec.auto_reset,
+        record=spec.record,
+    )
+    reward_state, trajectory = relabel(_paid(spec, config), state.reward, trajectory, axis_name="slots")
+    return state._replace(slots=slots, carry=carry, reward=reward_state), trajectory
+
+
+class _Batch(NamedTuple):
+    """What the losses see, leaves ``[T, B, ...]``."""
+
+    obs: jax.Array  # flat and normalised
+    raw: jax.Array
+    log_prob: jax.Array
+    value: jax.Array
+    advantage: jax.Array
+    first: jax.Array
+
+
+def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
+    """Values and advantages of a trajectory, and what its episodes achieved."""
+    config, seen, extras = state.config, trajectory.transition, trajectory.extras
+    variables = {"params": state.policy.params}
+    ndim = len(spec.env.spec.observation_space.shape)
+    obs, next_obs = (_observe(state.policy, o, ndim) for o in (seen.obs, seen.next_obs))
+    value_of = functools.partial(spec.net.apply, variables, method="value")
+    if "carry" in extras:
+        value, next_value = extras["value"], value_of(extras["carry"], next_obs)
+    else:
+        value, next_value = value_of(state.carry, jnp.stack([obs, next_obs]))
+    advantage = gae(
+        trajectory.reward, value, next_value, seen.terminated, seen.done, config.discount, config.gae_lambda
+    )
+    batch = _Batch(
+        obs, extras["raw"], spec.dist.log_prob(extras["out"], extras["raw"]), value, advantage, seen.first
+    )
+    unfinished, episodes = _episodes(state.unfinished, trajectory, spec.axis_name)
+    residual = jnp.var(advantage) / jnp.maximum(jnp.var(advantage + value), 1e-8)
+    metrics = {"value/explained_variance": 1.0 - residual}
+    metrics |= {f"reward/{name}": jnp.mean(term) for name, term in trajectory.terms.items()}
+    if spec.axis_name is not None:
+        metrics = jax.lax.pmean(metrics, spec.axis_name)
+    return batch, unfinished, episodes | metrics
+
+
+def _episodes(unfinished: jax.Array, trajectory: Trajectory, axis_name: str | None):
+    """Totals of the episodes that ended in a trajectory, and the running ones of those that did not.
+
+    Summing backwards over each episode gives, at its first row, its total and whether it ended.
+    """
+    seen = trajectory.transition
+    ones = jnp.ones_like(trajectory.reward)
+    rows = (
+        seen.reward,
+        trajectory.reward,
+        seen.success.astype(jnp.float32),
+        ones,
+        seen.done.astype(jnp.float32),
+    )
+    x = jnp.stack(rows, 1)
+    x = x.at[0, :4].add(unfinished)
+    sums = linear_recurrence(x, 1.0 - x[:, 4:], jnp.zeros_like(x[0]), reverse=True)
+    begins = seen.first.at[0].set(True)[:, None].astype(jnp.float32)
+    ended = sums[:, 4:] * begins
+    finished = jnp.sum(sums[:, :4].at[:, 2].min(1.0) * ended, (0, 2))
+    count = jnp.sum(ended)
+    if axis_name is not None:
+        finished, count = jax.lax.psum((finished, count), axis_name)
+    mean = finished / count  # NaN where no episode ended: there is nothing to report
+    names = ("episode/return", "episode/paid", "episode/success", "episode/length")
+    metrics = dict(zip(names, mean, strict=True)) | {"episode/count": count}
+    return jnp.sum(sums[:, :4] * (begins - ended), 0), metrics
+
+
+def _unroll(spec: _Spec, variables: PyTree, carry: PyTree, obs: jax.Array, first: jax.Array):
+    """Distribution parameters and values of ``obs [T, B, d]``, through time if there is memory."""
+    if not jax.tree.leaves(carry):
+        _, out, value, _ = spec.net.apply(variables, carry, obs)
+        return out, value
+
+    def body(carry: PyTree, x: tuple[jax.Array, jax.Array]):
+        carry, out, value, _ = spec.net.apply(variables, _restart(carry, x[1]), x[0])
+        return carry, (out, value)
+
+    return jax.lax.scan(body, carry, (obs, first))[1]
+
+
+_LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/clip_fraction", "loss/grad_norm")
+
+
+def _loss(spec: _Spec, config: PPOConfig, params: PyTree, carry: PyTree, batch: _Batch):
+    """The clipped surrogate (eq. 7 and 9), value loss and entropy bonus of one minibatch."""
+    out, value = _unroll(spec, {"params": params}, carry, batch.obs, batch.first)
+    log_ratio = spec.dist.log_prob(out, batch.raw) - batch.log_prob
+    ratio = jnp.exp(log_ratio)
+    mean, second = jnp.mean(batch.advantage), jnp.mean(batch.advantage**2)
+    if spec.axis_name is not None:
+        mean, second = jax.lax.pmean((mean, second), spec.axis_name)
+    advantage = (batch.advantage - mean) / (jnp.sqrt(jnp.maximum(second - mean**2, 0.0)) + 1e-8)
+    clipped = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
+    policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
+    target = batch.advantage + batch.value
+    error = (value - target) ** 2
+    if config.clip_value:
+        near = batch.value + jnp.clip(value - batch.value, -config.clip, config.clip)
+        error = jnp.maximum(error, (near - target) ** 2)
+    value_loss = 0.5 * jnp.mean(error)
+    entropy = jnp.mean(spec.dist.entropy(out))
+    total = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
+    kl = jnp.mean(ratio - 1.0 - log_ratio)
+    outside = jnp.mean(jnp.abs(ratio - 1.0) > config.clip)
+    return total, jnp.stack([policy_loss, value_loss, entropy, kl, outside])
+
+
+def _learn(spec: _Spec, state: PPOState, batch: _Batch, key: Key):
+    """Epochs of shuffled minibatch updates; parameters travel as one vector, a minibatch as one row array.
+
+    With memory a minibatch is whole sequences of some environments, else steps of any.
+    """
+    config = state.config
+    recurrent = bool(jax.tree.leaves(state.carry))
+    pack = packing(batch, lead=2)
+    rows = pack.pack(batch)
+    if recurrent:
+        rows = jax.tree.map(lambda a: a.swapaxes(0, 1), rows)  # [B, T, n]
+    else:
+        rows = jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), rows)  # [T B, n]
+    count = config.num_envs if recurrent else config.num_envs * config.num_steps
+    order = jnp.argsort(jax.random.bits(key, (config.epochs, count)), -1)
+    order = order.reshape(config.epochs * config.minibatches, -1)
+    flat, unravel = ravel_pytree(state.policy.params)
+    optimiser = _optimiser(config, state.update)
+    start_carry = state.carry  # before the rollout: `state` is the state that collected the batch
+
+    def loss(params: PyTree, index: jax.Array):
+        taken = jax.tree.map(lambda a: a[index], rows)
+        carry = jax.tree.map(lambda c: c[index], start_carry)
+        if recurrent:
+            taken = jax.tree.map(lambda a: a.swapaxes(0, 1), taken)
+        return _loss(spec, config, params, carry, pack.unpack(taken))
+
+    def body(carry: tuple[jax.Array, PyTree], index: jax.Array):
+        flat, opt_state = carry
+        (_, metrics), grads = jax.value_and_grad(loss, has_aux=True)(unravel(flat), index)
+        grad = ravel_pytree(grads)[0]
+        if spec.axis_name is not None:
+            grad, metrics = jax.lax.pmean((grad, metrics), spec.axis_name)
+        updates, opt_state = optimiser.update(grad, opt_state)
+        return (flat + updates, opt_state), jnp.append(metrics, optax.global_norm(grad))
+
+    (flat, opt_state), losses = jax.lax.scan(body, (flat, state.optimiser), order)
+    metrics = dict(zip(_LOSSES, jnp.mean(losses, 0), strict=True))
+    return state.policy._replace(params=unravel(flat)), opt_state, metrics

@@ -1,0 +1,111 @@
+"""Action distributions as bundles of pure functions, one for each kind of action space.
+
+Sampling is split from randomness: ``noise`` draws for a whole rollout at once, ``sample`` turns
+noise and parameters into an action. All functions act on the last axis and accept leading axes.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.spaces import Box, Discrete, Space
+from rlkit.types import Key
+
+
+class ActionDistribution(NamedTuple):
+    """A family of distributions over the actions of one space.
+
+    ``action`` below is the policy's own action; ``to_env`` turns it into the environment's units.
+    """
+
+    size: int
+    """Length of the parameter vector that the network's head produces."""
+
+    noise: Callable[[Key, tuple[int, ...]], jax.Array]
+    """``noise(key, lead) -> [*lead, ...]``: randomness for a batch of actions."""
+
+    sample: Callable[[jax.Array, jax.Array], jax.Array]
+    """``sample(params [..., size], noise) -> action``"""
+
+    mode: Callable[[jax.Array], jax.Array]
+    """``mode(params) -> action``: the most likely action."""
+
+    log_prob: Callable[[jax.Array, jax.Array], jax.Array]
+    """``log_prob(params, action) -> [...]``, natural logarithm."""
+
+    entropy: Callable[[jax.Array], jax.Array]
+    """``entropy(params) -> [...]``, nats."""
+
+    to_env: Callable[[jax.Array], jax.Array]
+    """``to_env(action) -> action in the environment's units, within its bounds``"""
+
+
+def categorical(n: int) -> ActionDistribution:
+    """Categorical distribution over ``n`` actions; parameters are the logits ``[..., n]``."""
+
+    def log_prob(logits: jax.Array, action: jax.Array) -> jax.Array:
+        picked = jnp.take_along_axis(logits, action[..., None], -1)[..., 0]
+        return picked - jax.nn.logsumexp(logits, -1)
+
+    def entropy(logits: jax.Array) -> jax.Array:
+        log_p = jax.nn.log_softmax(logits)
+        return -jnp.sum(jnp.exp(log_p) * log_p, -1)
+
+    def pick(logits: jax.Array) -> jax.Array:
+        return jnp.argmax(logits, -1).astype(jnp.int32)
+
+    return ActionDistribution(
+        size=n,
+        noise=lambda key, lead: jax.random.gumbel(key, (*lead, n)),
+        sample=lambda logits, noise: pick(logits + noise),
+        mode=pick,
+        log_prob=log_prob,
+        entropy=entropy,
+        to_env=lambda action: action,
+    )
+
+
+def gaussian(space: Box) -> ActionDistribution:
+    """Diagonal Gaussian; parameters are means and log standard deviations ``[..., 2 d]``.
+
+    Where the space is bounded the policy works in units in which the bounds are ±1, and the
+    environment gets the clipped action; log-probabilities are those of the unclipped one.
+    """
+    if len(space.shape) != 1:
+        raise ValueError(f"action space has shape {space.shape}; expected one axis: reshape the action")
+    (d,) = space.shape
+    low, high = space.bounds()
+    bounded = np.isfinite(low) & np.isfinite(high)
+    middle = np.where(bounded, (low + high) / 2, 0.0).astype(np.float32)
+    half = np.where(bounded, (high - low) / 2, 1.0).astype(np.float32)
+
+    def split(params: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return params[..., :d], params[..., d:]
+
+    def sample(params: jax.Array, noise: jax.Array) -> jax.Array:
+        mean, log_std = split(params)
+        return mean + jnp.exp(log_std) * noise
+
+    def log_prob(params: jax.Array, action: jax.Array) -> jax.Array:
+        mean, log_std = split(params)
+        z = (action - mean) * jnp.exp(-log_std)
+        return -jnp.sum(0.5 * z**2 + log_std, -1) - 0.5 * d * math.log(2 * math.pi)
+
+    return ActionDistribution(
+        size=2 * d,
+        noise=lambda key, lead: jax.random.normal(key, (*lead, d)),
+        sample=sample,
+        mode=lambda params: split(params)[0],
+        log_prob=log_prob,
+        entropy=lambda params: jnp.sum(split(params)[1], -1) + 0.5 * d * math.log(2 * math.pi * math.e),
+        to_env=lambda action: jnp.clip(middle + half * action, low, high),
+    )
+
+
+def action_distribution(space: Space) -> ActionDistribution:
+    """The distribution for an action space: categorical if discrete, diagonal Gaussian if a box."""
+    return categorical(space.n) if isinstance(space, Discrete) else gaussian(space)
