@@ -85,7 +85,7 @@ class PPOState(NamedTuple):
     slots: Slots  # the environments
     carry: PyTree  # the policy's memory, leaves [B, ...]
     unfinished: jax.Array  # float32 [4, B]: sums over the episodes in progress, see `_episodes`
-    key: Key  # never changes; update k draws from fold_in(key, k)
+    key: Key  # never changes; update k draws from fold_in(key, 3 k + 0, 1, 2)
     update: jax.Array  # int32 []: updates made
 
 
@@ -244,10 +244,11 @@ def _init(
 
 def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
     """See :class:`rlkit.types.Agent`."""
-    key = jax.random.fold_in(state.key, state.update)
+    key = state.key
     if spec.axis_name is not None:
         key = jax.random.fold_in(key, jax.lax.axis_index(spec.axis_name))
-    key_rollout, key_noise, key_order = jax.random.split(key, 3)
+    fold = jax.vmap(lambda i: jax.random.fold_in(key, 3 * state.update + i))
+    key_rollout, key_noise, key_order = fold(jnp.arange(3))
     collected, trajectory = _collect(spec, state, key_rollout, key_noise)
     batch, unfinished, metrics = _evaluate(spec, state, trajectory)
     policy, optimiser, losses = _learn(spec, state, batch, key_order)

@@ -42,9 +42,13 @@ def reset(env: Environment, key: Key, params: Any) -> tuple[jax.Array, EnvState]
     Returns:
       The first observation and the state, at ``t = 0``.
     """
-    key_initial, key_observe = jax.random.split(key)
-    inner = env.initial(key_initial, params)
-    return env.observe(key_observe, inner, params), EnvState(inner, jnp.zeros((), jnp.int32))
+    return reset_with(env, jax.random.split(key), params)
+
+
+def reset_with(env: Environment, keys: Key, params: Any) -> tuple[jax.Array, EnvState]:
+    """:func:`reset` with its two keys given: ``keys[0]`` for the state, ``keys[1]`` for the observation."""
+    inner = env.initial(keys[0], params)
+    return env.observe(keys[1], inner, params), EnvState(inner, jnp.zeros((), jnp.int32))
 
 
 def advance(env: Environment, key: Key, state: EnvState, action: jax.Array, params: Any) -> Advance:
@@ -57,12 +61,16 @@ def advance(env: Environment, key: Key, state: EnvState, action: jax.Array, para
       action: element of ``env.spec.action_space``.
       params: the environment's parameters; the time limit is ``params.max_steps``.
     """
-    key_transition, key_observe = jax.random.split(key)
-    inner = env.transition(key_transition, state.inner, action, params)
+    return advance_with(env, jax.random.split(key), state, action, params)
+
+
+def advance_with(env: Environment, keys: Key, state: EnvState, action: jax.Array, params: Any) -> Advance:
+    """:func:`advance` with its two keys given: ``keys[0]`` for the transition, ``keys[1]`` to observe."""
+    inner = env.transition(keys[0], state.inner, action, params)
     t = state.t + 1
     return Advance(
         state=EnvState(inner, t),
-        obs=env.observe(key_observe, inner, params),
+        obs=env.observe(keys[1], inner, params),
         terminated=env.terminated(state.inner, action, inner, params),
         truncated=t >= params.max_steps,
         success=env.success(state.inner, action, inner, params),

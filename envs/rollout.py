@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.envs.autoreset import AutoReset, Chunk, Fresh, Off, Pool, Same
-from rlkit.envs.core import advance, reset
+from rlkit.envs.core import advance_with, reset_with
 from rlkit.packing import Packed, Packing, packing
 from rlkit.reads import task_reads
 from rlkit.types import Environment, EnvState, Features, Key, PyTree, Trajectory, Transition
@@ -52,8 +52,8 @@ def _pick(features: Features, names: tuple[str, ...]) -> Features:
 
 
 def _beginning(env: Environment, names: tuple[str, ...]) -> Callable[[Key, Any], Row]:
-    def begin(key: Key, params: Any) -> Row:
-        obs, state = reset(env, key, params)
+    def begin(keys: Key, params: Any) -> Row:
+        obs, state = reset_with(env, keys, params)
         return Row(state, obs, _pick(env.features(state.inner, params), names))
 
     return begin
@@ -86,55 +86,51 @@ def start(
     """
     strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
     begin = _beginning(env, _names(env, record))
-    key_rows, key_pool = jax.random.split(key)
+    prepared = strategy.size if isinstance(strategy, Pool) else 0
+    keys = jax.random.split(key, (num_envs + prepared, 2))
     if isinstance(strategy, Fresh | Off):
-        rows = jax.vmap(begin, (0, None))(jax.random.split(key_rows, num_envs), params)
+        rows = jax.vmap(begin, (0, None))(keys, params)
     else:  # one after the other: these strategies are for expensive resets
-        rows = jax.lax.map(lambda k: begin(k, params), jax.random.split(key_rows, num_envs))
+        rows = jax.lax.map(lambda k: begin(k, params), keys)
     memory: PyTree = ()
     if isinstance(strategy, Pool):
-        pool = jax.lax.map(lambda k: begin(k, params), jax.random.split(key_pool, strategy.size))
-        memory = (pool, jnp.zeros((), jnp.int32))
+        memory = (jax.tree.map(lambda a: a[num_envs:], rows), jnp.zeros((), jnp.int32))
+        rows = jax.tree.map(lambda a: a[:num_envs], rows)
     elif isinstance(strategy, Same):
         memory = rows
     return Slots(rows, jnp.ones((num_envs,), bool), memory)
 
 
 def _prepare(
-    strategy: AutoReset,
-    key: Key,
-    params: Any,
-    slots: Slots,
-    pack: Packing,
-    begin: Callable[[Key, Any], Row],
-    num_steps: int,
+    strategy: AutoReset, keys: Key, params: Any, slots: Slots, pack: Packing, begin: Callable[[Key, Any], Row]
 ) -> tuple[PyTree, PyTree, Callable[[Any, jax.Array], Packed | None]]:
-    """What resets need: the memory after it, inputs ``[T, ...]``, ``rows(input, done) -> packed``."""
-    num_envs = slots.first.shape[0]
+    """What resets need: the memory after it, inputs ``[T, ...]``, ``rows(input, done) -> packed``.
+
+    ``keys`` is ``[T, B, 2]``.
+    """
     if isinstance(strategy, Fresh):
-        keys = jax.random.split(key, (num_steps, num_envs))
         fresh = pack.pack(jax.vmap(jax.vmap(begin, (0, None)), (0, None))(keys, params))
         return (), fresh, lambda x, done: x
     if isinstance(strategy, Pool):
         pool, cursor = slots.memory
-        key_refresh, key_draw = jax.random.split(key)
         if strategy.refresh:
-            new = jax.lax.map(lambda k: begin(k, params), jax.random.split(key_refresh, strategy.refresh))
+            new_keys = jax.random.split(keys[0, 0, 1], (strategy.refresh, 2))
+            new = jax.lax.map(lambda k: begin(k, params), new_keys)
             where = (cursor + jnp.arange(strategy.refresh)) % strategy.size
             pool = jax.tree.map(lambda old, row: old.at[where].set(row), pool, new)
             cursor = (cursor + strategy.refresh) % strategy.size
-        draws = jax.random.randint(key_draw, (num_steps, num_envs), 0, strategy.size)
+        draws = jax.random.randint(keys[0, 0, 0], keys.shape[:2], 0, strategy.size)
         prepared = pack.pack(pool)
         return (pool, cursor), draws, lambda x, done: jax.tree.map(lambda a: a[x], prepared)
     if isinstance(strategy, Chunk):
-        keys = jax.random.split(key, (num_steps, strategy.size))
+        chunk_keys = jax.vmap(lambda k: jax.random.split(k, (strategy.size, 2)))(keys[:, 0, 0])
 
         def hand_out(x: jax.Array, done: jax.Array) -> Packed:
             fresh = pack.pack(jax.lax.map(lambda k: begin(k, params), x))
             rank = jnp.cumsum(done) - 1
             return jax.tree.map(lambda a: a[rank % strategy.size], fresh)
 
-        return (), keys, hand_out
+        return (), chunk_keys, hand_out
     if isinstance(strategy, Same):
         origin = pack.pack(slots.memory)
         return slots.memory, None, lambda x, done: origin
@@ -163,7 +159,8 @@ def rollout(
       policy: batched policy, see ``Policy``.
       carry: the policy's memory.
       slots: from :func:`start` or an earlier rollout.
-      key: typed PRNG key; split into (steps, resets), each of which is split over ``[T, B]``.
+      key: typed PRNG key; split over ``[T, B, 4]``: for each step of each slot one key for the
+        transition, the observation, the reset and the observation after the reset.
       params: the environment's parameters.
       num_steps: ``T``.
       inputs: what the policy gets at each step, leaves ``[T, ...]`` (keys or noise).
@@ -177,12 +174,10 @@ def rollout(
     strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
     names = _names(env, record)
     row_packing = packing(slots.row, lead=1)
-    key_steps, key_resets = jax.random.split(key)
-    memory, reset_inputs, rows = _prepare(
-        strategy, key_resets, params, slots, row_packing, _beginning(env, names), num_steps
-    )
-    keys = jax.random.split(key_steps, (num_steps, slots.first.shape[0]))
-    step = jax.vmap(lambda k, s, a: advance(env, k, s, a, params))
+    keys = jax.random.split(key, (num_steps, slots.first.shape[0], 4))
+    begin = _beginning(env, names)
+    memory, reset_inputs, rows = _prepare(strategy, keys[..., 2:], params, slots, row_packing, begin)
+    step = jax.vmap(lambda k, s, a: advance_with(env, k, s, a, params))
     features_of = jax.vmap(lambda s: _pick(env.features(s.inner, params), names))
     seen_packing: list[Packing] = []  # known once the body has been traced
 
@@ -207,7 +202,7 @@ def rollout(
         return (packed, begins, carry), seen_packing[0].pack(seen)
 
     loop = (row_packing.pack(slots.row), slots.first, carry)
-    (packed, first, carry), stacked = jax.lax.scan(body, loop, (inputs, keys, reset_inputs), length=num_steps)
+    (packed, first, carry), stacked = jax.lax.scan(body, loop, (inputs, keys[..., :2], reset_inputs))
     obs, action, next_obs, features, next_features, flags, extras = seen_packing[0].unpack(stacked)
     pay = jax.vmap(jax.vmap(lambda before, a, after: env.task_reward(before, a, after, params)))
     reward, terms = pay(features, action, next_features)
