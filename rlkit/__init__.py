@@ -1,0 +1,57 @@
+"""rlkit: a JAX functional RL toolkit.
+
+What should the agent be paid for (:mod:`rlkit.rewards`), how well does it learn
+(:mod:`rlkit.agents`), and what happened inside it (:mod:`rlkit.analysis`)? Environments are in
+:mod:`rlkit.envs`, run folders and reports in :mod:`rlkit.experiment`.
+"""
+
+import importlib
+from typing import Any
+
+from rlkit.errors import MissingExtraError, RlkitError, UnknownNameError, UsageError
+from rlkit.types import (
+    ActInfo,
+    Agent,
+    Environment,
+    EnvSpec,
+    EnvState,
+    FeatureSpec,
+    Reward,
+    Trajectory,
+    Transition,
+)
+
+__version__ = "0.1.0"
+
+_SUBPACKAGES = ("agents", "analysis", "envs", "experiment", "rewards")
+
+__all__ = [
+    "ActInfo",
+    "Agent",
+    "EnvSpec",
+    "EnvState",
+    "Environment",
+    "FeatureSpec",
+    "MissingExtraError",
+    "Reward",
+    "RlkitError",
+    "Trajectory",
+    "Transition",
+    "UnknownNameError",
+    "UsageError",
+    "__version__",
+    "chain",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a subpackage, or ``chain``, when it is first used: ``import rlkit`` stays quick."""
+    if name in _SUBPACKAGES:
+        return importlib.import_module(f"rlkit.{name}")
+    if name == "chain":
+        return importlib.import_module("rlkit.rewards").chain
+    raise AttributeError(f"module 'rlkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_SUBPACKAGES, "chain"])
