@@ -16,8 +16,33 @@ class Entry(NamedTuple):
     summary: str  # a few words for listings
 
 
+def _mazes(*layouts: str) -> dict[str, Entry]:
+    return {
+        f"nav/pointmaze-{layout}{suffix}": Entry(
+            "rlkit.envs.pointmaze:PointMaze",
+            {"layout": layout, "far": bool(suffix)},
+            f"find the goal in the maze {layout!r}{', far from the start' if suffix else ''}",
+        )
+        for layout in layouts
+        for suffix in ("", "-far")
+    }
+
+
 TABLE: dict[str, Entry] = {
     "classic/cartpole": Entry("rlkit.envs.cartpole:CartPole", {}, "balance a pole on a cart (= CartPole-v1)"),
+    "classic/pendulum": Entry("rlkit.envs.pendulum:Pendulum", {}, "swing a pendulum up (= Pendulum-v1)"),
+    **_mazes("umaze", "medium", "large", "rooms", "open"),
+    "mujoco/ant": Entry("rlkit.envs.brax:Robot", {"robot": "ant"}, "four legs run (brax)"),
+    "mujoco/halfcheetah": Entry(
+        "rlkit.envs.brax:Robot", {"robot": "halfcheetah"}, "a planar cheetah runs (brax)"
+    ),
+    "mujoco/hopper": Entry("rlkit.envs.brax:Robot", {"robot": "hopper"}, "one planar leg hops (brax)"),
+    "mujoco/humanoid": Entry("rlkit.envs.brax:Robot", {"robot": "humanoid"}, "a humanoid walks (brax)"),
+    "mujoco/inverted_pendulum": Entry(
+        "rlkit.envs.brax:Robot", {"robot": "inverted_pendulum"}, "balance a pole on a sliding cart (brax)"
+    ),
+    "mujoco/reacher": Entry("rlkit.envs.brax:Robot", {"robot": "reacher"}, "a two-link arm reaches (brax)"),
+    "mujoco/walker2d": Entry("rlkit.envs.brax:Robot", {"robot": "walker2d"}, "two planar legs walk (brax)"),
 }
 
 
