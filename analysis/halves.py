@@ -1,0 +1,68 @@
+"""The two halves of a bipartition: as masks, as mean series, as vector series."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class HalfMasks(NamedTuple):
+    """The four groups of variables that a bipartition makes of ``(past, future)``: bool ``[2n]`` each."""
+
+    x_past: jax.Array
+    y_past: jax.Array
+    x_future: jax.Array
+    y_future: jax.Array
+
+
+def half_masks(side: jax.Array) -> HalfMasks:
+    """Masks over ``(past, future)`` of the two halves of a bipartition, for information of vector halves.
+
+    Args:
+      side: bool ``[n]``; ``True`` units form the half x, the others the half y.
+    """
+    side = jnp.asarray(side, dtype=bool)
+    none = jnp.zeros_like(side)
+    return HalfMasks(
+        x_past=jnp.concatenate([side, none]),
+        y_past=jnp.concatenate([~side, none]),
+        x_future=jnp.concatenate([none, side]),
+        y_future=jnp.concatenate([none, ~side]),
+    )
+
+
+def half_means(z: jax.Array, side: jax.Array, active: jax.Array | None = None) -> jax.Array:
+    """Reduce many units to two scalar series: the mean over the units of each half.
+
+    Args:
+      z: ``[..., n]`` latents, usually z-scored.
+      side: bool ``[n]``.
+      active: bool ``[n]``, the units that count; both halves must hold one (else NaN).
+
+    Returns:
+      ``[..., 2]``: the mean of the ``True`` half, then of the other.
+    """
+    z = jnp.asarray(z)
+    active = jnp.ones(side.shape, dtype=bool) if active is None else jnp.asarray(active, dtype=bool)
+    halves = jnp.stack([side & active, ~side & active], axis=-1).astype(z.dtype)
+    # NaN in an inactive unit must not reach the mean: 0 * NaN is NaN.
+    return jnp.where(active, z, 0.0) @ halves / halves.sum(axis=0)
+
+
+def vector_halves(z: jax.Array, side: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The units of the two halves as two arrays ``[..., n1]`` and ``[..., n2]``.
+
+    Their shapes depend on ``side``, which must be concrete: inside ``jit`` use ``half_masks`` with
+    ``block_information``, whose shapes are static.
+
+    Raises:
+      ValueError: if ``side`` is traced.
+    """
+    if isinstance(side, jax.core.Tracer):
+        raise ValueError(
+            "side is traced; vector_halves needs a concrete partition: inside jit use half_masks with "
+            "block_information"
+        )
+    chosen = np.asarray(side, dtype=bool)
+    return jnp.asarray(z)[..., chosen], jnp.asarray(z)[..., ~chosen]
