@@ -1,0 +1,259 @@
+"""Checkpoints: the whole state of a population, verified when it comes back.
+
+Orbax writes the files (complete or not at all). Beside the leaves it stores their names, shapes,
+dtypes and a digest, because Orbax by itself loads flipped bits, casts dtypes and takes an empty
+folder for a checkpoint.
+"""
+
+import base64
+import contextlib
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.errors import RlkitError, UsageError
+from rlkit.types import PyTree
+
+VERSION = 1
+REJECTED = "rejected"
+
+
+class Checkpoint(NamedTuple):
+    """A state that came back."""
+
+    update: int
+    state: PyTree  # NumPy leaves, and typed keys
+    meta: dict[str, Any]  # what was saved beside it
+
+
+class Flat(NamedTuple):
+    """A pytree as named host arrays; typed keys as their data."""
+
+    arrays: list[np.ndarray]
+    leaves: list[list]  # [path, shape, dtype] each; the dtype of a key is "key<implementation>"
+
+
+def flatten(state: PyTree) -> Flat:
+    """Bring a pytree to the host as named arrays."""
+    arrays, leaves = [], []
+    for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            array = np.asarray(jax.random.key_data(leaf))
+        else:
+            array = np.asarray(leaf)
+        arrays.append(array)
+        leaves.append([jax.tree_util.keystr(path), list(array.shape), str(leaf.dtype)])
+    return Flat(arrays, leaves)
+
+
+def digest(flat: Flat) -> str:
+    """sha256 over names, shapes, dtypes and bytes of all leaves."""
+    total = hashlib.sha256()
+    for array, leaf in zip(flat.arrays, flat.leaves, strict=True):
+        total.update(json.dumps(leaf).encode())
+        total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
+
+
+def state_digest(state: PyTree) -> str:
+    """sha256 of a state; equal digests mean equal bits."""
+    return digest(flatten(state))
+
+
+def encode(array: np.ndarray) -> dict[str, Any]:
+    """An array as JSON data, exactly."""
+    data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode()
+    return {"shape": list(array.shape), "dtype": str(array.dtype), "data": data}
+
+
+def decode(data: dict[str, Any]) -> np.ndarray:
+    """The inverse of :func:`encode`."""
+    return np.frombuffer(base64.b64decode(data["data"]), data["dtype"]).reshape(data["shape"]).copy()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Orbax's remarks about settings we chose off the terminal."""
+    log = logging.getLogger("absl")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+@contextlib.contextmanager
+def _manager(folder: Path, keep: int | None) -> Iterator[Any]:
+    import orbax.checkpoint as ocp  # slow to import
+
+    with _quiet():
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+        manager = ocp.CheckpointManager(folder.resolve(), options=options, item_names=("state", "meta"))
+        try:
+            yield manager
+        finally:
+            manager.close()
+
+
+def _meta_digest(meta: dict[str, Any]) -> str:
+    rest = {name: value for name, value in meta.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def save(
+    folder: Path,
+    update: int,
+    state: PyTree,
+    meta: dict[str, Any],
+    *,
+    keep: int = 3,
+    exempt: tuple[str, ...] = (),
+) -> None:
+    """Save a state; when this returns it is durable.
+
+    Args:
+      folder: the checkpoint folder of a run.
+      update: updates made; the checkpoint's name.
+      state: any pytree of arrays, typed keys included.
+      meta: JSON data to store beside it.
+      keep: how many of the newest checkpoints to keep.
+      exempt: paths of floating leaves that need not be finite (those that never were).
+
+    Raises:
+      RlkitError: a leaf is not finite, or the folder cannot be written; older checkpoints are intact.
+    """
+    import orbax.checkpoint as ocp
+
+    flat = flatten(state)
+    for array, (path, _, _) in zip(flat.arrays, flat.leaves, strict=True):
+        if jnp.issubdtype(array.dtype, jnp.floating) and path not in exempt and not np.isfinite(array).all():
+            raise RlkitError(f"state{path} is not finite at update {update}; nothing was saved")
+    whole = {**meta, "version": VERSION, "update": update, "leaves": flat.leaves, "state": digest(flat)}
+    whole["digest"] = _meta_digest(whole)
+    # Orbax has no empty arrays; their shapes are in the meta data.
+    arrays = {f"{i:05d}": array for i, array in enumerate(flat.arrays) if array.size}
+    args = ocp.args.Composite(state=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave(whole))
+    try:
+        with _manager(folder, keep) as manager:
+            manager.save(update, args=args, force=True)
+            manager.wait_until_finished()
+    except OSError as error:
+        raise RlkitError(
+            f"cannot save a checkpoint in {folder}: {error.strerror or error}; earlier ones are intact"
+        ) from error
+
+
+def steps(folder: Path) -> list[int]:
+    """The updates that seem to have a checkpoint, ascending."""
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal())
+
+
+def _load(folder: Path, update: int) -> tuple[Flat, dict[str, Any]]:
+    """Read one checkpoint and verify that it is what was saved; any exception means it is not."""
+    import orbax.checkpoint as ocp
+
+    with _manager(folder, None) as manager:
+        meta = manager.restore(update, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+        if meta.get("digest") != _meta_digest(meta):
+            raise ValueError("its description is damaged")
+        if meta["version"] != VERSION:
+            raise ValueError(f"it has format {meta['version']}, this rlkit reads {VERSION}")
+        dtypes = [np.dtype("uint32") if d.startswith("key<") else jnp.dtype(d) for _, _, d in meta["leaves"]]
+        shapes = [tuple(shape) for _, shape, _ in meta["leaves"]]
+        empty = [np.zeros(s, d) for s, d in zip(shapes, dtypes, strict=True)]
+        template = {f"{i:05d}": array for i, array in enumerate(empty) if array.size}
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(template))
+        arrays = manager.restore(update, args=args).state
+    flat = Flat([np.asarray(arrays.get(f"{i:05d}", e)) for i, e in enumerate(empty)], meta["leaves"])
+    if digest(flat) != meta["state"]:
+        raise ValueError("its content does not match its digest")
+    return flat, meta
+
+
+def _match(saved: list[list], template: PyTree, where: str) -> None:
+    """Raise unless the saved leaves are those of the template."""
+    wanted = {}
+    for path, leaf in jax.tree_util.tree_flatten_with_path(template)[0]:
+        data = leaf
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            data = jax.eval_shape(jax.random.key_data, leaf)
+        wanted[jax.tree_util.keystr(path)] = (list(data.shape), str(leaf.dtype))
+    found = {path: (shape, dtype) for path, shape, dtype in saved}
+    advice = "it belongs to another agent, environment or configuration"
+    for path, (shape, dtype) in wanted.items():
+        if path not in found:
+            raise UsageError(f"{where} has no leaf state{path}; {advice}")
+        if found[path] != (shape, dtype):
+            have = f"{found[path][1]}{found[path][0]}"
+            raise UsageError(f"{where} has {have} in state{path}, expected {dtype}{shape}; {advice}")
+    for path in found:
+        if path not in wanted:
+            raise UsageError(f"{where} has the unexpected leaf state{path}; {advice}")
+
+
+def _unflatten(flat: Flat, template: PyTree) -> PyTree:
+    leaves, treedef = jax.tree.flatten(template)
+    back = []
+    for array, leaf in zip(flat.arrays, leaves, strict=True):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            impl = jax.random.key_impl(jnp.empty((), leaf.dtype))
+            back.append(jax.random.wrap_key_data(jnp.asarray(array), impl=impl))
+        else:
+            back.append(array)
+    return treedef.unflatten(back)
+
+
+def restore(
+    folder: Path,
+    template: PyTree,
+    warn: Callable[[str], None],
+    accept: Callable[[int], bool] = lambda update: True,
+) -> Checkpoint | None:
+    """Restore the newest checkpoint whose content is what was saved.
+
+    Args:
+      folder: the checkpoint folder of a run.
+      template: a pytree of the expected structure, shapes and dtypes (``jax.eval_shape`` gives one).
+      warn: called with one sentence for each newer checkpoint that is damaged.
+      accept: which updates to consider.
+
+    Returns:
+      The checkpoint; None if the folder holds none of those. Nothing is cast or reshaped.
+
+    Raises:
+      UsageError: the checkpoint is intact but another agent's; the message names the leaf.
+      RlkitError: there are checkpoints and all are damaged.
+    """
+    found = [update for update in steps(folder) if accept(update)]
+    for update in reversed(found):
+        try:
+            flat, meta = _load(folder, update)
+        except Exception as error:  # Orbax raises anything on damage
+            reason = str(error).strip().split("\n")[0][:160] or type(error).__name__
+            warn(f"checkpoint {update} in {folder} is rejected: {reason}")
+            continue
+        _match(flat.leaves, template, f"checkpoint {update} in {folder}")
+        return Checkpoint(update, _unflatten(flat, template), meta)
+    if found:
+        raise RlkitError(f"none of the {len(found)} checkpoints in {folder} is intact; start a new run")
+    return None
+
+
+def set_aside(folder: Path, after: int) -> None:
+    """Move checkpoints newer than ``after`` to the folder ``rejected`` beside it."""
+    for update in steps(folder):
+        if update > after:
+            target = folder.parent / REJECTED
+            target.mkdir(exist_ok=True)
+            number = sum(1 for _ in target.iterdir())
+            (folder / str(update)).rename(target / f"{update}-{number}")

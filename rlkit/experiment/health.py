@@ -1,0 +1,99 @@
+"""Noticing that a training has gone non-finite, and finding out where it began."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.errors import RlkitError
+from rlkit.experiment.logbook import number
+from rlkit.experiment.population import Population, float_leaves, may_be_undefined
+from rlkit.types import PyTree
+
+
+class Sick(NamedTuple):
+    """Where numbers stopped being finite."""
+
+    update: int  # the update that did it
+    seeds: list[int]
+    metrics: list[str]  # non-finite metrics of that update
+    leaves: list[str]  # non-finite leaves of the state after it
+    values: dict[str, list[float | None]]  # all metrics of that update by seed
+
+    def sentence(self) -> str:
+        """What happened, for a person."""
+        who = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds}"
+        first = [*(f"metric {name}" for name in self.metrics), *(f"state{leaf}" for leaf in self.leaves)]
+        more = f" and {len(first) - 4} more" if len(first) > 4 else ""
+        return f"update {self.update} of {who} is not finite, first in {', '.join(first[:4])}{more}"
+
+
+class NonFiniteError(RlkitError):
+    """Training met a number that is not finite; ``sick`` says where, if it has been found out."""
+
+    def __init__(self, message: str, sick: Sick | None = None):
+        super().__init__(message)
+        self.sick = sick
+
+
+def born_finite(state: PyTree) -> np.ndarray:
+    """bool [L]: the floating leaves of a stacked initial state that are finite in all seeds."""
+    return np.array([bool(jnp.isfinite(x).all()) for x in float_leaves(state).values()])
+
+
+def sick_seeds(pop: Population, born: np.ndarray, rows: np.ndarray, finite: np.ndarray) -> np.ndarray:
+    """bool [S]: seeds with a non-finite metric in ``rows [S, n, M]`` or leaf in ``finite [S, L]``.
+
+    NaN is allowed in metrics that may be undefined, and anything in leaves that were never finite.
+    """
+    undefined = np.array([may_be_undefined(name) for name in pop.metrics])
+    good = np.isfinite(rows) | (undefined & np.isnan(rows))
+    if "skipped" in pop.metrics:  # undone updates show their metrics but left no trace in the state
+        good |= rows[:, :, [pop.metrics.index("skipped")]] > 0
+    return ~good.all((1, 2)) | ~(finite | ~born).all(1)
+
+
+def find_first(
+    program: Callable[..., Any],
+    pop: Population,
+    state: PyTree,
+    update: int,
+    begin: int,
+    end: int,
+    born: np.ndarray,
+) -> tuple[Sick | None, PyTree]:
+    """Repeat a training to find the first update that went wrong.
+
+    Args:
+      program: the compiled ``pop.advance``.
+      pop: the population.
+      state: a state from before the trouble; donated.
+      update: updates made in it.
+      begin: the last update known to be good.
+      end: the update at which the trouble was seen.
+      born: see :func:`born_finite`.
+
+    Returns:
+      What went wrong first (None if the repetition stays finite) and the state before that update.
+    """
+    while update < begin:
+        n = min(begin - update, pop.max_chunk)
+        state, _, _ = program(state, np.int32(n), born)
+        update += n
+    while update < end:
+        before = jax.tree.map(jnp.copy, state)
+        state, rows, finite = program(state, np.int32(1), born)
+        update += 1
+        rows, finite = np.asarray(rows)[:, :1], np.asarray(finite)
+        seeds = np.flatnonzero(sick_seeds(pop, born, rows, finite))
+        if len(seeds):
+            bad = ~np.isfinite(rows[seeds, 0]).all(0)
+            names = [name for name, b in zip(pop.metrics, bad, strict=True) if b]
+            measured = [name for name in names if not may_be_undefined(name)]
+            broken = ~(finite[seeds] | ~born).all(0)
+            leaves = [leaf for leaf, b in zip(pop.leaves, broken, strict=True) if b]
+            values = {n: [number(x) for x in rows[:, 0, i]] for i, n in enumerate(pop.metrics)}
+            return Sick(update, seeds.tolist(), measured or names, leaves, values), before
+    return None, state

@@ -1,0 +1,154 @@
+"""A population of seeds that advances by chunks of updates inside one compiled program."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+
+from rlkit.errors import unknown_name
+from rlkit.parallel import device_mesh, seed_keys, shard_seeds
+from rlkit.types import Agent, Key, PyTree
+
+
+class Population(NamedTuple):
+    """Compiled functions over the stacked state of ``S`` seeds; every leaf is ``[S, ...]``."""
+
+    agent: Agent
+    num_seeds: int
+    sharding: NamedSharding  # of states: seeds over devices
+    metrics: tuple[str, ...]  # columns of the rows, sorted
+    leaves: tuple[str, ...]  # paths of the floating leaves of a state
+    max_chunk: int
+    init: Callable[[Key], PyTree]
+    """``init(key) -> state``; seed k starts from ``fold_in(key, k)``."""
+
+    advance: Any
+    """``advance(state, n, born) -> (state, rows[S, max_chunk, M], finite[S, L])``, jitted.
+
+    ``n`` (int32, at most ``max_chunk``) updates; the state given is donated. Row i < n holds the
+    metrics of the i-th update; ``finite`` says which floating leaves of the new state are finite.
+    ``born`` (bool [L]) says which ones were at the start of the run; only skipping reads it. All n
+    share one program: where a training is cut into chunks does not change its bits."""
+
+
+def float_leaves(state: PyTree) -> dict[str, jax.Array]:
+    """The floating leaves of a pytree by path."""
+    flat = jax.tree_util.tree_flatten_with_path(state)[0]
+    return {jax.tree_util.keystr(path): x for path, x in flat if jnp.issubdtype(x.dtype, jnp.floating)}
+
+
+def fold_keys(state: PyTree, data: int | jax.Array) -> PyTree:
+    """The state with ``data`` folded into all its PRNG keys, so that it draws other numbers."""
+
+    def fold(x: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return x
+        folded = jax.vmap(jax.random.fold_in, (0, None))(x.reshape(-1), data)
+        return folded.reshape(x.shape)
+
+    return jax.tree.map(fold, state)
+
+
+def _finite(state: PyTree) -> jax.Array:
+    """bool [L]: which floating leaves are finite."""
+    return jnp.stack([jnp.isfinite(x).all() for x in float_leaves(state).values()])
+
+
+def may_be_undefined(metric: str) -> bool:
+    """Whether NaN in a metric means "nothing to measure": episodes need not end in every update."""
+    return metric.startswith("episode/")
+
+
+def _skip(names: tuple[str, ...], born: jax.Array, old: PyTree, new: PyTree, row: jax.Array):
+    """The old state with fresh keys if the new one is bad; and 1.0 if it was."""
+    watched = jnp.array([not may_be_undefined(name) for name in names])
+    good = (jnp.isfinite(row) | ~watched).all() & (_finite(new) | ~born).all()
+    state = jax.lax.cond(good, lambda: new, lambda: fold_keys(old, 1))
+    return state, jnp.where(good, 0.0, 1.0).astype(row.dtype)
+
+
+def _chunk(step: Callable, max_chunk: int, skip_nonfinite: bool) -> Callable:
+    """``chunk(state, n, born) -> (state, rows, finite)`` of one seed."""
+
+    def chunk(state: PyTree, n: jax.Array, born: jax.Array):
+        metrics = jax.eval_shape(step, state)[1]
+        names = tuple(sorted(name for name, x in metrics.items() if x.ndim == 0))
+        dtype = jnp.result_type(float, *(metrics[name].dtype for name in names))
+        width = len(names) + skip_nonfinite
+
+        def body(loop):
+            i, state, rows = loop
+            new, metrics = step(state)
+            row = jnp.stack([metrics[name].astype(dtype) for name in names])
+            if skip_nonfinite:
+                new, skipped = _skip(names, born, state, new, row)
+                row = jnp.append(row, skipped)
+            return i + 1, new, rows.at[i].set(row)
+
+        start = (jnp.int32(0), state, jnp.zeros((max_chunk, width), dtype))
+        _, state, rows = jax.lax.while_loop(lambda loop: loop[0] < n, body, start)
+        return state, rows, _finite(state)
+
+    return chunk
+
+
+def resolve_batching(batching: str) -> str:
+    """``"auto"`` is ``"map"`` on a CPU, where batching gains nothing, and ``"vmap"`` elsewhere."""
+    if batching not in ("auto", "map", "vmap"):
+        raise unknown_name("batching", batching, ("auto", "map", "vmap"))
+    if batching != "auto":
+        return batching
+    return "map" if jax.default_backend() == "cpu" else "vmap"
+
+
+def population(
+    agent: Agent,
+    num_seeds: int,
+    *,
+    batching: str = "auto",
+    devices: Sequence[jax.Device] | None = None,
+    max_chunk: int = 512,
+    skip_nonfinite: bool = False,
+) -> Population:
+    """Build the functions that train ``num_seeds`` seeds of an agent side by side.
+
+    Args:
+      agent: the agent; its scalar metrics become the columns of the rows.
+      num_seeds: ``S``; the result of a seed does not depend on it (bit for bit with ``"map"``).
+      batching: how the seeds of one device run: ``"map"``, ``"vmap"`` or ``"auto"``.
+      devices: devices to spread the seeds over; None takes all local ones.
+      max_chunk: most updates in one call of ``advance``.
+      skip_nonfinite: undo an update that makes anything non-finite and go on with other random
+        numbers; adds the metric ``skipped``. Costs a second copy of the state.
+
+    Returns:
+      The compiled functions (compilation happens at the first call).
+
+    Raises:
+      ValueError: ``num_seeds`` or ``max_chunk`` is below 1.
+    """
+    for name, value in (("num_seeds", num_seeds), ("max_chunk", max_chunk)):
+        if value < 1:
+            raise ValueError(f"{name}={value}: expected at least 1")
+    batching = resolve_batching(batching)
+    chosen = list(jax.local_devices() if devices is None else devices)[:num_seeds]
+    mesh = device_mesh("seeds", chosen)
+    sharding = NamedSharding(mesh, PartitionSpec() if num_seeds % mesh.size else PartitionSpec("seeds"))
+    step = jax.jit(agent.step)  # traced once for its shapes and once for the loop otherwise
+    init = shard_seeds(agent.init, chosen, batching)
+    example = jax.eval_shape(agent.init, jax.random.key(0))
+    metrics = jax.eval_shape(step, example)[1]
+    names = tuple(sorted(name for name, x in metrics.items() if x.ndim == 0))
+    chunk = shard_seeds(_chunk(step, max_chunk, skip_nonfinite), chosen, batching)
+    return Population(
+        agent=agent,
+        num_seeds=num_seeds,
+        sharding=sharding,
+        metrics=(*names, "skipped") if skip_nonfinite else names,
+        leaves=tuple(float_leaves(example)),
+        max_chunk=max_chunk,
+        init=jax.jit(lambda key: init(seed_keys(key, num_seeds)), out_shardings=sharding),
+        advance=jax.jit(chunk, donate_argnums=0, in_shardings=(sharding, None, None), out_shardings=sharding),
+    )

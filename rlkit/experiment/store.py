@@ -1,0 +1,206 @@
+"""The run folder: its name, its lock, its files.
+
+``<root>/<env>/<agent>/<time>-<id>/`` holds ``config.json`` (re-runnable), ``env.json`` (where it
+ran), ``metrics.jsonl`` (what was learned; no wall-clock values, so that a resumed run writes the
+same bytes), ``timings.jsonl``, ``checkpoints/``, ``latents/``, ``report.html`` and, when
+training has finished, ``DONE``.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlkit.errors import RlkitError, UsageError
+
+CONFIG, ENV, METRICS, TIMINGS, DONE = "config.json", "env.json", "metrics.jsonl", "timings.jsonl", "DONE"
+LATENTS, CHECKPOINTS, LOCK = "latents", "checkpoints", ".lock"
+
+
+def create(root: str | Path, env: str, agent: str) -> Path:
+    """Make a new run folder below ``root``; two starts never share one, whatever the clock says.
+
+    Raises:
+      RlkitError: the folder cannot be written.
+    """
+    parent = Path(root) / env.replace("/", "-") / agent
+    name = time.strftime("%Y%m%d-%H%M%S")
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            folder = parent / f"{name}-{secrets.token_hex(3)}"
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+    except OSError as error:
+        raise RlkitError(
+            f"cannot make a run folder in {parent}: {error.strerror or error}; choose another --root"
+        ) from error
+
+
+def claim(folder: str | Path) -> Path:
+    """Make ``folder`` the folder of a new run; it must not exist or must be empty.
+
+    Raises:
+      UsageError: it has content: nothing is ever overwritten.
+      RlkitError: it cannot be written.
+    """
+    folder = Path(folder)
+    if (folder / CONFIG).exists():
+        raise UsageError(f"{folder} already holds a run; continue it with --resume, or name another folder")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not a run of rlkit; name a folder that does not exist")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RlkitError(
+            f"cannot write the run folder {folder}: {error.strerror or error}; choose another place"
+        ) from error
+    return folder
+
+
+def existing(folder: str | Path) -> Path:
+    """Check that ``folder`` is a run folder.
+
+    Raises:
+      UsageError: it is not.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError(f"there is no run folder {folder}; list runs with: ls {folder.parent}")
+    if not (folder / CONFIG).is_file():
+        raise UsageError(
+            f"{folder} is not a run of rlkit (it has no {CONFIG}); name the folder that holds it"
+        )
+    if not os.access(folder, os.W_OK):
+        raise RlkitError(f"the run folder {folder} cannot be written; change its permissions")
+    return folder
+
+
+@contextlib.contextmanager
+def locked(folder: Path, warn: Any = None) -> Iterator[None]:
+    """Hold the only writer's lock of a run folder.
+
+    Args:
+      folder: the run folder.
+      warn: called with one sentence if the last writer did not close the run.
+
+    Raises:
+      UsageError: another process holds it; the message names the process and its host.
+    """
+    from filelock import FileLock, Timeout
+
+    owner = folder / f"{LOCK}.json"
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(
+            f"{folder} is being written by {_owner(owner)}; wait for it, stop it, or start another run"
+        ) from None
+    try:
+        if owner.exists() and warn is not None:
+            warn(f"the last writer of {folder}, {_owner(owner)}, ended without closing the run")
+        write_json(owner, {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
+        yield
+        owner.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+def _owner(path: Path) -> str:
+    try:
+        data = json.loads(path.read_text())
+        return f"process {data['pid']} on {data['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "an unknown process"
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Write a file under a temporary name, make it durable, and move it into place."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write a JSON file; readers see the old content or the new one, never a part."""
+    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    _replace(path, lambda file: file.write(text.encode()))
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+      UsageError: it does not exist or is damaged; the message names it.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}") from None
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path} cannot be read as JSON ({error}); restore it or start a new run") from None
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Write named arrays as an uncompressed ``.npz``, atomically; equal arrays give equal bytes."""
+    path.parent.mkdir(exist_ok=True)
+    host = {name: np.asarray(value) for name, value in arrays.items()}
+    _replace(path, lambda file: np.savez(file, **host))
+
+
+def append_jsonl(path: Path, line: dict[str, Any]) -> None:
+    """Append one line and hand it to the operating system."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(line, allow_nan=False) + "\n")
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """The lines of a JSONL file (none if it does not exist); a torn last line is skipped.
+
+    Raises:
+      UsageError: a line that is not the last one is damaged.
+    """
+    if not path.exists():
+        return []
+    rows = path.read_bytes().split(b"\n")
+    lines = []
+    for number, row in enumerate(rows, 1):
+        if number == len(rows):  # what follows the last newline: nothing, or a line that was torn
+            break
+        try:
+            lines.append(json.loads(row))
+        except ValueError:
+            if number == len(rows) - 1:
+                break
+            raise UsageError(f"line {number} of {path} is damaged; restore the file") from None
+    return lines
+
+
+def cut(path: Path, size: int) -> None:
+    """Cut a file back to ``size`` bytes (0 if it does not exist).
+
+    Raises:
+      UsageError: it is shorter than that: something else has changed it.
+    """
+    have = path.stat().st_size if path.exists() else 0
+    if have < size:
+        raise UsageError(f"{path} has {have} bytes, the checkpoint was made at {size}; restore the file")
+    if have > size:
+        os.truncate(path, size)
+
+
+def runs(root: str | Path) -> list[Path]:
+    """The run folders below ``root``, sorted."""
+    return sorted(path.parent for path in Path(root).rglob(CONFIG))
