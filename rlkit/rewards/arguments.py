@@ -1,0 +1,73 @@
+"""Checks of what reward constructors are given."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.errors import UsageError, unknown_name
+from rlkit.types import Features, Reward, Transition
+
+Scalar = float | jax.Array
+
+
+def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> Scalar:
+    """Check a number at construction: finite, within ``[low, high]``; arrays must be scalars.
+
+    Arrays, traced ones included, are only checked for their shape.
+    """
+    if isinstance(value, jax.Array):
+        if value.shape != ():
+            raise UsageError(f"{name} has shape {value.shape}; expected a scalar: vmap over the rest")
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number):
+        raise UsageError(f"{name}={value!r}: expected a number")
+    if not math.isfinite(value) or not low <= value <= high:
+        bounds = "a finite number" if math.isinf(high - low) else f"a number between {low} and {high}"
+        bounds += f" of at least {low}" if math.isinf(high) and not math.isinf(low) else ""
+        raise UsageError(f"{name}={value!r}: expected {bounds}")
+    return float(value)
+
+
+def check_positive(name: str, value: Any) -> Scalar:
+    """Check that a number is finite and greater than 0."""
+    value = check_number(name, value)
+    if not isinstance(value, jax.Array) and value <= 0:
+        raise UsageError(f"{name}={value!r}: expected a number greater than 0")
+    return value
+
+
+def check_reward(where: str, value: Any) -> Reward:
+    """Check that something is a reward."""
+    if not isinstance(value, Reward):
+        hint = "; call it to build one" if callable(value) else ""
+        raise TypeError(f"{where} got {value!r}; expected an rlkit Reward{hint}")
+    return value
+
+
+def check_feature_name(name: Any) -> str:
+    """Check that the name of a feature is text."""
+    if not isinstance(name, str) or not name:
+        raise UsageError(
+            f"feature={name!r}: expected the name of a feature, see the environment's spec.features"
+        )
+    return name
+
+
+def as_scalar(what: str, value: Any, transition: Transition) -> jax.Array:
+    """Cast to the dtype of rewards; anything but a scalar is an error."""
+    value = jnp.asarray(value)
+    if value.shape != ():
+        raise UsageError(
+            f"{what} has shape {value.shape} on one transition; expected a scalar (): reduce or index it"
+        )
+    return value.astype(transition.reward.dtype)
+
+
+def read(features: Features, name: str, transition: Transition) -> jax.Array:
+    """One scalar feature, in the dtype of rewards."""
+    if name not in features:
+        raise unknown_name("feature", name, features.keys(), where="for this reward (is it recorded?)")
+    return as_scalar(f"feature {name!r}", features[name], transition)

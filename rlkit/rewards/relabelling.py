@@ -1,0 +1,92 @@
+"""Paying for stored experience, without simulation."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.errors import UsageError
+from rlkit.types import Key, PyTree, Reward, Terms, Trajectory, Transition
+
+
+def init_slots(reward: Reward, key: Key, num_envs: int) -> PyTree:
+    """States of a reward for ``num_envs`` environments side by side.
+
+    Args:
+      reward: the reward.
+      key: typed PRNG key, split over the environments.
+      num_envs: ``B``.
+
+    Returns:
+      The reward's state with leaves ``[B, ...]``; without leaves if the reward has no memory.
+    """
+    if num_envs < 1:
+        raise UsageError(f"num_envs={num_envs}: expected at least 1")
+    return jax.vmap(reward.init, axis_size=num_envs)(jax.random.split(key, num_envs))
+
+
+def relabel(
+    reward: Reward, state: PyTree, trajectory: Trajectory, *, axis_name: str | None = None
+) -> tuple[PyTree, Trajectory]:
+    """Pay a reward for a stored trajectory.
+
+    The reward sees the environment's own as ``transition.reward``, whatever the trajectory was
+    paid before. A reward without memory is computed for all steps at once, another one by a scan
+    over time.
+
+    Args:
+      reward: the reward.
+      state: its state before the first step: ``reward.init(key)`` for a trajectory ``[T, ...]``,
+        ``init_slots(reward, key, B)`` for ``[T, B, ...]``.
+      trajectory: experience with leaves ``[T, ...]`` or ``[T, B, ...]`` (told apart by
+        ``trajectory.transition.reward``).
+      axis_name: name of the axis of slots, for rewards that share statistics over it.
+
+    Returns:
+      The state after the last step, and the trajectory with ``reward`` and ``terms`` replaced.
+
+    Raises:
+      UsageError: the trajectory has no time axis, or the state does not fit its slots.
+    """
+    shape = trajectory.transition.reward.shape
+    if len(shape) == 1:
+        state = jax.tree.map(lambda x: x[None], state)
+        single = jax.tree.map(lambda x: x[:, None], trajectory.transition)
+        state, paid, terms = _pay(reward, state, single, axis_name)
+        state, paid, terms = (
+            jax.tree.map(lambda x: x[0], state),
+            paid[:, 0],
+            {k: v[:, 0] for k, v in terms.items()},
+        )
+    elif len(shape) == 2:
+        state, paid, terms = _pay(reward, state, trajectory.transition, axis_name)
+    else:
+        raise UsageError(f"transition.reward has shape {shape}; expected [T] or [T, B]: vmap over other axes")
+    return state, trajectory._replace(reward=paid, terms=terms)
+
+
+def _pay(
+    reward: Reward, state: PyTree, transition: Transition, axis_name: str | None
+) -> tuple[PyTree, jax.Array, Terms]:
+    """Rewards and terms ``[T, B]``."""
+    if not jax.tree.leaves(state):
+        # Mapped over time and slots at once.
+        pay = jax.vmap(jax.vmap(lambda t: reward.apply(state, t), axis_name=axis_name))
+        _, paid, terms = pay(transition)
+        return state, paid, terms
+    slots = transition.reward.shape[1]
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if jnp.ndim(leaf) == 0 or leaf.shape[0] != slots:
+            place = jax.tree_util.keystr(path)
+            raise UsageError(
+                f"state{place} of the reward has shape {jnp.shape(leaf)}; expected [{slots}, ...], one row "
+                f"per slot: build it with init_slots(reward, key, {slots})"
+            )
+    pay = jax.vmap(reward.apply, axis_name=axis_name)
+
+    def body(state: PyTree, t: Transition) -> tuple[PyTree, Any]:
+        state, paid, terms = pay(state, t)
+        return state, (paid, terms)
+
+    state, (paid, terms) = jax.lax.scan(body, state, transition)
+    return state, paid, terms
