@@ -121,4 +121,17 @@ class CartPole:
         return state.balanced / jnp.float32(500)
 
     def render(self, state: State, params: Params, size: int = 256) -> Any:
-        raise NotImplementedError
+        from rlkit.envs import draw
+
+        image = draw.canvas(size)
+        view = draw.fit(size, (-2.6, -1.6), (2.6, 3.6))
+        x, _, angle, _ = (float(v) for v in state.physics)
+        length = 4 * float(params.half_length)  # drawn at twice its length, to be seen
+        tip = (x + length * math.sin(angle), 0.16 + length * math.cos(angle))
+        draw.line(image, view((-_X_LIMIT, -0.2)), view((_X_LIMIT, -0.2)), size / 100, draw.GREY)
+        for end in (-_X_LIMIT, _X_LIMIT):
+            draw.line(image, view((end, -0.35)), view((end, -0.05)), size / 64, draw.RED)
+        draw.rectangle(image, view((x - 0.35, -0.2)), view((x + 0.35, 0.2)), draw.INK)
+        draw.line(image, view((x, 0.16)), view(tip), size / 32, draw.ORANGE)
+        draw.disc(image, view((x, 0.16)), size / 50, draw.PAPER)
+        return draw.finish(image)

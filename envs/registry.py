@@ -24,7 +24,7 @@ def _mazes(*layouts: str) -> dict[str, Entry]:
             f"find the goal in the maze {layout!r}{', far from the start' if suffix else ''}",
         )
         for layout in layouts
-        for suffix in ("", "-far")
+        for suffix in ("", "-far")[: 1 + (layout != "open")]
     }
 
 

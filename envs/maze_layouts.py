@@ -1,0 +1,156 @@
+"""Mazes as arrays: named maps, random layouts, and shortest paths between their cells.
+
+A layout is a bool array ``[height, width]``, true where a unit cell is wall. Entry ``[y, x]`` is
+the square from ``(x, y)`` to ``(x + 1, y + 1)``; row 0 is at the bottom. The border is wall.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.errors import unknown_name
+from rlkit.types import Key
+
+# umaze, medium and large are the maps of the D4RL benchmark (arXiv 2004.07219).
+_MAPS = {
+    "umaze": """
+        #####
+        #...#
+        ###.#
+        #...#
+        #####""",
+    "medium": """
+        ########
+        #..##..#
+        #..#...#
+        ##...###
+        #..#...#
+        #.#..#.#
+        #...#..#
+        ########""",
+    "large": """
+        ############
+        #....#.....#
+        #.##.#.#.#.#
+        #......#...#
+        #.####.###.#
+        #..#.#.....#
+        ##.#.#.#.###
+        #..#...#...#
+        ############""",
+    "rooms": """
+        ###########
+        #....#....#
+        #.........#
+        #....#....#
+        #....#....#
+        ##.#####.##
+        #....#....#
+        #....#....#
+        #....#....#
+        #.........#
+        ###########""",
+    "open": """
+        ############
+        #..........#
+        #..........#
+        #..........#
+        #..........#
+        #..........#
+        #..........#
+        #..........#
+        ############""",
+}
+
+NAMES = tuple(_MAPS)
+
+
+def named_layout(name: str) -> np.ndarray:
+    """The walls ``[height, width]`` (bool) of a named map.
+
+    Raises:
+      UnknownNameError: ``name`` is not one of ``NAMES``.
+    """
+    if name not in _MAPS:
+        raise unknown_name("layout", name, _MAPS)
+    rows = [list(line.strip()) for line in _MAPS[name].strip().splitlines()]
+    return (np.array(rows) == "#")[::-1].copy()
+
+
+def random_rooms(key: Key, rooms: tuple[int, int] = (2, 2), room_size: int = 4) -> jax.Array:
+    """A grid of square rooms; every wall between two rooms has one door at a random place.
+
+    Args:
+      key: typed PRNG key.
+      rooms: rooms from bottom to top and from left to right (static).
+      room_size: cells along a room's side (static).
+
+    Returns:
+      Walls, bool ``[rooms[0] * (room_size + 1) + 1, rooms[1] * (room_size + 1) + 1]``. The default
+      shape is that of the map ``"rooms"``.
+    """
+    pitch = room_size + 1
+    height, width = (n * pitch + 1 for n in rooms)
+    y, x = np.mgrid[:height, :width]
+    walls = (y % pitch == 0) | (x % pitch == 0)
+    key_side, key_up = jax.random.split(key)
+    room_y, room_x = np.minimum(y // pitch, rooms[0] - 1), np.minimum(x // pitch, rooms[1] - 1)
+    # the door in the wall to the left of, and in the one below, each room
+    left = 1 + jax.random.randint(key_side, rooms, 0, room_size)
+    below = 1 + jax.random.randint(key_up, rooms, 0, room_size)
+    inside_x, inside_y = (x > 0) & (x < width - 1), (y > 0) & (y < height - 1)
+    door = (x % pitch == 0) & inside_x & (y % pitch == left[room_y, room_x])
+    door |= (y % pitch == 0) & inside_y & (x % pitch == below[room_y, room_x])
+    return walls & ~door
+
+
+def random_clutter(
+    key: Key, shape: tuple[int, int] = (9, 12), boxes: int = 7, box_size: int = 2
+) -> jax.Array:
+    """An open field with randomly placed boxes, which may overlap.
+
+    Args:
+      key: typed PRNG key.
+      shape: ``(height, width)`` with the border (static). The default is that of the map ``"open"``.
+      boxes: how many boxes (static).
+      box_size: largest side of a box in cells; sides are uniform on ``1 .. box_size`` (static).
+
+    Returns:
+      Walls, bool ``shape``. Some free cells may be cut off from others.
+    """
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    border = (y == 0) | (x == 0) | (y == shape[0] - 1) | (x == shape[1] - 1)
+    key_corner, key_side = jax.random.split(key)
+    corner = jax.random.randint(key_corner, (boxes, 2, 1, 1), 1, jnp.array(shape).reshape(2, 1, 1) - 1)
+    side = jax.random.randint(key_side, (boxes, 2, 1, 1), 1, box_size + 1)
+    place = jnp.stack([jnp.asarray(y), jnp.asarray(x)])
+    inside = jnp.all((place >= corner) & (place < corner + side), axis=1)
+    return border | jnp.any(inside, axis=0)
+
+
+def shortest_paths(walls: jax.Array) -> jax.Array:
+    """Lengths of the shortest paths between the centres of all cells.
+
+    A path moves between neighbouring free cells: 1 m sideways, √2 m diagonally where both cells
+    beside the diagonal are free too.
+
+    Args:
+      walls: bool ``[height, width]``.
+
+    Returns:
+      float32 ``[height * width, height * width]``; infinite where there is no path, and for walls.
+    """
+    height, width = walls.shape
+    y, x = (np.ravel(axis) for axis in np.mgrid[:height, :width])
+    dy, dx = np.abs(y[:, None] - y), np.abs(x[:, None] - x)
+    free = ~walls
+    ends = free[y, x][:, None] & free[y, x]
+    beside = free[y[:, None], x] & free[y, x[:, None]]
+    length = jnp.where(ends & (dy + dx == 1), jnp.float32(1), jnp.float32(jnp.inf))
+    length = jnp.where(ends & beside & (dy == 1) & (dx == 1), jnp.float32(np.sqrt(2)), length)
+    length = jnp.where(ends & (dy + dx == 0), jnp.float32(0), length)
+
+    def through(k, d):  # Floyd & Warshall: let paths pass through cell k
+        return jnp.minimum(d, d[:, k, None] + d[None, k, :])
+
+    return jax.lax.fori_loop(0, height * width, through, length)

@@ -1,0 +1,81 @@
+"""What the point maze tells about itself: spaces, features and the task in words."""
+
+import functools
+import math
+
+from rlkit.envs.autoreset import Fresh
+from rlkit.envs.maze_layouts import named_layout
+from rlkit.spaces import Box, Discrete
+from rlkit.types import EnvSpec, FeatureSpec
+
+RAYS = 16  # range rays
+REACH = 4  # m: how far they see
+TOP_SPEED = 5.25  # m/s: the speed limit plus the push of one simulation step
+_MOVES = (
+    *("stay", "east", "north-east", "north", "north-west"),
+    *("west", "south-west", "south", "south-east"),
+)
+_LIMIT = {"umaze": 300, "medium": 600, "large": 800, "rooms": 800, "open": 600}  # simulation steps
+
+
+@functools.lru_cache(maxsize=64)
+def pointmaze_spec(layout: str, far: bool, actions: str, frame_skip: int, observation: str) -> EnvSpec:
+    """The specification; arguments as the attributes of :class:`rlkit.envs.pointmaze.PointMaze`."""
+    height, width = named_layout(layout).shape
+    local = observation == "local"
+    size, path = math.hypot(height, width), float(height * width)
+    steps = _LIMIT[layout] // frame_skip
+    extent = max(height, width)
+    feature = FeatureSpec
+    features = (
+        feature("position", (2,), low=0, high=extent, unit="m", observable=not local,
+                meaning="place in the maze: x to the right, y upwards, from the lower left corner"),
+        feature("velocity", (2,), low=-TOP_SPEED, high=TOP_SPEED, unit="m/s", meaning="velocity, x and y"),
+        feature("speed", low=0, high=2 * TOP_SPEED, unit="m/s", meaning="absolute value of the velocity"),
+        feature("odometry", (2,), unit="m", meaning="displacement since the start of the episode, x and y"),
+        feature("travelled", low=0, unit="m", meaning="length of the way so far"),
+        feature("rays", (RAYS,), low=0, high=REACH, unit="m",
+                meaning=f"distance to the nearest wall in {RAYS} directions, counter-clockwise from +x, "
+                f"at most {REACH}"),
+        feature("min_ray", low=0, high=REACH, unit="m", meaning="the smallest of the rays"),
+        feature("collision", dtype="bool", low=0, high=1, meaning="whether the last step ran into a wall"),
+        feature("cell", dtype="int32", low=0, high=height * width - 1, observable=not local,
+                meaning="index of the unit cell of the maze that the agent is in"),
+        feature("cells_visited", dtype="int32", low=1, high=height * width, unit="cells",
+                meaning="number of different cells visited in this episode"),
+        feature("new_cell", dtype="bool", low=0, high=1,
+                meaning="whether the last step entered a cell for the first time in this episode"),
+        feature("goal_visible", dtype="bool", low=0, high=1,
+                meaning="whether the goal is near and not hidden by a wall"),
+        feature("goal_position", (2,), low=0, high=extent, unit="m", observable=not local,
+                meaning="place of the goal"),
+        feature("goal_distance", low=0, high=size, unit="m", observable=not local,
+                meaning="straight distance to the goal, through walls"),
+        feature("goal_direction", (2,), low=-1.001, high=1.001, observable=not local,
+                meaning="unit vector straight towards the goal, through walls"),
+        feature("path_distance", low=0, high=path, unit="m", observable=False,
+                meaning="distance to the goal along the shortest path around the walls"),
+        feature("path_direction", (2,), low=-1.001, high=1.001, observable=False,
+                meaning="unit vector along the shortest path to the goal"),
+        feature("at_goal", dtype="bool", low=0, high=1, meaning="whether the goal is reached"),
+    )  # fmt: skip
+    place = math.inf if local else float(extent)
+    bounds = [(0.0, REACH)] * RAYS + [(-TOP_SPEED, TOP_SPEED)] * 2 + [(-1.001, 1.001)] * 2
+    bounds += [(0.0, size), (0.0, 1.0)] + [(-place, place)] * 2
+    low, high = (tuple(float(b) for b in side) for side in zip(*bounds, strict=True))
+    action_space = Discrete(9, _MOVES) if actions == "discrete" else Box((2,), -1.0, 1.0)
+    seen = "It is shown while it is near and in line of sight. " if local else ""
+    return EnvSpec(
+        id=f"nav/pointmaze-{layout}{'-far' if far else ''}",
+        observation_space=Box((len(bounds),), low, high),
+        action_space=action_space,
+        features=features,
+        max_steps=steps,
+        task="Push a small disc through a maze to a goal; it has inertia and slides along walls. "
+        f"The goal is somewhere else in every episode{', far from the start' if far else ''}. {seen}",
+        success="the agent is within 0.45 m of the goal",
+        fitness="share of the shortest path from start to goal that has been covered; 1 at the goal",
+        native_reward="1 on reaching the goal, which ends the episode, 0 otherwise",
+        partial_obs=local,
+        auto_reset=Fresh(),
+    )
