@@ -1,6 +1,6 @@
 """Rewards: what the agent is paid, composed from small pure functions."""
 
-from rlkit.rewards.algebra import add, chain, from_function, transform, weighted
+from rlkit.rewards.algebra import add, chain, from_function, total, transform, weighted
 from rlkit.rewards.relabelling import init_slots, relabel
 from rlkit.rewards.shaping import potential_difference, potential_shaping
 from rlkit.rewards.sources import (
@@ -15,9 +15,12 @@ from rlkit.rewards.sources import (
     task,
     time_penalty,
 )
+from rlkit.rewards.text import SOURCES, TRANSFORMS, list, parse
 from rlkit.rewards.transforms import NormaliseState, clip, normalise, scale, squash, symlog
 
 __all__ = [
+    "SOURCES",
+    "TRANSFORMS",
     "NormaliseState",
     "add",
     "best_progress",
@@ -28,7 +31,9 @@ __all__ = [
     "feature",
     "from_function",
     "init_slots",
+    "list",
     "normalise",
+    "parse",
     "potential_difference",
     "potential_shaping",
     "progress",
@@ -41,6 +46,7 @@ __all__ = [
     "symlog",
     "task",
     "time_penalty",
+    "total",
     "transform",
     "weighted",
 ]

@@ -2,7 +2,7 @@
 
 There are two kinds. A *source* (``success()``, ``progress("distance")``) ignores the reward so far
 and pays its own; a *transform* (``clip(-1, 1)``, ``potential_shaping(...)``) changes the reward so
-far. ``weighted`` adds sources up, ``chain`` puts transforms behind them.
+far. ``weighted`` and ``total`` add sources up, ``chain`` puts transforms behind them.
 
 Numbers given to constructors (weights, scales, discounts) may be scalar JAX arrays, also traced
 ones: they are closed over, so that a reward without memory keeps an empty state. A sweep builds
@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from rlkit.errors import UsageError
 from rlkit.rewards.arguments import Scalar, as_scalar, check_number, check_reward
@@ -90,10 +91,50 @@ def chain(*rewards: Reward) -> Reward:
             after, value, new = reward.apply(before, transition)
             transition = transition._replace(reward=value)
             states.append(after)
-            for name in new.keys() & terms.keys():
-                raise UsageError(f"two rewards of a chain report the term {name!r}; rename one with name=...")
-            terms |= new
+            terms = _merge(terms, new)
         return tuple(states), transition.reward, terms
+
+    return Reward(init, apply)
+
+
+def _merge(terms: Terms, new: Terms) -> Terms:
+    for name in new.keys() & terms.keys():
+        raise UsageError(f"two rewards report the term {name!r}; rename one of them with name=...")
+    return terms | new
+
+
+def total(*parts: tuple[Scalar, Reward]) -> Reward:
+    """A weighted sum of rewards that all see the same transition, with their own terms.
+
+    Args:
+      *parts: pairs ``(weight, reward)``, at least one.
+
+    Returns:
+      The sum. Its terms are those of the parts, each times the weight of its part; its state is the
+      tuple of states.
+
+    Raises:
+      UsageError: there is no part, a weight is not a finite scalar, or (when traced) two parts
+        report a term of the same name.
+      TypeError: a part is not a pair of a weight and a reward.
+    """
+    if not parts:
+        raise UsageError("total() got no parts; give it pairs (weight, reward)")
+    for i, part in enumerate(parts):
+        _check_part(f"part {i}", part)
+
+    def init(key: Key) -> PyTree:
+        return tuple(reward.init(jax.random.fold_in(key, i)) for i, (_, reward) in enumerate(parts))
+
+    def apply(state: PyTree, transition: Transition) -> tuple[PyTree, jax.Array, Terms]:
+        states, terms, value = [], {}, jnp.zeros((), transition.reward.dtype)
+        for (weight, reward), before in zip(parts, state, strict=True):
+            after, part, new = reward.apply(before, transition)
+            states.append(after)
+            value += as_scalar("a part of the sum", weight * part, transition)
+            scaled = {name: as_scalar(f"term {name!r}", weight * x, transition) for name, x in new.items()}
+            terms = _merge(terms, scaled)
+        return tuple(states), value, terms
 
     return Reward(init, apply)
 
@@ -101,7 +142,7 @@ def chain(*rewards: Reward) -> Reward:
 def weighted(
     components: Mapping[str, tuple[Scalar, Reward]] | None = None, /, **named: tuple[Scalar, Reward]
 ) -> Reward:
-    """A weighted sum of rewards that all see the same transition.
+    """A weighted sum of rewards that all see the same transition, one named term each.
 
     Args:
       components: ``{name: (weight, reward)}``.
@@ -121,10 +162,7 @@ def weighted(
     if not parts:
         raise UsageError("weighted() got no components; give it name=(weight, reward)")
     for name, part in parts.items():
-        if isinstance(part, Reward) or not isinstance(part, tuple) or len(part) != 2:
-            raise TypeError(f"component {name!r} is {part!r}; expected a pair (weight, reward)")
-        check_number(f"weight of {name!r}", part[0])
-        check_reward(f"component {name!r}", part[1])
+        _check_part(f"component {name!r}", part)
 
     def init(key: Key) -> PyTree:
         # Keys go by name: another component does not change what this one draws.
@@ -134,13 +172,21 @@ def weighted(
         }
 
     def apply(state: PyTree, transition: Transition) -> tuple[PyTree, jax.Array, Terms]:
-        states, terms = {}, {}
+        states, terms, value = {}, {}, jnp.zeros((), transition.reward.dtype)
         for name, (weight, reward) in parts.items():
-            states[name], value, _ = reward.apply(state[name], transition)
-            terms[name] = as_scalar(f"component {name!r}", weight * value, transition)
-        return states, sum(terms.values()), terms
+            states[name], part, _ = reward.apply(state[name], transition)
+            terms[name] = as_scalar(f"component {name!r}", weight * part, transition)
+            value += terms[name]
+        return states, value, terms
 
     return Reward(init, apply)
+
+
+def _check_part(what: str, part: Any) -> None:
+    if isinstance(part, Reward) or not isinstance(part, tuple) or len(part) != 2:
+        raise TypeError(f"{what} is {part!r}; expected a pair (weight, reward)")
+    check_number(f"the weight of {what}", part[0])
+    check_reward(what, part[1])
 
 
 def add(reward: Reward) -> Reward:

@@ -66,8 +66,13 @@ def as_scalar(what: str, value: Any, transition: Transition) -> jax.Array:
     return value.astype(transition.reward.dtype)
 
 
+def lookup(features: Features, name: str) -> jax.Array:
+    """A feature by name; an unknown name raises with a suggestion."""
+    if name not in features:
+        raise unknown_name("feature", name, features.keys(), where="among those at hand")
+    return features[name]
+
+
 def read(features: Features, name: str, transition: Transition) -> jax.Array:
     """One scalar feature, in the dtype of rewards."""
-    if name not in features:
-        raise unknown_name("feature", name, features.keys(), where="for this reward (is it recorded?)")
-    return as_scalar(f"feature {name!r}", features[name], transition)
+    return as_scalar(f"feature {name!r}", lookup(features, name), transition)

@@ -11,7 +11,15 @@ import jax.numpy as jnp
 
 from rlkit.errors import UsageError, unknown_name
 from rlkit.rewards.algebra import from_function
-from rlkit.rewards.arguments import Scalar, as_scalar, check_feature_name, check_number, check_positive, read
+from rlkit.rewards.arguments import (
+    Scalar,
+    as_scalar,
+    check_feature_name,
+    check_number,
+    check_positive,
+    lookup,
+    read,
+)
 from rlkit.types import Key, PyTree, Reward, Terms, Transition
 
 _CLOSENESS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -34,13 +42,15 @@ def success(scale: Scalar = 1.0, name: str = "success") -> Reward:
 
 
 def feature(feature: str, index: int | None = None, name: str | None = None) -> Reward:
-    """The value of a feature after the step, ``x'`` or ``x'[index]``."""
+    """The value of a feature after the step, ``x'``, or entry ``index`` of it flattened."""
     check_feature_name(feature)
+    if index is not None and (isinstance(index, bool) or not isinstance(index, int)):
+        raise UsageError(f"index={index!r}: expected an integer, or None for a scalar feature")
 
     def pay(t: Transition) -> jax.Array:
         if index is None:
             return read(t.next_features, feature, t)
-        vector = t.next_features[feature].reshape(-1)
+        vector = lookup(t.next_features, feature).reshape(-1)
         if not -vector.size <= index < vector.size:
             raise UsageError(f"index={index} of feature {feature!r}: it has {vector.size} entries")
         return vector[index]

@@ -1,0 +1,185 @@
+"""Rewards as text, for the command line and for the configuration of a run.
+
+The text uses a small part of Python's grammar and the names of :mod:`rlkit.rewards`::
+
+    reward  =  sum  |  chain(sum, transform, transform, ...)
+    sum     =  part, or parts joined by + and -
+    part    =  source(arguments)  |  number * part  |  part * number  |  -part  |  (sum)  |  chain(...)
+
+Arguments are numbers, quoted text or None, by position or keyword. Examples::
+
+    success()
+    success() + 0.5 * progress('goal_distance') - 0.01 * control_cost()
+    chain(success(), potential_shaping('-goal_distance', discount=0.99), clip(-1, 1))
+
+Each source of a sum is one term, named by itself (``progress_goal_distance``) or by its argument
+``name``. Nothing is evaluated: the text is parsed, and only constructors in the tables below
+are called. The text itself is the stored form: the same text gives the same reward.
+"""
+
+import ast
+import inspect
+from collections.abc import Callable, Iterator
+
+from rlkit.errors import UsageError, unknown_name
+from rlkit.rewards import shaping, sources, transforms
+from rlkit.rewards.algebra import chain, total
+from rlkit.types import Reward
+
+Constructor = Callable[..., Reward]
+
+SOURCES: dict[str, Constructor] = {
+    "best_progress": sources.best_progress,
+    "control_cost": sources.control_cost,
+    "distance": sources.distance,
+    "feature": sources.feature,
+    "potential_difference": shaping.potential_difference,
+    "progress": sources.progress,
+    "reached": sources.reached,
+    "success": sources.success,
+    "survival": sources.survival,
+    "task": sources.task,
+    "time_penalty": sources.time_penalty,
+}
+"""Constructors of rewards that pay something of their own."""
+
+TRANSFORMS: dict[str, Constructor] = {
+    "clip": transforms.clip,
+    "normalise": transforms.normalise,
+    "potential_shaping": shaping.potential_shaping,
+    "scale": transforms.scale,
+    "squash": transforms.squash,
+    "symlog": transforms.symlog,
+}
+"""Constructors of rewards that change the reward so far, for use inside ``chain``."""
+
+_LONGEST = 4096  # characters: no sensible reward is longer, and nesting stays within the parser's stack
+
+
+def parse(text: str) -> Reward:
+    """Build a reward from text; see the module's description of the grammar.
+
+    Args:
+      text: at most 4096 characters.
+
+    Raises:
+      UsageError: the text is not in the grammar, or a constructor refuses its arguments.
+      UnknownNameError: a reward or an argument has a name that does not exist; suggests one.
+    """
+    if not isinstance(text, str) or len(text) > _LONGEST:
+        raise UsageError(
+            f"expected a reward as text of at most {_LONGEST} characters; got {str(text)[:40]!r}"
+        )
+    try:
+        return _sum(ast.parse(text.strip(), mode="eval").body)
+    except SyntaxError as error:
+        raise UsageError(
+            f"the reward {text!r} cannot be read: {error.msg} at column {error.offset}"
+        ) from None
+    except (RecursionError, MemoryError, OverflowError) as error:
+        raise UsageError(
+            f"the reward {text[:40]!r}... is nested too deeply or holds too large a number"
+        ) from error
+
+
+def _sum(node: ast.expr) -> Reward:
+    parts = [*_parts(node, 1.0)]
+    if len(parts) == 1 and parts[0][0] == 1.0:
+        return parts[0][1]
+    return total(*parts)
+
+
+def _parts(node: ast.expr, weight: float) -> Iterator[tuple[float, Reward]]:
+    """The summands of an expression with their weights."""
+    match node:
+        case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
+            yield from _parts(left, weight)
+            yield from _parts(right, weight if isinstance(op, ast.Add) else -weight)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if (number := _number(left)) is not None:
+            yield from _parts(right, weight * number)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if (number := _number(right)) is not None:
+            yield from _parts(left, weight * number)
+        case ast.UnaryOp(op=ast.USub(), operand=operand) if _number(node) is None:
+            yield from _parts(operand, -weight)
+        case ast.Call(func=ast.Name(id="chain")):
+            yield weight, _chain(node)
+        case ast.Call(func=ast.Name(id=name)):
+            if name in TRANSFORMS:
+                raise UsageError(
+                    f"{name} changes the reward before it: write chain(..., {ast.unparse(node)}), "
+                    "or chain(task(), ...) for the environment's own reward"
+                )
+            yield weight, _call(node, name, SOURCES)
+        case ast.Name(id=name):
+            raise UsageError(
+                f"{name!r} is not called: write {name}(...), and put names of features in quotes"
+            )
+        case _:
+            raise UsageError(
+                f"{ast.unparse(node)!r} is not a reward; expected sums of number * source(...), or chain(...)"
+            )
+
+
+def _chain(node: ast.Call) -> Reward:
+    if node.keywords or not node.args:
+        raise UsageError(f"{ast.unparse(node)!r}: chain takes rewards by position, at least one")
+    rewards = [_sum(node.args[0])]
+    for step in node.args[1:]:
+        match step:
+            case ast.Call(func=ast.Name(id=name)) if name not in SOURCES and name != "chain":
+                rewards.append(_call(step, name, TRANSFORMS))
+            case _:
+                raise UsageError(
+                    f"{ast.unparse(step)!r} would discard the reward before it in the chain: "
+                    "add it to the first reward with +, and chain only " + ", ".join(TRANSFORMS)
+                )
+    return chain(*rewards)
+
+
+def _call(node: ast.Call, name: str, table: dict[str, Constructor]) -> Reward:
+    if name not in table:
+        raise unknown_name("reward", name, [*table, "chain"] if table is SOURCES else table)
+    constructor = table[name]
+    known = inspect.signature(constructor).parameters
+    for keyword in node.keywords:
+        if keyword.arg not in known:
+            raise unknown_name("argument", keyword.arg, known, where=f"of {name}")
+    args = [_argument(arg) for arg in node.args]
+    kwargs = {keyword.arg: _argument(keyword.value) for keyword in node.keywords if keyword.arg}
+    try:
+        inspect.signature(constructor).bind(*args, **kwargs)
+    except TypeError as error:
+        usage = f"{name}({', '.join(known)})"
+        raise UsageError(f"{ast.unparse(node)!r}: {error}; expected {usage}") from None
+    try:
+        return constructor(*args, **kwargs)
+    except UsageError as error:
+        raise type(error)(f"in {ast.unparse(node)!r}: {error}") from None
+
+
+def _number(node: ast.expr) -> int | float | None:
+    """The value of a number with an optional sign, None if the expression is not one."""
+    match node:
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant() as constant):
+            value = _number(constant)
+            return None if value is None else -value
+        case ast.UnaryOp(op=ast.UAdd(), operand=ast.Constant() as constant):
+            return _number(constant)
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return value
+    return None
+
+
+def _argument(node: ast.expr) -> int | float | str | None:
+    match node:
+        case ast.Constant(value=str() | None as value):
+            return value
+    value = _number(node)
+    if value is None:
+        raise UsageError(f"{ast.unparse(node)!r} is not an argument; expected a number, quoted text or None")
+    return value
+
+
+def list() -> tuple[str, ...]:
+    """Names of all sources and transforms, sorted."""
+    return tuple(sorted({**SOURCES, **TRANSFORMS}))
