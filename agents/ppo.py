@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
-from rlkit.normalize import RunningMoments, normalise, update_moments
 
 from rlkit.distributions import ActionDistribution, action_distribution
 from rlkit.envs import AutoReset, Slots, rollout, start
 from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, check_choice, initialise
+from rlkit.normalize import RunningMoments, normalise, update_moments
 from rlkit.packing import packing
 from rlkit.reads import reward_reads
 from rlkit.returns import gae, linear_recurrence
@@ -222,7 +222,8 @@ def _init(
         key_net,
         memory,
         jax.ShapeDtypeStruct((width,), jnp.float32),
-        gains={"actor_head": 0.01, "critic_head": 1.0, "cell": 1.0},
+        gains={"actor_head": 0.01, "critic_head": 1.0, "gates": 1.0}
+        | {f"recurrent_{gate}": 1.0 for gate in ("reset", "update", "new")},
     )
     moments = RunningMoments.zeros(width) if config.normalize_obs else None
     slots = start(
@@ -368,25 +369,16 @@ def _episodes(unfinished: jax.Array, trajectory: Trajectory, axis_name: str | No
     return jnp.sum(sums[:, :4] * (begins - ended), 0), metrics
 
 
-def _unroll(spec: _Spec, variables: PyTree, carry: PyTree, obs: jax.Array, first: jax.Array):
-    """Distribution parameters and values of ``obs [T, B, d]``, through time if there is memory."""
-    if not jax.tree.leaves(carry):
-        _, out, value, _ = spec.net.apply(variables, carry, obs)
-        return out, value
-
-    def body(carry: PyTree, x: tuple[jax.Array, jax.Array]):
-        carry, out, value, _ = spec.net.apply(variables, _restart(carry, x[1]), x[0])
-        return carry, (out, value)
-
-    return jax.lax.scan(body, carry, (obs, first))[1]
-
-
 _LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/clip_fraction", "loss/grad_norm")
 
 
 def _loss(spec: _Spec, config: PPOConfig, params: PyTree, carry: PyTree, batch: _Batch):
     """The clipped surrogate (eq. 7 and 9), value loss and entropy bonus of one minibatch."""
-    out, value = _unroll(spec, {"params": params}, carry, batch.obs, batch.first)
+    variables = {"params": params}
+    if jax.tree.leaves(carry):
+        out, value, _ = spec.net.apply(variables, carry, batch.obs, batch.first, method="unroll")
+    else:
+        _, out, value, _ = spec.net.apply(variables, carry, batch.obs)
     log_ratio = spec.dist.log_prob(out, batch.raw) - batch.log_prob
     ratio = jnp.exp(log_ratio)
     mean, second = jnp.mean(batch.advantage), jnp.mean(batch.advantage**2)

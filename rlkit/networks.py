@@ -33,6 +33,10 @@ class MLP(nn.Module):
             x = ACTIVATIONS[self.activation](nn.Dense(size)(x))
         return carry, x
 
+    def unroll(self, carry: PyTree, x: jax.Array, first: jax.Array) -> tuple[PyTree, jax.Array]:
+        """The same for a sequence ``[T, B, d]``."""
+        return self(carry, x)
+
     @nn.nowrap
     def memory(self) -> PyTree:
         """The carry at the start of an episode: none."""
@@ -40,20 +44,52 @@ class MLP(nn.Module):
 
 
 class GRU(nn.Module):
-    """Dense layers and a gated recurrent unit (Cho et al. 2014, arXiv 1406.1078).
+    """Dense layers and a gated recurrent unit (Cho et al. 2014, arXiv 1406.1078; reset after, as cuDNN).
 
     The last of ``sizes`` is the number of recurrent units; the others are layers before it. The
-    latent is the unit's state.
+    latent is the unit's state. Unrolled over a sequence, everything but the recurrent product is
+    computed for all steps at once.
     """
 
     sizes: tuple[int, ...]
     activation: str = "tanh"
 
-    @nn.compact
+    def setup(self) -> None:
+        units, zeros = self.sizes[-1], nn.initializers.zeros
+        self.layers = [nn.Dense(size) for size in self.sizes[:-1]]
+        self.gates = nn.Dense(3 * units)
+        self.recurrent = [
+            self.param(f"recurrent_{g}", zeros, (units, units)) for g in ("reset", "update", "new")
+        ]
+        self.new_bias = self.param("new_bias", zeros, (units,))
+
+    def _project(self, x: jax.Array) -> jax.Array:
+        for layer in self.layers:
+            x = ACTIVATIONS[self.activation](layer(x))
+        return self.gates(x)
+
+    def _cell(self, kernel: jax.Array, h: jax.Array, projected: jax.Array) -> jax.Array:
+        units = self.sizes[-1]
+        product = h @ kernel
+        opened = nn.sigmoid(projected[..., : 2 * units] + product[..., : 2 * units])
+        reset, update = opened[..., :units], opened[..., units:]
+        new = nn.tanh(projected[..., 2 * units :] + reset * (product[..., 2 * units :] + self.new_bias))
+        return (1.0 - update) * new + update * h
+
     def __call__(self, carry: jax.Array, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        for size in self.sizes[:-1]:
-            x = ACTIVATIONS[self.activation](nn.Dense(size)(x))
-        return nn.GRUCell(self.sizes[-1], name="cell")(carry, x)
+        h = self._cell(jnp.concatenate(self.recurrent, -1), carry, self._project(x))
+        return h, h
+
+    def unroll(self, carry: jax.Array, x: jax.Array, first: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The same for a sequence ``[T, B, d]``, forgetting where ``first [T, B]``."""
+        kernel = jnp.concatenate(self.recurrent, -1)
+
+        def body(h: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            projected, restart = inputs
+            h = self._cell(kernel, jnp.where(restart[:, None], 0.0, h), projected)
+            return h, h
+
+        return jax.lax.scan(body, carry, (self._project(x), first))
 
     @nn.nowrap
     def memory(self) -> jax.Array:
@@ -101,6 +137,12 @@ class ActorCritic(nn.Module):
         one = TORSOS[self.torso](self.sizes, self.activation, parent=None).memory()
         return one, (() if self.shared else one)
 
+    def _distribution(self, latent: jax.Array) -> jax.Array:
+        out = self.actor_head(latent)
+        if not self.gaussian:
+            return out
+        return jnp.concatenate([out, jnp.broadcast_to(self.log_std, out.shape)], -1)
+
     def act(
         self, carry: tuple[PyTree, PyTree], obs: jax.Array
     ) -> tuple[tuple[PyTree, PyTree], jax.Array, jax.Array]:
@@ -109,10 +151,7 @@ class ActorCritic(nn.Module):
         Only the actor's part of the carry advances.
         """
         actor, latent = self.actor_torso(carry[0], obs)
-        out = self.actor_head(latent)
-        if self.gaussian:
-            out = jnp.concatenate([out, jnp.broadcast_to(self.log_std, out.shape)], -1)
-        return (actor, carry[1]), out, latent
+        return (actor, carry[1]), self._distribution(latent), latent
 
     def value(self, carry: tuple[PyTree, PyTree], obs: jax.Array) -> jax.Array:
         """``obs [..., d] -> value [...]``, from the carry before ``obs``."""
@@ -123,11 +162,17 @@ class ActorCritic(nn.Module):
         self, carry: tuple[PyTree, PyTree], obs: jax.Array
     ) -> tuple[tuple[PyTree, PyTree], jax.Array, jax.Array, jax.Array]:
         """``obs [..., d] -> (carry, distribution parameters, value, latent)``."""
-        (actor, critic), out, latent = self.act(carry, obs)
-        hidden = latent
-        if not self.shared:
-            critic, hidden = self.critic_torso(critic, obs)
-        return (actor, critic), out, self.critic_head(hidden)[..., 0], latent
+        actor, latent = self.actor_torso(carry[0], obs)
+        critic, hidden = (carry[1], latent) if self.shared else self.critic_torso(carry[1], obs)
+        return (actor, critic), self._distribution(latent), self.critic_head(hidden)[..., 0], latent
+
+    def unroll(
+        self, carry: tuple[PyTree, PyTree], obs: jax.Array, first: jax.Array
+    ) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """``obs [T, B, d], first [T, B] -> (distribution parameters, value, latent)``, forgetting where first."""
+        _, latent = self.actor_torso.unroll(carry[0], obs, first)
+        hidden = latent if self.shared else self.critic_torso.unroll(carry[1], obs, first)[1]
+        return self._distribution(latent), self.critic_head(hidden)[..., 0], latent
 
 
 def initialise(module: nn.Module, key: Key, *example: Any, gains: dict[str, float] | None = None) -> PyTree:
