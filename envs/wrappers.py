@@ -1,0 +1,272 @@
+"""Functions that take an environment and return one.
+
+A wrapper forwards whatever it does not change. State that it needs is added to the inner state.
+"""
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.envs.wrapping import StatefulWrapper, Wrapped, Wrapper
+from rlkit.spaces import Box, Discrete
+from rlkit.types import Environment, EnvSpec, Features, Key, PyTree, Terms
+
+_STICK, _LOOK = 1, 2  # folded into a key for what the wrapped environment does not draw
+
+
+def _vector_box(env: Environment, wrapper: str) -> Box:
+    space = env.spec.observation_space
+    if not isinstance(space, Box) or len(space.shape) != 1:
+        raise ValueError(f"{wrapper} needs observations that are vectors; {env.spec.id} has {space}")
+    return space
+
+
+def _box(shape: tuple[int, ...], low: np.ndarray, high: np.ndarray, dtype: str) -> Box:
+    return Box(shape, tuple(map(float, np.ravel(low))), tuple(map(float, np.ravel(high))), dtype)
+
+
+@dataclass(frozen=True)
+class _SelectObservation(Wrapper):
+    indices: tuple[int, ...]
+
+    @property
+    def spec(self) -> EnvSpec:
+        space = self.env.spec.observation_space
+        low, high = (bound[list(self.indices)] for bound in space.bounds())
+        box = _box((len(self.indices),), low, high, space.dtype)
+        return self.respec("select", observation_space=box, partial_obs=True)
+
+    def observe(self, key: Key, state: PyTree, params: Any) -> jax.Array:
+        return self.env.observe(key, state, params)[np.array(self.indices)]
+
+
+def select_observation(env: Environment, indices: Sequence[int]) -> Environment:
+    """Show only some entries of the observation vector, in the given order.
+
+    ``select_observation(make("classic/cartpole"), (0, 2))`` hides the velocities.
+
+    Raises:
+      ValueError: observations are not vectors, or an index is out of range.
+    """
+    size = _vector_box(env, "select_observation").shape[0]
+    indices = tuple(int(i) for i in indices)
+    if not indices or any(not 0 <= i < size for i in indices):
+        raise ValueError(f"indices={indices}: expected one or more of 0 .. {size - 1}")
+    return _SelectObservation(env, indices)
+
+
+@dataclass(frozen=True)
+class _TimeInObservation(StatefulWrapper):
+    @property
+    def spec(self) -> EnvSpec:
+        space = self.env.spec.observation_space
+        low, high = (np.append(bound, end) for bound, end in zip(space.bounds(), (0.0, 1.0), strict=True))
+        return self.respec("time", observation_space=_box((len(low),), low, high, space.dtype))
+
+    def initial(self, key: Key, params: Any) -> Wrapped:
+        return Wrapped(self.env.initial(key, params), jnp.zeros((), jnp.int32))
+
+    def transition(self, key: Key, state: Wrapped, action: jax.Array, params: Any) -> Wrapped:
+        return Wrapped(self.env.transition(key, state.inner, action, params), state.memory + 1)
+
+    def observe(self, key: Key, state: Wrapped, params: Any) -> jax.Array:
+        obs = self.env.observe(key, state.inner, params)
+        share = jnp.minimum(state.memory / jnp.maximum(params.max_steps, 1), 1.0)
+        return jnp.append(obs, share.astype(obs.dtype))
+
+
+def time_in_observation(env: Environment) -> Environment:
+    """Append the share of the time limit that has passed (0 to 1) to the observation vector.
+
+    It makes tasks with a time limit Markov (Pardo et al. 2018, arXiv 1712.00378, section 3).
+
+    Raises:
+      ValueError: observations are not vectors.
+    """
+    _vector_box(env, "time_in_observation")
+    return _TimeInObservation(env)
+
+
+@dataclass(frozen=True)
+class _ActionRepeat(StatefulWrapper):
+    n: int
+
+    @property
+    def spec(self) -> EnvSpec:
+        return self.respec(f"repeat{self.n}", max_steps=-(-self.env.spec.max_steps // self.n))
+
+    def default_params(self) -> Any:
+        return self.env.default_params()._replace(max_steps=jnp.int32(self.spec.max_steps))
+
+    def initial(self, key: Key, params: Any) -> Wrapped:
+        no = jnp.zeros((), bool)
+        return Wrapped(self.env.initial(key, params), (no, no))
+
+    def transition(self, key: Key, state: Wrapped, action: jax.Array, params: Any) -> Wrapped:
+        def once(running, key):
+            inner, ended, succeeded = running
+            following = self.env.transition(key, inner, action, params)
+            end = self.env.terminated(inner, action, following, params)
+            success = self.env.success(inner, action, following, params)
+            advanced = (following, end, succeeded | success)
+            return jax.tree.map(lambda old, new: jnp.where(ended, old, new), running, advanced), None
+
+        no = jnp.zeros((), bool)
+        keys = jax.random.split(key, self.n)
+        (inner, ended, succeeded), _ = jax.lax.scan(once, (state.inner, no, no), keys)
+        return Wrapped(inner, (ended, succeeded))
+
+    def terminated(self, state: Wrapped, action: jax.Array, next_state: Wrapped, params: Any) -> jax.Array:
+        return next_state.memory[0]
+
+    def success(self, state: Wrapped, action: jax.Array, next_state: Wrapped, params: Any) -> jax.Array:
+        return next_state.memory[1]
+
+
+def action_repeat(env: Environment, n: int) -> Environment:
+    """Take every action ``n`` times, or until the episode ends by itself.
+
+    One step then is up to ``n`` inner steps; ``max_steps`` counts the outer ones. The task reward is
+    that of one transition from the first to the last of the inner states: it is a function of
+    features, not a sum over steps that are not seen.
+
+    Raises:
+      ValueError: ``n < 1``.
+    """
+    if n < 1:
+        raise ValueError(f"n={n}: expected at least 1")
+    return _ActionRepeat(env, int(n))
+
+
+@dataclass(frozen=True)
+class _StickyActions(StatefulWrapper):
+    p: float
+
+    @property
+    def spec(self) -> EnvSpec:
+        return self.respec("sticky")
+
+    def initial(self, key: Key, params: Any) -> Wrapped:
+        space = self.env.spec.action_space
+        nothing = jnp.zeros(space.shape, space.dtype)
+        return Wrapped(self.env.initial(key, params), (nothing, jnp.zeros((), bool)))
+
+    def transition(self, key: Key, state: Wrapped, action: jax.Array, params: Any) -> Wrapped:
+        last, started = state.memory
+        stick = jax.random.bernoulli(jax.random.fold_in(key, _STICK), self.p) & started
+        action = jnp.where(stick, last, action).astype(last.dtype)
+        return Wrapped(self.env.transition(key, state.inner, action, params), (action, jnp.ones((), bool)))
+
+    def terminated(self, state: Wrapped, action: jax.Array, next_state: Wrapped, params: Any) -> jax.Array:
+        return self.env.terminated(state.inner, next_state.memory[0], next_state.inner, params)
+
+    def success(self, state: Wrapped, action: jax.Array, next_state: Wrapped, params: Any) -> jax.Array:
+        return self.env.success(state.inner, next_state.memory[0], next_state.inner, params)
+
+
+def sticky_actions(env: Environment, p: float = 0.25) -> Environment:
+    """Repeat the action that was carried out last with probability ``p`` instead of the new one.
+
+    Machado et al. 2018 (arXiv 1709.06009, section 5.2). The first action of an episode is never
+    replaced. The task reward sees the action that was asked for.
+
+    Raises:
+      ValueError: ``p`` is not in ``[0, 1)``.
+    """
+    if not 0 <= p < 1:
+        raise ValueError(f"p={p}: expected a probability below 1")
+    return _StickyActions(env, float(p))
+
+
+@dataclass(frozen=True)
+class _Discretise(Wrapper):
+    bins: int
+
+    @property
+    def spec(self) -> EnvSpec:
+        return self.respec("discrete", action_space=Discrete(len(self._table())))
+
+    def _table(self) -> np.ndarray:
+        low, high = (np.ravel(bound) for bound in self.env.spec.action_space.bounds())
+        axes = [np.linspace(a, b, self.bins) for a, b in zip(low, high, strict=True)]
+        shape = self.env.spec.action_space.shape
+        return np.array(list(itertools.product(*axes)), np.float32).reshape(-1, *shape)
+
+    def transition(self, key: Key, state: PyTree, action: jax.Array, params: Any) -> PyTree:
+        return self.env.transition(key, state, jnp.asarray(self._table())[action], params)
+
+    def task_reward(
+        self, features: Features, action: jax.Array, next_features: Features, params: Any
+    ) -> tuple[jax.Array, Terms]:
+        return self.env.task_reward(features, jnp.asarray(self._table())[action], next_features, params)
+
+    def terminated(self, state: PyTree, action: jax.Array, next_state: PyTree, params: Any) -> jax.Array:
+        return self.env.terminated(state, jnp.asarray(self._table())[action], next_state, params)
+
+    def success(self, state: PyTree, action: jax.Array, next_state: PyTree, params: Any) -> jax.Array:
+        return self.env.success(state, jnp.asarray(self._table())[action], next_state, params)
+
+
+def discretise(env: Environment, bins: int) -> Environment:
+    """Replace a bounded continuous action by a choice among ``bins`` even values per entry.
+
+    The actions are all combinations, ``bins ** size`` in all, the last entry varying fastest.
+
+    Raises:
+      ValueError: actions are not a bounded box, ``bins < 2``, or there were more than 4096 actions.
+    """
+    space = env.spec.action_space
+    if not isinstance(space, Box) or not space.bounded:
+        raise ValueError(f"discretise needs actions in a bounded box; {env.spec.id} has {space}")
+    if bins < 2:
+        raise ValueError(f"bins={bins}: expected at least 2")
+    size = int(np.prod(space.shape))
+    if bins**size > 4096:
+        raise ValueError(f"bins={bins} on {size} entries makes {bins**size} actions; expected at most 4096")
+    return _Discretise(env, int(bins))
+
+
+@dataclass(frozen=True)
+class _FrameStack(StatefulWrapper):
+    n: int
+
+    @property
+    def spec(self) -> EnvSpec:
+        space = self.env.spec.observation_space
+        low, high = (np.broadcast_to(bound, (self.n, *space.shape)) for bound in space.bounds())
+        box = _box((self.n, *space.shape), low, high, space.dtype)
+        return self.respec(f"stack{self.n}", observation_space=box)
+
+    def _look(self, key: Key, inner: PyTree, params: Any) -> jax.Array:
+        return self.env.observe(jax.random.fold_in(key, _LOOK), inner, params)
+
+    def initial(self, key: Key, params: Any) -> Wrapped:
+        inner = self.env.initial(key, params)
+        obs = self._look(key, inner, params)
+        return Wrapped(inner, jnp.broadcast_to(obs, (self.n, *obs.shape)))
+
+    def transition(self, key: Key, state: Wrapped, action: jax.Array, params: Any) -> Wrapped:
+        inner = self.env.transition(key, state.inner, action, params)
+        obs = self._look(key, inner, params)
+        return Wrapped(inner, jnp.concatenate([state.memory[1:], obs[None]]))
+
+    def observe(self, key: Key, state: Wrapped, params: Any) -> jax.Array:
+        return state.memory
+
+
+def frame_stack(env: Environment, n: int) -> Environment:
+    """Show the last ``n`` observations as one array ``[n, ...]``, the newest last.
+
+    At the start of an episode the first observation stands for those before it.
+
+    Raises:
+      ValueError: ``n < 1``.
+    """
+    if n < 1:
+        raise ValueError(f"n={n}: expected at least 1")
+    return _FrameStack(env, int(n))
