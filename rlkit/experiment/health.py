@@ -31,11 +31,17 @@ class Sick(NamedTuple):
 
 
 class NonFiniteError(RlkitError):
-    """Training met a number that is not finite; ``sick`` says where, if it has been found out."""
+    """Training met a number that is not finite.
 
-    def __init__(self, message: str, sick: Sick | None = None):
+    Attributes:
+      sick: where, if it has been found out.
+      update: updates made in ``state``.
+      state: the last finite state of the population, if it has been found out.
+    """
+
+    def __init__(self, message: str, sick: Sick | None = None, update: int = 0, state: PyTree = None):
         super().__init__(message)
-        self.sick = sick
+        self.sick, self.update, self.state = sick, update, state
 
 
 def born_finite(state: PyTree) -> np.ndarray:
@@ -95,5 +101,6 @@ def find_first(
             broken = ~(finite[seeds] | ~born).all(0)
             leaves = [leaf for leaf, b in zip(pop.leaves, broken, strict=True) if b]
             values = {n: [number(x) for x in rows[:, 0, i]] for i, n in enumerate(pop.metrics)}
-            return Sick(update, seeds.tolist(), measured or names, leaves, values), before
+            first = measured or ([] if leaves else names)
+            return Sick(update, seeds.tolist(), first, leaves, values), before
     return None, state

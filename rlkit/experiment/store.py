@@ -110,8 +110,8 @@ def locked(folder: Path, warn: Any = None) -> Iterator[None]:
             warn(f"the last writer of {folder}, {_owner(owner)}, ended without closing the run")
         write_json(owner, {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
         yield
-        owner.unlink(missing_ok=True)
     finally:
+        owner.unlink(missing_ok=True)
         lock.release()
 
 

@@ -1,0 +1,84 @@
+"""Looking at a population during training: probe rollouts and evaluation, compiled once each."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.experiment.population import Population, resolve_batching
+from rlkit.parallel import seed_keys, shard_seeds
+from rlkit.types import Key, PyTree
+
+Observe = Callable[[PyTree, int], dict[str, np.ndarray]]
+"""``observe(state, update) -> arrays [S, ...] by name``"""
+
+
+def _over_population(pop: Population, fn: Callable, key: Key, batching: str) -> Observe:
+    """Apply ``fn(policy, key)`` to every seed, with a key made of the update and the seed."""
+    devices = list(pop.sharding.mesh.devices.flat)
+    spread = shard_seeds(
+        lambda item: fn(pop.agent.policy(item[0]), item[1]), devices, resolve_batching(batching)
+    )
+
+    @jax.jit
+    def run(state: PyTree, update: jax.Array):
+        return spread((state, seed_keys(jax.random.fold_in(key, update), pop.num_seeds)))
+
+    return lambda state, update: jax.tree.map(np.asarray, run(state, jnp.int32(update)))
+
+
+def latent_probe(pop: Population, key: Key, num_steps: int = 512, batching: str = "auto") -> Observe:
+    """Record latents of every seed's policy, sampling its actions in fresh episodes.
+
+    Args:
+      pop: the population.
+      key: typed PRNG key; the rollout of seed k at update u draws from ``fold_in(fold_in(key, u), k)``.
+      num_steps: ``T``.
+      batching: as in :func:`rlkit.experiment.population.population`.
+
+    Returns:
+      ``observe(state, update)`` giving ``latent [S, T, n]``, ``first [S, T]`` (an episode begins),
+      ``value``, ``reward`` (the environment's own), ``paid`` and ``success``, all ``[S, T]``.
+    """
+    from rlkit.agents import probe
+
+    def one(policy: PyTree, key: Key) -> dict[str, jax.Array]:
+        trajectory = probe(pop.agent, policy, key, num_steps)
+        seen = trajectory.transition
+        arrays = {
+            "latent": trajectory.extras["latent"],
+            "value": trajectory.extras["value"],
+            "first": seen.first,
+            "reward": seen.reward,
+            "paid": trajectory.reward,
+            "success": seen.success,
+        }
+        return {name: x[:, 0] for name, x in arrays.items()}
+
+    return _over_population(pop, one, key, batching)
+
+
+def evaluation(pop: Population, key: Key, episodes: int = 32, batching: str = "auto") -> Observe:
+    """Judge every seed's policy, acting greedily, by whole fresh episodes.
+
+    Args:
+      pop: the population.
+      key: typed PRNG key, used as in :func:`latent_probe`.
+      episodes: episodes per seed.
+      batching: as in :func:`rlkit.experiment.population.population`.
+
+    Returns:
+      ``observe(state, update)`` giving means ``[S]`` over episodes: ``eval/return`` (the
+      environment's own reward), ``eval/length``, ``eval/success`` and ``eval/fitness``.
+    """
+    from rlkit.agents import evaluate
+
+    def one(policy: PyTree, key: Key) -> dict[str, Any]:
+        outcome = evaluate(pop.agent, policy, key, episodes)
+        names = {"return": outcome.returned, "length": outcome.length}
+        names |= {"success": outcome.success, "fitness": outcome.fitness}
+        return {f"eval/{name}": x.astype(jnp.float32).mean() for name, x in names.items()}
+
+    return _over_population(pop, one, key, batching)

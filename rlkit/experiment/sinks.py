@@ -1,0 +1,117 @@
+"""Sending metrics to other places than the run folder. A place that fails never stops a run."""
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlkit.errors import missing_extra
+from rlkit.experiment.config import SINKS, TrainConfig, to_dict
+from rlkit.experiment.logbook import Line
+
+
+class Sink(NamedTuple):
+    """Somewhere that lines of the log go."""
+
+    name: str
+    log: Callable[[Line], None]
+    close: Callable[[], None]
+
+
+def scalars(entry: Line) -> dict[str, float]:
+    """What a line says as flat names: the mean over seeds as ``name``, the deviation as ``name/std``."""
+    values = {name: value for name, value in entry["mean"].items() if value is not None}
+    return values | {f"{name}/std": value for name, value in entry["std"].items() if value is not None}
+
+
+def _tensorboard(folder: Path, config: TrainConfig) -> Sink:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise missing_extra("sinks=tensorboard", "tensorboardX", "tb") from None
+    writer = SummaryWriter(str(folder / "tensorboard"))
+
+    def log(entry: Line) -> None:
+        for name, value in scalars(entry).items():
+            writer.add_scalar(name, value, entry["step"])
+
+    return Sink("tensorboard", log, writer.close)
+
+
+def _wandb(folder: Path, config: TrainConfig) -> Sink:
+    try:
+        import wandb  # pyrefly: ignore
+    except ImportError:
+        raise missing_extra("sinks=wandb", "wandb", "wandb") from None
+    run = wandb.init(
+        project=os.environ.get("WANDB_PROJECT", "rlkit"),
+        name=folder.name,
+        dir=str(folder),
+        config=to_dict(config),
+        mode=os.environ.get("WANDB_MODE", "offline"),
+    )
+    return Sink("wandb", lambda entry: run.log(scalars(entry), step=entry["step"]), run.finish)
+
+
+def _mlflow(folder: Path, config: TrainConfig) -> Sink:
+    try:
+        import mlflow  # pyrefly: ignore
+    except ImportError:
+        raise missing_extra("sinks=mlflow", "mlflow-skinny", "mlflow") from None
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlflow").resolve().as_uri()
+    client = mlflow.MlflowClient(uri)
+    name = config.env.replace("/", "-")
+    experiment = client.get_experiment_by_name(name)
+    experiment_id = experiment.experiment_id if experiment else client.create_experiment(name)
+    run = client.create_run(experiment_id, run_name=folder.name).info.run_id
+    for entry in dataclasses.fields(config):
+        client.log_param(run, entry.name, getattr(config, entry.name))
+
+    def log(line: Line) -> None:
+        for metric, value in scalars(line).items():
+            client.log_metric(run, metric, value, step=line["step"])
+
+    return Sink("mlflow", log, lambda: client.set_terminated(run))
+
+
+_MAKERS = dict(zip(SINKS, (_tensorboard, _wandb, _mlflow), strict=True))
+
+
+def guarded(sink: Sink, warn: Callable[[str], None]) -> Sink:
+    """A sink whose first failure is reported and whose other failures are silent."""
+    broken = False
+
+    def protect(action: Callable[..., None]) -> Callable[..., None]:
+        def call(*args: Any) -> None:
+            nonlocal broken
+            if broken:
+                return
+            try:
+                action(*args)
+            except Exception as error:  # whatever it raises, the run goes on
+                broken = True
+                warn(
+                    f"{sink.name} failed ({error}); the run goes on without it, metrics.jsonl has everything"
+                )
+
+        return call
+
+    return Sink(sink.name, protect(sink.log), protect(sink.close))
+
+
+def open_sinks(folder: Path, config: TrainConfig, warn: Callable[[str], None]) -> list[Sink]:
+    """Open the sinks that a configuration names; W&B and MLflow stay offline unless told otherwise.
+
+    Raises:
+      MissingExtraError: the package of a sink is not installed.
+    """
+    sinks = []
+    for name in config.sinks:
+        try:
+            sinks.append(guarded(_MAKERS[name](folder, config), warn))
+        except ImportError:
+            raise
+        except Exception as error:
+            warn(f"{name} could not be opened ({error}); the run goes on without it")
+    return sinks

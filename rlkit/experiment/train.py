@@ -1,0 +1,153 @@
+"""Training from Python: a population, its learning curves and its latents, nothing on disk."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.errors import unknown_name
+from rlkit.experiment.driver import Observers, Position, Training, drive, no_rows
+from rlkit.experiment.health import born_finite
+from rlkit.experiment.logbook import Line, line
+from rlkit.experiment.loop import Chunk, compile_chunk, schedule
+from rlkit.experiment.observe import Observe
+from rlkit.experiment.population import Population, population
+from rlkit.experiment.progress import Progress, no_progress, progress_bar
+from rlkit.experiment.signals import listening
+from rlkit.types import Agent, Key, PyTree
+
+POLICIES = ("stop", "skip", "rollback")
+
+
+class Trained(NamedTuple):
+    """What a training gave."""
+
+    state: PyTree  # leaves [S, ...]
+    population: Population
+    lines: list[Line]  # as in metrics.jsonl, see rlkit.experiment.logbook
+    latents: dict[int, dict[str, np.ndarray]]  # by update: what the probe returned
+    finished: bool  # False if a signal ended it
+
+    def steps(self, kind: str = "train") -> np.ndarray:
+        """int [P]: environment steps per seed at the log points."""
+        return np.array([entry["step"] for entry in self.lines if entry["kind"] == kind], np.int64)
+
+    def curve(self, metric: str) -> np.ndarray:
+        """float [P, S]: a metric at its log points, NaN where it is undefined.
+
+        Raises:
+          UnknownNameError: there is no such metric.
+        """
+        rows = [entry["seeds"] for entry in self.lines if metric in entry["seeds"]]
+        if not rows:
+            raise unknown_name("metric", metric, {name for entry in self.lines for name in entry["seeds"]})
+        return np.array([row[metric] for row in rows], np.float64)
+
+
+def _start(pop: Population, key: Key) -> Position:
+    return Position(0, pop.init(key), no_rows(pop))
+
+
+def train(
+    agent: Agent,
+    num_updates: int,
+    key: Key | None = None,
+    *,
+    num_seeds: int = 8,
+    batching: str = "auto",
+    devices: Any = None,
+    log_every: int | None = None,
+    probes: int = 20,
+    probe: Callable[[Population], Observe] | None = None,
+    evaluate: Callable[[Population], Observe] | None = None,
+    on_nan: str = "stop",
+    progress: bool = True,
+    chunk_length: int | None = None,
+) -> Trained:
+    """Train a population of seeds.
+
+    Args:
+      agent: the agent.
+      num_updates: calls of ``agent.step`` for each seed.
+      key: typed PRNG key; None takes ``jax.random.key(0)``. Seed k starts from ``fold_in(key, k)``.
+      num_seeds: ``S``.
+      batching: ``"map"``, ``"vmap"`` or ``"auto"``, see :func:`rlkit.experiment.population.population`.
+      devices: devices to spread the seeds over; None takes all.
+      log_every: updates between log points; None makes about 200.
+      probes: number of probe points beside the start.
+      probe: makes an observer of the population whose arrays are kept in ``latents``, e.g.
+        ``lambda pop: latent_probe(pop, key)``.
+      evaluate: makes an observer that returns values ``[S]``, logged as lines of kind ``"eval"``.
+      on_nan: ``"stop"`` raises; ``"skip"`` undoes the update and goes on with other random numbers;
+        ``"rollback"`` goes back to the last tenth of the training with other random numbers.
+      progress: show a progress bar.
+      chunk_length: updates per compiled call; None follows the measured speed. Changes no result.
+
+    Returns:
+      The trained population. SIGINT ends it early, with ``finished=False``.
+
+    Raises:
+      NonFiniteError: a loss or a parameter is not finite; the message names what went first.
+      UnknownNameError: no such ``on_nan`` or ``batching``.
+    """
+    if on_nan not in POLICIES:
+        raise unknown_name("value of on_nan", on_nan, POLICIES)
+    key = jax.random.key(0) if key is None else key
+    plan = schedule(num_updates, log_every=log_every, probes=probes)
+    pop = population(
+        agent, num_seeds, batching=batching, devices=devices, max_chunk=min(num_updates, 512),
+        skip_nonfinite=on_nan == "skip",
+    )  # fmt: skip
+    position = _start(pop, key)
+    program = compile_chunk(pop, position.state)
+    training = Training(program, pop, plan, born_finite(position.state), on_nan, chunk_length)
+    with listening() as stop, (progress_bar if progress else no_progress)(agent, plan, num_seeds) as bar:
+        bar.compiled(program)
+        memory = _Memory(pop, key, bar, probe and probe(pop), evaluate and evaluate(pop))
+        end = drive(training, position, memory.observers(), stop)
+    return Trained(end.state, pop, memory.lines, memory.latents, end.update == num_updates)
+
+
+def _copy(state: PyTree) -> PyTree:
+    """A copy on the host (of keys: on the device) that donating the original does not touch."""
+    keyed = lambda x: jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+    return jax.tree.map(lambda x: jnp.copy(x) if keyed(x) else np.array(x), state)
+
+
+class _Memory:
+    """Keeps in memory what a run would keep on disk."""
+
+    def __init__(self, pop: Population, key: Key, bar: Progress, probe: Any, evaluate: Any):
+        self.pop, self.key, self.bar, self.probe, self.evaluate = pop, key, bar, probe, evaluate
+        self.lines: list[Line] = []
+        self.latents: dict[int, dict[str, np.ndarray]] = {}
+        self.saved: tuple[Position, int] | None = None  # on the host, with the number of lines then
+
+    def observers(self) -> Observers:
+        return Observers(self.log, self.look, self.save, self.advanced, self.last_good)
+
+    def log(self, entry: Line) -> None:
+        self.lines.append(entry)
+        self.bar.log(entry)
+
+    def look(self, state: PyTree, update: int) -> None:
+        if self.evaluate is not None:
+            step = update * self.pop.agent.steps_per_update
+            self.log(line("eval", update, step, self.evaluate(state, update)))
+        if self.probe is not None:
+            self.latents[update] = self.probe(state, update)
+
+    def save(self, position: Position) -> None:
+        self.saved = (position._replace(state=_copy(position.state)), len(self.lines))
+
+    def advanced(self, chunk: Chunk, count: int) -> None:
+        self.bar.advanced(chunk.update, count, chunk.seconds)
+
+    def last_good(self, undo: bool) -> Position:
+        position, lines = self.saved or (_start(self.pop, self.key), 0)
+        if undo:
+            del self.lines[lines:]
+            self.latents = {u: arrays for u, arrays in self.latents.items() if u <= position.update}
+        return position._replace(state=jax.device_put(_copy(position.state), self.pop.sharding))
