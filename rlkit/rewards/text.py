@@ -142,6 +142,8 @@ def _call(node: ast.Call, name: str, table: dict[str, Constructor]) -> Reward:
     constructor = table[name]
     known = inspect.signature(constructor).parameters
     for keyword in node.keywords:
+        if keyword.arg is None:
+            raise UsageError(f"{ast.unparse(node)!r}: write the arguments out instead of **")
         if keyword.arg not in known:
             raise unknown_name("argument", keyword.arg, known, where=f"of {name}")
     args = [_argument(arg) for arg in node.args]
