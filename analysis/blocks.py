@@ -54,7 +54,7 @@ def masked_logdet(matrix: jax.Array, mask: jax.Array) -> jax.Array:
     return total
 
 
-def block_information(correlation: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
+def group_information(correlation: jax.Array, a: jax.Array, b: jax.Array) -> jax.Array:
     """Gaussian mutual information of two disjoint groups of variables, I(A;B) = ½ ln(|A||B|/|AB|).
 
     Args:

@@ -1,35 +1,8 @@
-"""The two halves of a bipartition: as masks, as mean series, as vector series."""
-
-from typing import NamedTuple
+"""The two halves of a bipartition: as two mean series or as two vector series."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-
-
-class HalfMasks(NamedTuple):
-    """The four groups of variables that a bipartition makes of ``(past, future)``: bool ``[2n]`` each."""
-
-    x_past: jax.Array
-    y_past: jax.Array
-    x_future: jax.Array
-    y_future: jax.Array
-
-
-def half_masks(side: jax.Array) -> HalfMasks:
-    """Masks over ``(past, future)`` of the two halves of a bipartition, for information of vector halves.
-
-    Args:
-      side: bool ``[n]``; ``True`` units form the half x, the others the half y.
-    """
-    side = jnp.asarray(side, dtype=bool)
-    none = jnp.zeros_like(side)
-    return HalfMasks(
-        x_past=jnp.concatenate([side, none]),
-        y_past=jnp.concatenate([~side, none]),
-        x_future=jnp.concatenate([none, side]),
-        y_future=jnp.concatenate([none, ~side]),
-    )
 
 
 def half_means(z: jax.Array, side: jax.Array, active: jax.Array | None = None) -> jax.Array:
@@ -53,16 +26,16 @@ def half_means(z: jax.Array, side: jax.Array, active: jax.Array | None = None) -
 def vector_halves(z: jax.Array, side: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The units of the two halves as two arrays ``[..., n1]`` and ``[..., n2]``.
 
-    Their shapes depend on ``side``, which must be concrete: inside ``jit`` use ``half_masks`` with
-    ``block_information``, whose shapes are static.
+    Their shapes depend on ``side``, which must be concrete: inside ``jit`` use the masks of
+    ``rlkit.analysis.gaussian.block_information``, whose shapes are static.
 
     Raises:
       ValueError: if ``side`` is traced.
     """
     if isinstance(side, jax.core.Tracer):
         raise ValueError(
-            "side is traced; vector_halves needs a concrete partition: inside jit use half_masks with "
-            "block_information"
+            "side is traced; vector_halves needs a concrete partition: inside jit give the mask to "
+            "gaussian.block_information"
         )
     chosen = np.asarray(side, dtype=bool)
     return jnp.asarray(z)[..., chosen], jnp.asarray(z)[..., ~chosen]

@@ -1,0 +1,121 @@
+"""Rosas' Ψ, Δ and Γ for symbol sequences and for exact distributions (see ``rlkit.analysis.macro``)."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.analysis.macro import MacroEmergence, criteria
+
+
+def macro_emergence_discrete(
+    x: jax.Array,
+    v: jax.Array,
+    num_symbols: int,
+    num_macro: int,
+    lag: int = 1,
+    mask: jax.Array | None = None,
+    *,
+    unit: str = "nats",
+) -> MacroEmergence:
+    """Ψ, Δ and Γ of symbol sequences with the plug-in estimator.
+
+    Each information is biased up by about (K-1)(L-1)/2N nats for alphabets of K and L symbols and N pairs.
+
+    Args:
+      x: integer ``[T, n]`` micro symbols in ``0..num_symbols-1``.
+      v: integer ``[T]`` macro symbols in ``0..num_macro-1`` (encode a vector by ``joint_symbols``).
+      num_symbols, num_macro: alphabet sizes, static.
+      lag: steps from past to future.
+      mask: bool ``[T - lag]``, pairs to keep.
+      unit: ``"nats"`` or ``"bits"``.
+
+    Raises:
+      ValueError: if shapes disagree, or concrete symbols lie outside of their alphabet.
+    """
+    x, v = jnp.asarray(x), jnp.asarray(v)
+    if x.ndim != 2 or v.shape != x.shape[:1] or not 1 <= lag < x.shape[0]:
+        raise ValueError(
+            f"x is {x.shape}, v is {v.shape}, lag is {lag}; expected [T, n], [T] and 1 <= lag < T"
+        )
+    _check_symbols(x, num_symbols, "x")
+    _check_symbols(v, num_macro, "v")
+    features = _one_hot(x, v, num_symbols, num_macro)
+    weight = jnp.ones(x.shape[0] - lag) if mask is None else jnp.asarray(mask).astype(features.dtype)
+    table = (features[:-lag] * weight[:, None]).T @ features[lag:] / weight.sum()
+    return _discrete_criteria(table, x.shape[1], num_symbols, unit)
+
+
+def macro_emergence_exact(
+    joint: jax.Array, x: jax.Array, v: jax.Array, num_symbols: int, num_macro: int, *, unit: str = "nats"
+) -> MacroEmergence:
+    """Ψ, Δ and Γ of an exact joint distribution of the micro states at two times.
+
+    Args:
+      joint: ``[S, S]``, p(state, next state), summing to one (for a chain: ``p[:, None] * tpm``).
+      x: integer ``[S, n]``, the symbol of every unit in every state.
+      v: integer ``[S]``, the macro symbol of every state.
+      num_symbols, num_macro: alphabet sizes, static.
+      unit: ``"nats"`` or ``"bits"``.
+
+    Raises:
+      ValueError: if shapes disagree, symbols lie outside, or a concrete ``joint`` is not a distribution.
+    """
+    joint, x, v = jnp.asarray(joint), jnp.asarray(x), jnp.asarray(v)
+    if x.ndim != 2 or joint.shape != (x.shape[0],) * 2 or v.shape != x.shape[:1]:
+        raise ValueError(
+            f"joint is {joint.shape}, x is {x.shape}, v is {v.shape}; expected [S, S], [S, n], [S]"
+        )
+    if not isinstance(joint, jax.core.Tracer):
+        total, least = float(joint.sum()), float(joint.min())
+        if not (abs(total - 1.0) < 1e-4 and least >= 0.0):
+            raise ValueError(
+                f"joint sums to {total:g}, least entry {float(joint.min()):g}; expected a distribution"
+            )
+    _check_symbols(x, num_symbols, "x")
+    _check_symbols(v, num_macro, "v")
+    features = _one_hot(x, v, num_symbols, num_macro).astype(joint.dtype)
+    return _discrete_criteria(features.T @ joint @ features, x.shape[1], num_symbols, unit)
+
+
+def joint_symbols(x: jax.Array, num_symbols: int) -> jax.Array:
+    """Encode rows of symbols ``[..., n]`` as one of num_symbols**n symbols ``[...]``; unit 0 is lowest."""
+    x = jnp.asarray(x)
+    return jnp.sum(x * num_symbols ** jnp.arange(x.shape[-1], dtype=x.dtype), axis=-1)
+
+
+def _one_hot(x: jax.Array, v: jax.Array, num_symbols: int, num_macro: int) -> jax.Array:
+    micro = jax.nn.one_hot(x, num_symbols, dtype=jnp.result_type(float)).reshape(x.shape[0], -1)
+    return jnp.concatenate([micro, jax.nn.one_hot(v, num_macro, dtype=micro.dtype)], axis=1)
+
+
+def _table_information(table: jax.Array) -> jax.Array:
+    """Plug-in information of joint tables ``[..., K, L]``, nats."""
+    independent = table.sum(axis=-1, keepdims=True) * table.sum(axis=-2, keepdims=True)
+    seen = table > 0
+    ratio = jnp.where(seen, table, 1.0) / jnp.where(seen, independent, 1.0)
+    return jnp.sum(jnp.where(seen, table * jnp.log(ratio), 0.0), axis=(-2, -1))
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3))
+def _discrete_criteria(table: jax.Array, n: int, num_symbols: int, unit: str) -> MacroEmergence:
+    split, macro = n * num_symbols, table.shape[0] - n * num_symbols
+    micro = table[:split, :split].reshape(n, num_symbols, n, num_symbols).swapaxes(1, 2)
+    return criteria(
+        macro_to_macro=_table_information(table[split:, split:]),
+        micro_to_macro=_table_information(table[:split, split:].reshape(n, num_symbols, macro)),
+        macro_to_micro=_table_information(
+            table[split:, :split].reshape(macro, n, num_symbols).swapaxes(0, 1)
+        ),
+        micro_to_micro=_table_information(micro),
+        unit=unit,
+    )
+
+
+def _check_symbols(symbols: jax.Array, size: int, name: str) -> None:
+    if not jnp.issubdtype(symbols.dtype, jnp.integer):
+        raise ValueError(f"{name} has dtype {symbols.dtype}; expected integers: quantise it first")
+    if not isinstance(symbols, jax.core.Tracer) and (int(symbols.min()) < 0 or int(symbols.max()) >= size):
+        raise ValueError(
+            f"{name} has symbols from {int(symbols.min())} to {int(symbols.max())}; expected 0 to {size - 1}"
+        )
