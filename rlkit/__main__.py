@@ -1,0 +1,7 @@
+"""``python -m rlkit`` is the command line."""
+
+import sys
+
+from rlkit.experiment.cli import main
+
+sys.exit(main())

@@ -1,0 +1,190 @@
+"""What the commands of the command line do with their arguments."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlkit.errors import UsageError
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+def parse(cls: type, args: list[str], prog: str, default: Any = None) -> Any:
+    """Read a dataclass from arguments with tyro; help texts are in the fields' metadata."""
+    import tyro
+
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.struct_rule
+    def _(info: Any) -> Any:
+        """A dataclass whose fields carry their help; a field without a type takes its default's."""
+        if not dataclasses.is_dataclass(info.type):
+            return None
+        entries = [entry for entry in dataclasses.fields(info.type) if "help" in entry.metadata]
+        if not entries:
+            return None
+        known = info.default if isinstance(info.default, info.type) else info.type()
+        return tyro.constructors.StructConstructorSpec(
+            instantiate=info.type,
+            fields=tuple(
+                tyro.constructors.StructFieldSpec(
+                    name=entry.name,
+                    type=type(getattr(known, entry.name)) if entry.type is Any else entry.type,
+                    default=getattr(known, entry.name),
+                    helptext=entry.metadata["help"],
+                )
+                for entry in entries
+            ),
+        )
+
+    described = (cls.__doc__ or "").split("\n")[0]
+    with registry:
+        return tyro.cli(cls, prog=prog, args=args, default=default, description=described)
+
+
+def _take(args: list[str], option: str) -> tuple[str | None, list[str]]:
+    """The value of an option that decides how the others are read, and the arguments without it."""
+    rest, value, i = [], None, 0
+    while i < len(args):
+        name, equals, given = args[i].partition("=")
+        if name != option:
+            rest.append(args[i])
+        elif equals:
+            value = given
+        elif i + 1 < len(args):
+            i += 1
+            value = args[i]
+        else:
+            raise UsageError(f"{option} needs a value")
+        i += 1
+    return value, rest
+
+
+TRAIN_HELP = """options that decide how the others are read:
+  --agent NAME      the agent, whose hyper-parameters --agent.* then are (default: ppo)
+  --from FILE       start from a config.json; other options change it
+  --resume FOLDER   continue a run that was stopped or killed; takes no configuration
+where the run goes:
+  --root FOLDER     where run folders are made (default: runs)
+  --folder FOLDER   the run folder itself; it must not exist
+  --no-cache        do not keep compiled programs for the next process
+  --no-progress     no progress bar
+"""
+
+
+def train(args: list[str]) -> int:
+    """``rlkit train``."""
+    from rlkit.experiment import config
+
+    if "-h" in args or "--help" in args:
+        print(TRAIN_HELP)
+    name, args = _take(args, "--agent")
+    source, args = _take(args, "--from")
+    folder, args = _take(args, "--resume")
+    root, args = _take(args, "--root")
+    target, args = _take(args, "--folder")
+    progress, args = "--no-progress" not in args, [a for a in args if a != "--no-progress"]
+    cached, args = "--no-cache" not in args, [a for a in args if a != "--no-cache"]
+    if folder is not None and (args or name or source or target or root):
+        raise UsageError("--resume continues the run as it was configured; give it no other options")
+    settings = config.TrainConfig() if source is None else config.load(source)
+    if name is not None and (source is None or name != config.agent_name(settings.agent)):
+        settings = settings.replace(agent=config.agent_config(name)())
+    if folder is None:
+        settings = parse(config.TrainConfig, args, "rlkit train", settings)
+    return _train(settings, folder, target, root or "runs", progress, cached)
+
+
+def _train(
+    settings: Any, folder: str | None, target: str | None, root: str, progress: bool, cached: bool
+) -> int:
+    import os
+
+    from rlkit.experiment import cache, devices
+
+    if not cached:
+        os.environ[cache.VARIABLE] = "off"
+    devices.use_host_devices(settings.devices)
+    from rlkit.experiment import run
+
+    if folder is not None:
+        outcome = run.resume(folder, progress=progress)
+    else:
+        outcome = run.run(settings, target, root=root, progress=progress)
+    if outcome.finished:
+        print(outcome.folder)
+    return outcome.exit_code
+
+
+@dataclass(frozen=True)
+class RunsArguments:
+    """Name run folders, or folders that hold some."""
+
+    runs: tuple[str, ...] = _option((), "run folders, or folders above them")
+
+
+def _runs(args: list[str], prog: str) -> list[Path]:
+    if "-h" in args or "--help" in args or any(arg.startswith("-") for arg in args):
+        parse(RunsArguments, args, prog)
+    from rlkit.experiment import store
+
+    if not args:
+        raise UsageError(f"{prog} needs a run folder, e.g. {prog} runs/classic-cartpole")
+    found = []
+    for arg in args:
+        path = Path(arg)
+        inside = [path] if (path / store.CONFIG).is_file() else store.runs(path) if path.is_dir() else []
+        if not inside:
+            store.existing(path)
+        found += inside
+    return found
+
+
+def analyze(args: list[str]) -> int:
+    """``rlkit analyze RUN...``."""
+    folders = _runs(args, "rlkit analyze")
+    from rlkit.experiment import analyze as module
+
+    for folder in folders:
+        print(module.analyze(folder))
+    return 0
+
+
+def report(args: list[str]) -> int:
+    """``rlkit report RUN...``."""
+    folders = _runs(args, "rlkit report")
+    from rlkit.experiment import report as module
+
+    for folder in folders:
+        print(module.report(folder))
+    return 0
+
+
+def demo(args: list[str]) -> int | None:
+    """``rlkit demo``; the module reads its own arguments."""
+    from rlkit.experiment import demo as module
+
+    return module.main(args)
+
+
+@dataclass(frozen=True)
+class EnvsArguments:
+    """List environments, or describe one."""
+
+    id: str = _option("", "an environment id to describe")
+    family: str = _option("", "list one family only, e.g. nav")
+
+
+def envs(args: list[str]) -> int:
+    """``rlkit envs [ID] [--family FAMILY]``."""
+    if args and not args[0].startswith("-"):
+        args = ["--id", *args]
+    chosen = parse(EnvsArguments, args, "rlkit envs")
+    from rlkit.experiment import listing
+
+    print(listing.describe(chosen.id) if chosen.id else listing.table(chosen.family), file=sys.stdout)
+    return 0

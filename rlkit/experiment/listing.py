@@ -1,0 +1,91 @@
+"""Environments in words: the table of all, the specification of one."""
+
+import io
+from typing import Any
+
+from rlkit.errors import RlkitError, unknown_name
+
+
+def _text(renderable: Any) -> str:
+    """A rich renderable as text, as wide as the terminal (or wide enough for a pipe)."""
+    import shutil
+
+    from rich.console import Console
+
+    width = max(100, shutil.get_terminal_size((140, 24)).columns)
+    console = Console(file=io.StringIO(), width=width)
+    console.print(renderable, soft_wrap=False)
+    return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().split("\n"))
+
+
+def space(space: Any) -> str:
+    """A space in a few characters."""
+    if hasattr(space, "n"):
+        return f"{space.n} choices"
+    return f"{type(space).__name__.lower()}{list(space.shape)}"
+
+
+def _row(id: str) -> tuple[str, str]:
+    from rlkit.envs import make
+
+    try:
+        spec = make(id).spec
+    except RlkitError as error:  # its package is not installed
+        return "-", str(error).split(";")[0]
+    return space(spec.observation_space), space(spec.action_space)
+
+
+def table(family: str = "") -> str:
+    """All environments, or those of one family, with what they give and take.
+
+    Raises:
+      UnknownNameError: no such family.
+    """
+    from rich.table import Table
+
+    from rlkit.envs import registry
+
+    families = sorted({id.split("/", 1)[0] for id in registry.TABLE})
+    if family and family not in families:
+        raise unknown_name("family", family, families)
+    rows = Table(box=None, pad_edge=False)
+    for column in ("id", "observation", "action", "what it is"):
+        rows.add_column(column, no_wrap=column != "what it is")
+    for id in registry.list():
+        if not family or id.startswith(f"{family}/"):
+            rows.add_row(id, *_row(id), registry.TABLE[id].summary)
+    return _text(rows)
+
+
+def describe(id: str) -> str:
+    """The specification of one environment: task, signals, spaces, and the features rewards may read.
+
+    Raises:
+      UnknownNameError: no such environment.
+    """
+    from rich.console import Group
+    from rich.table import Table
+
+    from rlkit.envs import make
+
+    spec = make(id).spec
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    facts.add_column(no_wrap=True)
+    for name, value in (
+        ("id", spec.id),
+        ("task", spec.task),
+        ("success", spec.success),
+        ("fitness", spec.fitness),
+        ("native reward", spec.native_reward),
+        ("observation", f"{space(spec.observation_space)}{' (partial)' if spec.partial_obs else ''}"),
+        ("action", space(spec.action_space)),
+        ("time limit", f"{spec.max_steps} steps"),
+    ):
+        facts.add_row(name, value)
+    features = Table(box=None, pad_edge=False, title="features", title_justify="left")
+    for column in ("name", "shape", "range", "unit", "seen", "meaning"):
+        features.add_column(column, no_wrap=column != "meaning")
+    for f in spec.features:
+        seen = "yes" if f.observable else "no"
+        features.add_row(f.name, str(list(f.shape)), f"{f.low:g} .. {f.high:g}", f.unit, seen, f.meaning)
+    return _text(Group(facts, "", features))
