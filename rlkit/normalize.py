@@ -63,20 +63,28 @@ def update_moments(
         return x if axis_name is None else jax.lax.psum(x, axis_name)
 
     count = total(jnp.ones(batch.shape[:lead], dtype))
-    # Deviations from the running mean are small numbers even where the data are large ones.
+    # Deviations from the running mean are small numbers even where the data are large ones; `rest`
+    # is what rounding left of the batch's mean deviation when the first batch is far from 0.
     deviation = (batch.astype(dtype) - moments.mean) - moments.residual
     shift = total(deviation) / count
-    shift += total(deviation - shift) / count
-    spread = total((deviation - shift) ** 2) / count
+    rest = total(deviation - shift) / count
+    spread = jnp.maximum(total((deviation - shift) ** 2) / count - rest**2, 0.0)
     weight = jnp.maximum(count / (moments.count + count), _SMALLEST_WEIGHT)
-    step = weight * shift + moments.residual
-    mean = moments.mean + step
+    mean, lost = _two_sum(moments.mean, weight * shift)
+    mean, residual = _two_sum(mean, lost + (moments.residual + weight * rest))
     return RunningMoments(
         count=moments.count + count,
         mean=mean,
-        residual=step - (mean - moments.mean),
+        residual=residual,
         var=moments.var + weight * (spread + (1.0 - weight) * shift**2 - moments.var),
     )
+
+
+def _two_sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """``a + b`` rounded, and what rounding lost (Knuth 1969, §4.2.2, theorem B)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
 
 
 def normalise(

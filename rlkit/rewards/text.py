@@ -70,16 +70,15 @@ def parse(text: str) -> Reward:
         raise UsageError(
             f"expected a reward as text of at most {_LONGEST} characters; got {str(text)[:40]!r}"
         )
+    start = repr(text if len(text) <= 80 else text[:77] + "...")
     try:
-        return _sum(ast.parse(text.strip(), mode="eval").body)
-    except SyntaxError as error:
-        raise UsageError(
-            f"the reward {text!r} cannot be read: {error.msg} at column {error.offset}"
-        ) from None
-    except (RecursionError, MemoryError, OverflowError) as error:
-        raise UsageError(
-            f"the reward {text[:40]!r}... is nested too deeply or holds too large a number"
-        ) from error
+        tree = ast.parse(" ".join(text.split()), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UsageError(f"the reward {start} cannot be read: {error}") from None
+    try:
+        return _sum(tree.body)
+    except (RecursionError, OverflowError):
+        raise UsageError(f"the reward {start} is nested too deeply or holds too large a number") from None
 
 
 def _sum(node: ast.expr) -> Reward:

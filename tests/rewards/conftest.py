@@ -102,6 +102,17 @@ def experience(env_id: str) -> Trajectory:
 
 
 @pytest.fixture
+def line_env() -> Line:
+    return Line()
+
+
+@pytest.fixture
+def stored():
+    """``stored(env_id)``: an environment and experience of it."""
+    return lambda env_id: (ENVS[env_id](), experience(env_id))
+
+
+@pytest.fixture
 def line() -> Trajectory:
     """Experience of the toy environment; all kinds of endings occur."""
     trajectory = experience("toy/line")

@@ -1,0 +1,116 @@
+import jax
+import numpy as np
+import pytest
+
+import rlkit.rewards as rw
+from rlkit.errors import UnknownNameError, UsageError
+from rlkit.rewards import parse
+
+BUILT = {
+    "success()": lambda: rw.success(),
+    "success(scale=2)": lambda: rw.success(2.0),
+    "success() + 0.5*progress('distance') - control_cost()*0.01": lambda: rw.total(
+        (1.0, rw.success()), (0.5, rw.progress("distance")), (-0.01, rw.control_cost())
+    ),
+    "-(success() - 2 * (survival() - -3 * time_penalty()))": lambda: rw.total(
+        (-1.0, rw.success()), (2.0, rw.survival()), (6.0, rw.time_penalty())
+    ),
+    "chain(success(), potential_shaping('-distance', discount=0.99), clip(-1, 1))": lambda: rw.chain(
+        rw.success(), rw.potential_shaping("-distance", 0.99), rw.clip(-1.0, 1.0)
+    ),
+    "2 * chain(task(), symlog()) + distance('distance', \"exp\", temperature=.5, name='near')": lambda: (
+        rw.total((2.0, rw.chain(rw.task(), rw.symlog())), (1.0, rw.distance("distance", "exp", 0.5, "near")))
+    ),
+    "\n  feature('place', -1) +\n  progress('distance', limit=None)\n": lambda: rw.total(
+        (1.0, rw.feature("place", -1)), (1.0, rw.progress("distance"))
+    ),
+    "chain(success() + best_progress('distance'), normalise(0.9, limit=5), scale(1e-1))": lambda: rw.chain(
+        rw.total((1.0, rw.success()), (1.0, rw.best_progress("distance"))),
+        rw.normalise(0.9, limit=5.0),
+        rw.scale(0.1),
+    ),
+}
+
+
+def paid(reward, line):
+    state = rw.init_slots(reward, jax.random.key(0), line.reward.shape[1])
+    _, out = rw.relabel(reward, state, line)
+    return out.reward, out.terms
+
+
+@pytest.mark.parametrize("text", BUILT)
+def test_text_is_the_same_as_python(text, line):
+    got, expected = paid(parse(text), line), paid(BUILT[text](), line)
+    assert got[1].keys() == expected[1].keys()
+    jax.tree.map(np.testing.assert_array_equal, got, expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "suggestion"),
+    [
+        ("suces()", "did you mean 'success'"),
+        ("chain(success(), shaping('distance', 0.9))", "did you mean 'potential_shaping'"),
+        ("progress('distance', limt=1)", "unknown argument 'limt' of progress; did you mean 'limit'"),
+        ("distance('distance', 'expo')", "unknown transform 'expo'; did you mean 'exp'"),
+        ("exec('1')", "unknown reward 'exec'"),
+        ("weighted()", "unknown reward 'weighted'"),
+    ],
+)
+def test_unknown_names(text, suggestion):
+    with pytest.raises(UnknownNameError, match=suggestion):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        ("success() +", "cannot be read"),
+        ("success()\0", "cannot be read"),
+        ("success() if 1 else task()", "is not a reward"),
+        ("success", r"write success\(...\)"),
+        ("2", "'2' is not a reward"),
+        ("success() / 2", "is not a reward"),
+        ("success() * task()", "is not a reward"),
+        ("True * success()", "is not a reward"),
+        ("[success()]", "is not a reward"),
+        ("(lambda: 1)()", "is not a reward"),
+        ("success.__class__()", "is not a reward"),
+        ("__import__('os').system('true')", "is not a reward"),
+        ("clip(-1, 1)", r"chain\(task\(\), ...\)"),
+        ("chain()", "at least one"),
+        ("chain(success(), x=2)", "by position"),
+        ("chain(success(), survival())", r"add it to the first reward with \+"),
+        ("chain(success(), 2 * clip(-1, 1))", "would discard"),
+        ("progress()", r"missing.*expected progress\(feature, scale, limit, name\)"),
+        ("success(1, 'a', 3)", "too many"),
+        ("progress(distance)", "'distance' is not an argument; expected a number, quoted text or None"),
+        ("success(1 + 1)", "is not an argument"),
+        ("success(True)", "is not an argument"),
+        ("success(*x)", "is not an argument"),
+        ("success(**x)", "write the arguments out"),
+        ("success(f'{1}')", "is not an argument"),
+        ("success('1')", r"in \"success\('1'\)\": scale='1': expected a number"),
+        ("distance('d', temperature=-1)", "temperature=-1.0: expected a number greater than 0"),
+        ("1e999 * success()", "inf: expected a finite number"),
+        ("9" * 4000 + " * success()", "too large a number"),
+        ("-" * 3000 + "success()", "nested too deeply|cannot be read"),
+        ("(" * 1000 + "success()" + ")" * 1000, "cannot be read"),
+        ("success()" + " + success()" * 1000, "at most 4096 characters"),
+        (3, "expected a reward as text"),
+    ],
+)
+def test_text_outside_the_grammar(text, message):
+    with pytest.raises(UsageError, match=message):
+        parse(text)
+
+
+def test_two_terms_of_one_name(line):
+    with pytest.raises(UsageError, match="'success'; rename one of them with name="):
+        paid(parse("success() + success()"), line)
+    assert paid(parse("success() + success(name='again')"), line)[1].keys() == {"success", "again"}
+
+
+def test_every_registered_constructor_is_public():
+    for name in rw.list():
+        assert getattr(rw, name) is {**rw.SOURCES, **rw.TRANSFORMS}[name]
