@@ -89,8 +89,8 @@ def _machine(robot: str, backend: str) -> _Machine:
         from brax import envs
 
         env = envs.get_environment(robot, backend=backend)
-        blank = jax.eval_shape(env.reset, jax.random.key(0))
         controls = np.asarray(env.sys.actuator.ctrl_range, np.float32).T
+    blank = jax.eval_shape(env.reset, jax.eval_shape(lambda: jax.random.key(0)))
     return _Machine(env, blank, controls)
 
 

@@ -117,7 +117,7 @@ class CraftMini:
                 *tile.progress_specs(ITEMS, VITALS, ACHIEVEMENTS, SIDE * SIDE),
             ),
             max_steps=500,
-            task="Mine a diamond in a 16x16 world of which you see 7x7 tiles. 'do' acts on the tile you face: "
+            task="Mine a diamond in a 16x16 world of which you see 7x7 tiles. 'do' acts on the tile ahead: "
             "it cuts a tree (wood), drinks water, hits the cow (3 hits feed you), and mines stone (needs a "
             "wood pickaxe), iron (stone pickaxe) and diamond (iron pickaxe). A wood pickaxe costs 1 wood, a "
             "stone pickaxe 1 wood and 1 stone, an iron pickaxe 1 wood, 1 stone and 1 iron. Food and drink "

@@ -225,7 +225,12 @@ _CREATURES = {COW: (250, 250, 250), ZOMBIE: (60, 130, 60), SKELETON: (235, 235, 
 
 
 def picture(
-    kinds: np.ndarray, position: np.ndarray, facing: int, view: tuple[int, int], size: int
+    kinds: np.ndarray,
+    position: np.ndarray,
+    facing: int,
+    view: tuple[int, int],
+    size: int,
+    radius: int | None = None,
 ) -> np.ndarray:
     """A flat-colour picture of the map: the player's view bright, the rest dimmed.
 
@@ -235,10 +240,15 @@ def picture(
       facing: index into ``DIRECTIONS``.
       view: height and width of what the player sees.
       size: side of the picture in pixels.
+      radius: show only tiles so far from the player; None shows the whole map.
 
     Returns:
       uint8 ``[size, size, 3]``.
     """
+    if radius is not None:
+        padded = np.pad(kinds, radius, constant_values=OUT_OF_BOUNDS)
+        kinds = padded[tuple(slice(int(p), int(p) + 2 * radius + 1) for p in position)]
+        position = np.array([radius, radius])
     rows, columns = kinds.shape
     distance = np.abs(np.indices(kinds.shape) - np.asarray(position)[:, None, None])
     seen = (distance[0] <= view[0] // 2) & (distance[1] <= view[1] // 2)

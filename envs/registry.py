@@ -32,7 +32,18 @@ TABLE: dict[str, Entry] = {
     "classic/cartpole": Entry("rlkit.envs.cartpole:CartPole", {}, "balance a pole on a cart (= CartPole-v1)"),
     "classic/pendulum": Entry("rlkit.envs.pendulum:Pendulum", {}, "swing a pendulum up (= Pendulum-v1)"),
     **_mazes("umaze", "medium", "large", "rooms", "open"),
-    "craft/mini": Entry("rlkit.envs.craft_mini:CraftMini", {}, "gather, craft, mine a diamond on 16x16 tiles"),
+    **{
+        f"craft/{goal}": Entry("rlkit.envs.craftax:Craftax", {"goal": goal}, f"Craftax-Classic: {summary}")
+        for goal, summary in (
+            ("classic", "22 achievements"),
+            ("tree", "a first log"),
+            ("cow", "eat a cow"),
+            ("stone", "a first stone"),
+            ("iron", "a first iron"),
+            ("diamond", "a first diamond"),
+        )
+    },
+    "craft/mini": Entry("rlkit.envs.craft_mini:CraftMini", {}, "gather, craft, mine a diamond"),
     "mujoco/ant": Entry("rlkit.envs.brax:Robot", {"robot": "ant"}, "four legs run (brax)"),
     "mujoco/halfcheetah": Entry(
         "rlkit.envs.brax:Robot", {"robot": "halfcheetah"}, "a planar cheetah runs (brax)"
