@@ -137,7 +137,7 @@ def _measure_path(tpm: jax.Array, labels: Sequence[np.ndarray], horizon: int) ->
     cp = np.array([_numpy_cp(matrix, groups) for groups in labels])
     sizes = np.array([groups.max() + 1 for groups in labels])
     gap = [
-        float(dynamical_inconsistency(tpm, g, int(size), horizon))
+        float(dynamical_inconsistency(tpm, jnp.asarray(g), int(size), horizon))
         for g, size in zip(labels, sizes, strict=True)
     ]
     gains = np.diff(cp)
@@ -147,6 +147,6 @@ def _measure_path(tpm: jax.Array, labels: Sequence[np.ndarray], horizon: int) ->
         cp=cp,
         gains=gains,
         emergence=float(cp.max() - cp[0]),
-        complexity=float(emergent_complexity(gains)) if len(gains) else 0.0,
+        complexity=float(emergent_complexity(jnp.asarray(gains))) if len(gains) else 0.0,
         inconsistency=np.array(gap),
     )
