@@ -5,14 +5,15 @@ atoms of all pairs of ``n`` units are the same few logarithms of ``n x n`` matri
 (arXiv 2109.13186); MMI after Barrett 2015 (arXiv 1411.2832).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.analysis.lattice import Atoms, Information, Redundancy, decompose
+from rlkit.analysis.lattice import Atoms, Information, decompose
 from rlkit.analysis.moments import Moments, clip_correlation, correlation
+from rlkit.analysis.redundancy import mmi_redundancy
 
 
 def _log_floor(value: jax.Array) -> jax.Array:
@@ -21,6 +22,7 @@ def _log_floor(value: jax.Array) -> jax.Array:
     return jnp.log(jnp.maximum(value, eps * eps))
 
 
+@jax.jit
 def pair_information(
     xy: jax.Array, ab: jax.Array, xa: jax.Array, xb: jax.Array, ya: jax.Array, yb: jax.Array
 ) -> Information:
@@ -56,36 +58,7 @@ def pair_information(
     )
 
 
-def soft_minimum(values: Sequence[jax.Array], beta: float | None = None) -> jax.Array:
-    """Elementwise minimum; with ``beta`` the smooth ``-log(sum(exp(-beta v))) / beta``, which is below it."""
-    values = jnp.broadcast_arrays(*values)
-    if beta is None:
-        least = values[0]
-        for value in values[1:]:
-            least = jnp.minimum(least, value)
-        return least
-    return -jax.nn.logsumexp(-beta * jnp.stack(values), axis=0) / beta
-
-
-def mmi_redundancy(information: Information, beta: float | None = None) -> Redundancy:
-    """Redundancy as the least mutual information of the parts, on averages.
-
-    Args:
-      information: averages, any shape.
-      beta: inverse temperature of :func:`soft_minimum` for gradients; the exact minimum by default.
-    """
-    i, least = information, soft_minimum
-    return Redundancy(
-        rtr=least((i.x_a, i.x_b, i.y_a, i.y_b), beta),
-        xy_a=least((i.x_a, i.y_a), beta),
-        xy_b=least((i.x_b, i.y_b), beta),
-        xy_ab=least((i.x_ab, i.y_ab), beta),
-        ab_x=least((i.x_a, i.x_b), beta),
-        ab_y=least((i.y_a, i.y_b), beta),
-        ab_xy=least((i.xy_a, i.xy_b), beta),
-    )
-
-
+@jax.jit
 def _mmi(information: Information, beta: float | None) -> Atoms:
     return decompose(mmi_redundancy(information, beta), information)
 
@@ -103,7 +76,7 @@ def atoms_from_covariance(
       covariance: [2n, 2n] covariance (or correlation) of ``(z_t, z_{t+lag})``, past units first.
       x: the first set of units: indices, or a bool mask [n] that may be traced. Default: unit 0 of two.
       y: the second set; by default every unit that is not in ``x``.
-      beta: softness of the minimum, see :func:`soft_minimum`.
+      beta: softness of the minimum, see :func:`rlkit.analysis.redundancy.soft_minimum`.
 
     Returns:
       16 scalars, nats.
@@ -120,8 +93,7 @@ def atoms_from_covariance(
     if x is None and y is None:
         if units != 2:
             raise ValueError(f"name the sets x (and y) of the {units} units; only two units have a default")
-        c = matrix
-        return _mmi(pair_information(c[0, 1], c[2, 3], c[0, 2], c[0, 3], c[1, 2], c[1, 3]), beta)
+        return _mmi(pair_information(*pair_correlations(matrix, 0, 1)), beta)
     if x is None:
         raise ValueError("y was given without x")
     side_x = unit_mask(x, units)
@@ -139,11 +111,12 @@ def unit_mask(members: Sequence[int] | jax.Array, units: int) -> jax.Array:
     return jnp.zeros(units, bool).at[members].set(True)
 
 
-# Which of (x, y, a, b) each entropy covers: rows in the order of _SUBSETS.
-_SUBSETS = ("x", "y", "a", "b", "xy", "ab", "xa", "xb", "ya", "yb", "xya", "xyb", "xab", "yab", "xyab")
-_MEMBERS = np.array([[part in subset for part in "xyab"] for subset in _SUBSETS])
+# Which of (x, y, a, b) each entropy covers: rows in the order of SUBSETS.
+SUBSETS = ("x", "y", "a", "b", "xy", "ab", "xa", "xb", "ya", "yb", "xya", "xyb", "xab", "yab", "xyab")
+_MEMBERS = np.array([[part in subset for part in "xyab"] for subset in SUBSETS])
 
 
+@jax.jit
 def block_information(matrix: jax.Array, x: jax.Array, y: jax.Array) -> Information:
     """The nine mutual informations between two sets of units.
 
@@ -154,31 +127,45 @@ def block_information(matrix: jax.Array, x: jax.Array, y: jax.Array) -> Informat
     Returns:
       Nats, scalars.
     """
-    none = jnp.zeros_like(x)
-    parts = jnp.stack(
-        [jnp.concatenate(pair) for pair in ((x, none), (y, none), (none, x), (none, y))]
-    )  # [4, 2n]
-    member = (jnp.asarray(_MEMBERS)[:, :, None] & parts[None]).any(axis=1)
-    both = member[:, :, None] & member[:, None, :]
-    # Units outside a subset become independent with variance one and leave its determinant alone.
-    blocks = jnp.where(both, matrix, jnp.eye(matrix.shape[-1], dtype=matrix.dtype))
+    blocks = subset_blocks(matrix, subset_members(x, y))
     factors = jnp.linalg.cholesky(blocks)
     log_det = 2 * jnp.log(jnp.diagonal(factors, axis1=-2, axis2=-1)).sum(-1)
-    h = dict(zip(_SUBSETS, 0.5 * log_det, strict=True))
-    order = {"x_a": "xa", "x_b": "xb", "y_a": "ya", "y_b": "yb", "xy_a": "xya", "xy_b": "xyb"}
-    order |= {"x_ab": "xab", "y_ab": "yab", "xy_ab": "xyab"}
-    split = lambda name: name.split("_")
-    return Information(**{k: h[split(k)[0]] + h[split(k)[1]] - h[joint] for k, joint in order.items()})
+    return information_of(dict(zip(SUBSETS, 0.5 * log_det, strict=True)))
+
+
+def subset_members(x: jax.Array, y: jax.Array) -> jax.Array:
+    """[15, 2n] bool: which rows of the full covariance each of :data:`SUBSETS` covers."""
+    none = jnp.zeros_like(x)
+    parts = jnp.stack([jnp.concatenate(pair) for pair in ((x, none), (y, none), (none, x), (none, y))])
+    return (jnp.asarray(_MEMBERS)[:, :, None] & parts[None]).any(axis=1)
+
+
+def subset_blocks(matrix: jax.Array, member: jax.Array) -> jax.Array:
+    """[15, 2n, 2n] covariance of every subset; the rest is independent with variance one."""
+    both = member[:, :, None] & member[:, None, :]
+    return jnp.where(both, matrix, jnp.eye(matrix.shape[-1], dtype=matrix.dtype))
+
+
+def information_of(entropy: Mapping[str, jax.Array]) -> Information:
+    """The nine informations ``H(A) + H(B) - H(AB)`` from entropies or surprisals of :data:`SUBSETS`."""
+    sides = {name: name.split("_") for name in Information._fields}
+    joint = lambda left, right: entropy[left + right]
+    return Information(**{k: entropy[a] + entropy[b] - joint(a, b) for k, (a, b) in sides.items()})
+
+
+def pair_correlations(matrix: jax.Array, i, j) -> tuple[jax.Array, ...]:
+    """``(xy, ab, xa, xb, ya, yb)`` of units ``i`` and ``j`` (ints or index arrays) from a [2n, 2n] matrix."""
+    c, n = matrix, matrix.shape[-1] // 2
+    a, b = n + i, n + j
+    return c[i, j], c[a, b], c[i, a], c[i, b], c[j, a], c[j, b]
 
 
 def pair_atoms(
     moments: Moments, i: int = 0, j: int = 1, *, shrinkage=None, beta: float | None = None
 ) -> Atoms:
     """The atoms of units ``i`` (x) and ``j`` (y); nats. Indices may be traced arrays."""
-    c = correlation(moments, shrinkage)
-    n = c.shape[-1] // 2
-    a, b = n + i, n + j
-    return _mmi(pair_information(c[i, j], c[a, b], c[i, a], c[i, b], c[j, a], c[j, b]), beta)
+    matrix = correlation(moments, shrinkage)
+    return _mmi(pair_information(*pair_correlations(matrix, i, j)), beta)
 
 
 def all_pairs_atoms(moments: Moments, *, shrinkage=None, beta: float | None = None) -> Atoms:
@@ -187,17 +174,20 @@ def all_pairs_atoms(moments: Moments, *, shrinkage=None, beta: float | None = No
     Args:
       moments: of ``n`` units, from :func:`rlkit.analysis.moments.lagged_moments`.
       shrinkage: intensity for :func:`rlkit.analysis.moments.shrink`, applied once to the full matrix.
-      beta: softness of the minimum, see :func:`soft_minimum`.
+      beta: softness of the minimum, see :func:`rlkit.analysis.redundancy.soft_minimum`.
 
     Returns:
       16 arrays [n, n], nats: entry (i, j) has unit i as x and unit j as y. The diagonal, which is no pair,
       is 0. A constant unit carries no information: its atoms are those of an independent white unit.
     """
-    c = correlation(moments, shrinkage)
+    return _all_pairs(correlation(moments, shrinkage), beta)
+
+
+@jax.jit
+def _all_pairs(c: jax.Array, beta: float | None) -> Atoms:
     n = c.shape[-1] // 2
-    eye = jnp.eye(n, dtype=bool)
     # The diagonal is replaced before the logarithms, so that gradients there are 0 and not NaN.
-    off = lambda block: jnp.where(eye, 0, block)
+    off = zero_diagonal
     past, future, cross = off(c[:n, :n]), off(c[n:, n:]), c[:n, n:]
     own = jnp.diagonal(cross)
     cross = off(cross)
@@ -206,8 +196,19 @@ def all_pairs_atoms(moments: Moments, *, shrinkage=None, beta: float | None = No
     return jax.tree.map(off, atoms)
 
 
+def zero_diagonal(values: jax.Array) -> jax.Array:
+    """Set the diagonal of [n, n], which is no pair, to 0."""
+    return jnp.where(jnp.eye(values.shape[-1], dtype=bool), 0, values)
+
+
 def pairs_mean(values: jax.Array) -> jax.Array:
     """Mean over the pairs of an [n, n] array whose diagonal is no pair; [...] for leading axes."""
     n = values.shape[-1]
-    eye = jnp.eye(n, dtype=bool)
-    return jnp.where(eye, 0, values).sum((-2, -1)) / (n * (n - 1))
+    return zero_diagonal(values).sum((-2, -1)) / (n * (n - 1))
+
+
+def own_correlation(moments: Moments) -> jax.Array:
+    """[n] correlation of every unit with its own future."""
+    matrix = correlation(moments)
+    n = matrix.shape[-1] // 2
+    return jnp.diagonal(matrix[..., :n, n:], axis1=-2, axis2=-1)

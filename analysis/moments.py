@@ -4,6 +4,7 @@ Everything Gaussian in this package is a function of these sums, so that all pai
 ``n x n`` matrix products over time and nothing else that grows with time.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -88,6 +89,7 @@ def _blocked(products, steps: int):
     return total
 
 
+@partial(jax.jit, static_argnums=1)
 def _unweighted(z: jax.Array, lag: int, origin: jax.Array) -> Moments:
     pairs = z.shape[0] - lag
 
@@ -106,6 +108,7 @@ def _unweighted(z: jax.Array, lag: int, origin: jax.Array) -> Moments:
     return Moments(count, count, origin, past_sum, future_sum, past_past, future_future, past_future)
 
 
+@partial(jax.jit, static_argnums=1)
 def _weighted(z: jax.Array, lag: int, origin: jax.Array, weight: jax.Array) -> Moments:
     pairs = z.shape[0] - lag
 
@@ -218,6 +221,7 @@ def psum_moments(moments: Moments, axis_name: str | None) -> Moments:
     return total._replace(origin=origin)
 
 
+@jax.jit
 def covariance(moments: Moments, ddof: float = 0.0) -> jax.Array:
     """Covariance of past and future together.
 

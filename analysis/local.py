@@ -1,0 +1,335 @@
+"""Local (per time step) Gaussian atoms, and their averages for all pairs of many units.
+
+Every local information is half the difference of two squared, standardised residuals plus a constant, so a
+pair needs nine residuals per step and no matrix inverse.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from rlkit.analysis.gaussian import (
+    SUBSETS,
+    information_of,
+    pair_correlations,
+    pair_information,
+    subset_blocks,
+    subset_members,
+    unit_mask,
+)
+from rlkit.analysis.lattice import Atoms, Information, Redundancy, decompose
+from rlkit.analysis.moments import Moments, correlation, covariance, lagged_moments, lagged_rows, mean
+from rlkit.analysis.redundancy import (
+    ccs_redundancy,
+    check_redundancy,
+    local_mmi_redundancy,
+    mmi_redundancy,
+    pointwise_redundancy,
+)
+
+_STEPS_PER_BLOCK = 512
+_HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
+
+
+class Residuals(NamedTuple):
+    """Scaled regression weights of a Gaussian pair: each residual squared is its surprisal up to a constant.
+
+    ``xa`` predicts a from x, ``x_ab`` predicts x from a and b, ``b_xya`` predicts b from everything. Each is
+    ``(weight of the target, weights of the predictors ..., half the log of the residual variance)``.
+    """
+
+    xa: tuple
+    xb: tuple
+    ya: tuple
+    yb: tuple
+    ab: tuple
+    a_xy: tuple
+    b_xy: tuple
+    x_ab: tuple
+    y_ab: tuple
+    b_xya: tuple
+
+
+def _scaled(variance: jax.Array, *weights: jax.Array) -> tuple:
+    eps = jnp.finfo(variance.dtype).eps
+    variance = jnp.maximum(variance, eps * eps)
+    scale = lax.rsqrt(2 * variance)
+    return scale, *(weight * scale for weight in weights), 0.5 * jnp.log(variance)
+
+
+def residuals(xy, ab, xa, xb, ya, yb) -> Residuals:
+    """Regression weights of pairs from their six correlations (arrays of one shape)."""
+    one = lambda r: (1 - r) * (1 + r)
+
+    def two(first, second, between):
+        rest = one(between)
+        left, right = (first - between * second) / rest, (second - between * first) / rest
+        return left, right, one(first) - (second - between * first) ** 2 / rest
+
+    single = lambda r: _scaled(one(r), r)
+    a_x, a_y, var_a = two(xa, ya, xy)
+    b_x, b_y, var_b = two(xb, yb, xy)
+    x_a, x_b, var_x = two(xa, xb, ab)
+    y_a, y_b, var_y = two(ya, yb, ab)
+    left = ab - xa * xb - (ya - xy * xa) * (yb - xy * xb) / one(xy)
+    a_xy, b_xy = _scaled(var_a, a_x, a_y), _scaled(var_b, b_x, b_y)
+    # The last residual is built from two earlier ones, so its weights undo their scales.
+    scale, weight, half_log = _scaled(var_b - left**2 / var_a, left / var_a)
+    return Residuals(
+        xa=single(xa),
+        xb=single(xb),
+        ya=single(ya),
+        yb=single(yb),
+        ab=single(ab),
+        a_xy=a_xy,
+        b_xy=b_xy,
+        x_ab=_scaled(var_x, x_a, x_b),
+        y_ab=_scaled(var_y, y_a, y_b),
+        b_xya=(scale / b_xy[0], weight / a_xy[0], half_log),
+    )
+
+
+def local_information(weights: Residuals, x, y, a, b) -> Information:
+    """Local informations of standardised samples; the weights broadcast against the samples."""
+    square = lambda v: v * v
+    half_x, half_y, half_a, half_b = (0.5 * square(v) for v in (x, y, a, b))
+
+    def surprisal(regression, target, *predictors):
+        scale, *slopes, half_log = regression
+        rest = scale * target
+        for slope, predictor in zip(slopes, predictors, strict=True):
+            rest = rest - slope * predictor
+        return rest, square(rest) + half_log
+
+    w = weights
+    rest_a, a_given = surprisal(w.a_xy, a, x, y)
+    rest_b, b_given = surprisal(w.b_xy, b, x, y)
+    xy_a = half_a - a_given
+    return Information(
+        x_a=half_a - surprisal(w.xa, a, x)[1],
+        x_b=half_b - surprisal(w.xb, b, x)[1],
+        y_a=half_a - surprisal(w.ya, a, y)[1],
+        y_b=half_b - surprisal(w.yb, b, y)[1],
+        xy_a=xy_a,
+        xy_b=half_b - b_given,
+        x_ab=half_x - surprisal(w.x_ab, x, a, b)[1],
+        y_ab=half_y - surprisal(w.y_ab, y, a, b)[1],
+        xy_ab=xy_a + (surprisal(w.ab, b, a)[1] - surprisal(w.b_xya, rest_b, rest_a)[1]),
+    )
+
+
+def _ddof(redundancy: str, ddof: float | None) -> float:
+    if ddof is not None:
+        return ddof
+    return 0.0 if redundancy == "pointwise" else 1.0
+
+
+def local_atoms(
+    z: jax.Array,
+    x: int | Sequence[int] | jax.Array = 0,
+    y: int | Sequence[int] | jax.Array = 1,
+    *,
+    redundancy: str = "mmi",
+    lag: int = 1,
+    mask: jax.Array | None = None,
+    moments: Moments | None = None,
+    ddof: float | None = None,
+    standardise: bool = True,
+    ridge: float = 0.0,
+) -> Atoms:
+    """The Gaussian atoms of every time step.
+
+    Args:
+      z: [T, n] samples.
+      x, y: the two units, or two sets of units (indices or bool masks [n], see ``unit_mask``).
+      redundancy: ``"mmi"``, ``"ccs"`` or ``"pointwise"``.
+      lag: steps from past to future.
+      mask: [T - lag] bool, pairs to use (see ``pair_mask``); the others get NaN.
+      moments: means and covariances to measure surprise against; by default those of the same samples.
+      ddof: of the covariances. By default 1, and 0 for ``"pointwise"``; local signs under CCS depend on it.
+      standardise: scale every unit to variance one first. Matters for ``"pointwise"`` alone, which compares
+        surprisals of x and y; the study of arXiv 2605.06746 standardises units but not the means of halves.
+      ridge: adds ``ridge * mean variance`` to the diagonal of every joint block by itself, as the code
+        released with arXiv 2605.06746 does (1e-6). It breaks the chain rules by as much; 0 by default.
+
+    Returns:
+      16 arrays [T - lag], nats. Their mean is the average atom if the moments are those of the samples.
+    """
+    check_redundancy(redundancy)
+    z = jnp.asarray(z)
+    ddof = _ddof(redundancy, ddof)
+    if not ridge and isinstance(x, int | np.integer) and isinstance(y, int | np.integer):
+        return _pair_atoms(z, int(x), int(y), mask, moments, redundancy, lag, ddof, standardise)
+    sides = _as_mask(x, z.shape[-1]), _as_mask(y, z.shape[-1])
+    return _set_atoms(z, *sides, mask, moments, redundancy, lag, ddof, standardise, float(ridge))
+
+
+# Compiled here, because the many small operations would be slow one by one outside a jit.
+@partial(jax.jit, static_argnums=(5, 6, 7, 8, 9))
+def _set_atoms(z, x, y, mask, moments, redundancy, lag, ddof, standardise, ridge):
+    if moments is None:
+        moments = lagged_moments(z, lag, mask)
+    return _finish(redundancy, *_block_local(z, x, y, lag, moments, ddof, standardise, ridge), mask)
+
+
+@partial(jax.jit, static_argnums=(5, 6, 7, 8))
+def _pair_atoms(z, x, y, mask, moments, redundancy, lag, ddof, standardise):
+    if moments is None:
+        moments = lagged_moments(z, lag, mask)
+    rows = lagged_rows(z, lag, moments, ddof=ddof)
+    n = z.shape[-1]
+    samples = rows[:, x], rows[:, y], rows[:, n + x], rows[:, n + y]
+    information = local_information(residuals(*pair_correlations(correlation(moments), x, y)), *samples)
+    source = tuple(_HALF_LOG_2PI + 0.5 * v * v for v in samples[:2])
+    if not standardise:
+        variance = jnp.diagonal(covariance(moments, ddof))
+        source = tuple(v + 0.5 * jnp.log(variance[u]) for u, v in zip((x, y), source, strict=True))
+    return _finish(redundancy, information, source, mask)
+
+
+def _finish(redundancy: str, information: Information, source, mask) -> Atoms:
+    weight = None if mask is None else jnp.asarray(mask).astype(bool)
+    if weight is not None:
+        information, source = jax.tree.map(lambda v: jnp.where(weight, v, 0), (information, source))
+    atoms = decompose(_redundancy(redundancy, information, source, weight), information)
+    return atoms if weight is None else jax.tree.map(lambda v: jnp.where(weight, v, jnp.nan), atoms)
+
+
+def _redundancy(kind: str, information: Information, source, weight=None) -> Redundancy:
+    if kind == "mmi":
+        return local_mmi_redundancy(information, weight)
+    if kind == "ccs":
+        return ccs_redundancy(information)
+    return pointwise_redundancy(information, *source)
+
+
+def _as_mask(members, units: int) -> jax.Array:
+    return unit_mask([members] if isinstance(members, int | np.integer) else members, units)
+
+
+def _block_local(z, x, y, lag, moments, ddof, standardise, ridge):
+    n = z.shape[-1]
+    matrix, centre = covariance(moments, ddof), mean(moments)
+    rows = jnp.concatenate([z[:-lag], z[lag:]], axis=-1) - centre
+    if standardise:
+        scale = lax.rsqrt(jnp.diagonal(matrix))
+        matrix, rows = matrix * scale[:, None] * scale[None, :], rows * scale
+    member = subset_members(x, y)
+    blocks = subset_blocks(matrix, member)
+    if ridge:
+        size = member.sum(-1)
+        trace = jnp.where(member, jnp.diagonal(matrix), 0).sum(-1)
+        extra = jnp.where(size > 1, ridge * trace / size, 0)
+        blocks = blocks + jnp.where(member, extra[:, None], 0)[:, :, None] * jnp.eye(
+            2 * n, dtype=matrix.dtype
+        )
+
+    def surprisal(block, inside):
+        factor = jnp.linalg.cholesky(block)
+        inner = jax.scipy.linalg.solve_triangular(factor, jnp.where(inside, rows, 0).T, lower=True)
+        log_det = jnp.log(jnp.diagonal(factor)).sum()
+        return inside.sum() * _HALF_LOG_2PI + log_det + 0.5 * jnp.sum(inner**2, axis=0)
+
+    entropy = dict(zip(SUBSETS, jax.vmap(surprisal)(blocks, member), strict=True))
+    return information_of(entropy), (entropy["x"], entropy["y"])
+
+
+def all_pairs_local_atoms(
+    z: jax.Array,
+    *,
+    redundancy: str = "ccs",
+    lag: int = 1,
+    mask: jax.Array | None = None,
+    ddof: float | None = None,
+    chunk: int = 256,
+) -> Atoms:
+    """Averages of local atoms for every pair of units, in one call of bounded memory.
+
+    Args:
+      z: [T, n] samples.
+      redundancy: ``"ccs"`` or ``"pointwise"`` (averages of ``"mmi"`` have the closed form
+        ``all_pairs_atoms``).
+      lag: steps from past to future.
+      mask: [T - lag] bool, pairs of samples to use.
+      ddof: of the covariances, see :func:`local_atoms`.
+      chunk: pairs of units worked on at a time; working memory is about ``30 chunk * 512`` numbers beside
+        two copies of the samples.
+
+    Returns:
+      16 arrays [n, n], nats; the diagonal is 0.
+    """
+    check_redundancy(redundancy)
+    if chunk < 1:
+        raise ValueError(f"chunk={chunk} must be at least 1 pair")
+    return _all_pairs(jnp.asarray(z), mask, redundancy, lag, _ddof(redundancy, ddof), chunk)
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4, 5))
+def _all_pairs(z, mask, redundancy, lag, ddof, chunk):
+    n = z.shape[-1]
+    moments = lagged_moments(z, lag, mask)
+    matrix = correlation(moments)
+    blocks, weight = _time_blocks(z, lag, moments, mask, ddof)
+
+    def average(pair):
+        i, j = pair
+        correlations = pair_correlations(matrix, i, j)
+        information = pair_information(*correlations)
+        if redundancy == "mmi":
+            return decompose(mmi_redundancy(information), information)
+        weights = jax.tree.map(lambda leaf: leaf[:, None], residuals(*correlations))
+
+        def add(total, block):
+            rows, keep = block
+            x, y, a, b = rows[i], rows[j], rows[n + i], rows[n + j]
+            # The surprisals' common constant cancels between the two minima.
+            redundant = _redundancy(
+                redundancy, local_information(weights, x, y, a, b), (0.5 * x * x, 0.5 * y * y)
+            )
+            sums = jax.tree.map(
+                lambda value: jnp.matmul(value, keep, precision=lax.Precision.HIGHEST), redundant
+            )
+            return jax.tree.map(jnp.add, total, sums), None
+
+        zeros = Redundancy(*[jnp.zeros(i.shape, z.dtype)] * len(Redundancy._fields))
+        total, _ = lax.scan(add, zeros, (blocks, weight))
+        mean_redundancy = jax.tree.map(lambda value: value / moments.count, total)
+        # Quadratic terms average out, so the local informations' mean is the closed form.
+        return decompose(mean_redundancy, information)
+
+    return over_pairs(average, n, chunk)
+
+
+def _time_blocks(z, lag, moments, mask, ddof):
+    """([blocks, 2n, steps] standardised rows, [blocks, steps] weights), padded to whole blocks."""
+    rows = lagged_rows(z, lag, moments, mask, ddof)
+    pairs = rows.shape[0]
+    keep = jnp.ones(pairs, z.dtype) if mask is None else jnp.asarray(mask).astype(z.dtype)
+    steps = min(_STEPS_PER_BLOCK, pairs)
+    count = -(-pairs // steps)
+    pad = count * steps - pairs
+    rows = jnp.pad(rows, ((0, pad), (0, 0))).reshape(count, steps, -1).mT
+    return rows, jnp.pad(keep, (0, pad)).reshape(count, steps)
+
+
+_SWAP = {name: name.translate(str.maketrans("xy", "yx")) for name in Atoms._fields}
+
+
+def over_pairs(function, units: int, chunk: int) -> Atoms:
+    """Apply ``function((i, j)) -> Atoms`` to all pairs ``i < j`` in chunks and fill [n, n] by symmetry."""
+    first, second = np.triu_indices(units, 1)
+    chunk = min(chunk, len(first))
+    pad = -len(first) % chunk
+    index = np.stack([np.pad(first, (0, pad), mode="edge"), np.pad(second, (0, pad), mode="edge")])
+    index = jnp.asarray(index.reshape(2, -1, chunk))
+    flat = lax.map(function, (index[0], index[1]))
+    values = {name: value.reshape(-1)[: len(first)] for name, value in flat._asdict().items()}
+    full = lambda up, low: (
+        jnp.zeros((units, units), up.dtype).at[first, second].set(up).at[second, first].set(low)
+    )
+    return Atoms(**{name: full(values[name], values[_SWAP[name]]) for name in values})

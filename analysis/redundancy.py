@@ -1,0 +1,156 @@
+"""Three definitions of redundancy, as functions of mutual informations.
+
+``mmi`` takes the smaller information (Barrett 2015, arXiv 1411.2832), ``ccs`` the common change in surprisal
+(Ince 2017, arXiv 1602.05063, extended to two targets by Mediano et al., arXiv 2109.13186), ``pointwise`` the
+least surprisal minus the least conditional surprisal (after Finn and Lizier 2018, arXiv 1801.09010, as used
+in arXiv 2605.06746). The last two are local: one value per time step or per state.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from rlkit.analysis.lattice import Information, Redundancy
+from rlkit.errors import unknown_name
+
+REDUNDANCIES = ("mmi", "ccs", "pointwise")
+
+# (redundancy, left, right, joint): `left` and `right` share it, `joint` holds both.
+_SHARED = (
+    ("xy_a", "x_a", "y_a", "xy_a"),
+    ("xy_b", "x_b", "y_b", "xy_b"),
+    ("xy_ab", "x_ab", "y_ab", "xy_ab"),
+    ("ab_x", "x_a", "x_b", "x_ab"),
+    ("ab_y", "y_a", "y_b", "y_ab"),
+    ("ab_xy", "xy_a", "xy_b", "xy_ab"),
+)
+_SINGLES = ("x_a", "x_b", "y_a", "y_b")
+
+
+def check_redundancy(name: str) -> str:
+    """Return ``name`` if it is one of :data:`REDUNDANCIES`, else raise a KeyError with a suggestion."""
+    if name not in REDUNDANCIES:
+        raise unknown_name("redundancy", name, REDUNDANCIES)
+    return name
+
+
+def soft_minimum(values: Sequence[jax.Array], beta: float | None = None) -> jax.Array:
+    """Elementwise minimum; with ``beta`` the smooth ``-log(sum(exp(-beta v))) / beta``, which is below it."""
+    values = jnp.broadcast_arrays(*values)
+    if beta is None:
+        least = values[0]
+        for value in values[1:]:
+            least = jnp.minimum(least, value)
+        return least
+    return -jax.nn.logsumexp(-beta * jnp.stack(values), axis=0) / beta
+
+
+def mmi_redundancy(information: Information, beta: float | None = None) -> Redundancy:
+    """Redundancy as the least mutual information of the parts, on averages.
+
+    Args:
+      information: averages, any shape.
+      beta: inverse temperature of :func:`soft_minimum` for gradients; the exact minimum by default.
+    """
+    least = lambda *names: soft_minimum([getattr(information, name) for name in names], beta)
+    shared = {name: least(left, right) for name, left, right, _ in _SHARED}
+    return Redundancy(rtr=least(*_SINGLES), **shared)
+
+
+def local_mmi_redundancy(information: Information, weight: jax.Array | None = None) -> Redundancy:
+    """Local values of the information whose *average* is least.
+
+    Args:
+      information: local values, samples or states along the last axis.
+      weight: weights of the average along the last axis, up to a factor; equal by default.
+    """
+    average = {
+        name: jnp.mean(value, -1, keepdims=True)
+        if weight is None
+        else jnp.sum(weight * value, -1, keepdims=True)
+        for name, value in information._asdict().items()
+    }
+
+    def smaller(left: str, right: str) -> jax.Array:
+        return jnp.where(
+            average[left] < average[right], getattr(information, left), getattr(information, right)
+        )
+
+    shared = {name: smaller(left, right) for name, left, right, _ in _SHARED}
+    least, value = average["x_a"], information.x_a
+    for name in _SINGLES[1:]:
+        below = average[name] < least
+        least = jnp.where(below, average[name], least)
+        value = jnp.where(below, getattr(information, name), value)
+    return Redundancy(rtr=value, **shared)
+
+
+def ccs_redundancy(information: Information, tolerance: float | None = None) -> Redundancy:
+    """Common change in surprisal, single and double.
+
+    The co-information of two parts and their joint counts where all four local values have one sign. The
+    double redundancy is the value the 16 atoms must then leave for ``rtr - sts``, under the same rule with
+    the four unit-to-unit informations.
+
+    Args:
+      information: local values.
+      tolerance: magnitudes below it count as zero, which has no sign. Use it where values are exactly zero
+        up to rounding (discrete data); by default the sign bit decides, which is right for continuous data.
+    """
+    clean = lambda v: v if tolerance is None else jnp.where(jnp.abs(v) < tolerance, 0, v)
+    information = Information(*(clean(value) for value in information))
+    get = information._asdict()
+    common, dropped = {}, {}
+    for name, left, right, joint in _SHARED:
+        change = clean(get[left] + get[right] - get[joint])
+        one_sign = _same_sign(change, (get[left], get[right], get[joint]), tolerance is None)
+        common[name] = jnp.where(one_sign, change, 0)
+        dropped[name] = jnp.where(one_sign, 0, change)
+    double = dropped["xy_ab"] - dropped["xy_a"] - dropped["xy_b"]
+    double = clean(double + common["ab_x"] + common["ab_y"] - common["ab_xy"])
+    one_sign = _same_sign(double, [get[name] for name in _SINGLES], tolerance is None)
+    return Redundancy(rtr=jnp.where(one_sign, double, 0), **common)
+
+
+def _same_sign(value: jax.Array, others: Sequence[jax.Array], by_bit: bool) -> jax.Array:
+    if by_bit:
+        # One xor per comparison: twice as fast as comparing with zero, and this is the inner loop.
+        kind = jnp.int64 if value.dtype == jnp.float64 else jnp.int32
+        bits = lambda v: lax.bitcast_convert_type(lax.stop_gradient(v), kind)
+        own = bits(value)
+        differs = bits(others[0]) ^ own
+        for other in others[1:]:
+            differs = differs | (bits(other) ^ own)
+        return differs >= 0
+    positive, negative = value > 0, value < 0
+    for other in others:
+        positive, negative = positive & (other > 0), negative & (other < 0)
+    return positive | negative
+
+
+def pointwise_redundancy(information: Information, x: jax.Array, y: jax.Array) -> Redundancy:
+    """Least surprisal of the sources minus their least surprisal given the targets.
+
+    ``R(A -> B) = min_s h(s) - min_{s, u} [h(s) - i(s; u)]``. It is not symmetric in time, and for continuous
+    data it depends on the relative scale of ``x`` and ``y``: standardise them first.
+
+    Args:
+      information: local values.
+      x, y: local surprisals of the past of ``x`` and of ``y``, same unit and shape.
+    """
+    i = information
+    source = jnp.minimum(x, y)
+    to_a = jnp.minimum(x - i.x_a, y - i.y_a)
+    to_b = jnp.minimum(x - i.x_b, y - i.y_b)
+    return Redundancy(
+        rtr=source - jnp.minimum(to_a, to_b),
+        xy_a=source - to_a,
+        xy_b=source - to_b,
+        xy_ab=source - jnp.minimum(x - i.x_ab, y - i.y_ab),
+        # A single source: its own surprisal cancels and the larger information is left.
+        ab_x=jnp.maximum(i.x_a, i.x_b),
+        ab_y=jnp.maximum(i.y_a, i.y_b),
+        ab_xy=jnp.maximum(i.xy_a, i.xy_b),
+    )

@@ -1,0 +1,171 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+
+from rlkit.analysis import gaussian, lattice, local
+from rlkit.analysis.moments import covariance, lagged_moments, pair_mask
+
+REDUNDANCIES = ("mmi", "ccs", "pointwise")
+
+
+@pytest.fixture(scope="module")
+def latents():
+    transition = 0.5 * np.eye(5) + 0.1 * np.random.default_rng(3).standard_normal((5, 5))
+    return oracles.var_series(transition, 512, 4)
+
+
+def spread(atoms, expected):
+    return max(np.abs(np.asarray(atoms[name]) - expected[name]).max() for name in lattice.ATOM_NAMES)
+
+
+def oracle(z, i, j, redundancy, **options):
+    ddof = 0 if redundancy == "pointwise" else 1
+    return oracles.phi_id(z[:, i], z[:, j], redundancy=redundancy, ddof=ddof, **options)
+
+
+@pytest.mark.parametrize("redundancy", REDUNDANCIES)
+def test_local_atoms_equal_the_oracle(x64, latents, redundancy):
+    expected = oracle(latents, 1, 3, redundancy)
+    run = jax.jit(lambda z: local.local_atoms(z, 1, 3, redundancy=redundancy, standardise=False))
+    assert spread(run(latents), expected) < 1e-10
+    sets = local.local_atoms(latents, [1], [3], redundancy=redundancy, standardise=False)
+    assert spread(sets, expected) < 1e-10
+    single = local.local_atoms(
+        jnp.asarray(latents, jnp.float32), 1, 3, redundancy=redundancy, standardise=False
+    )
+    average = {name: value.mean() for name, value in expected.items()}
+    assert spread(jax.tree.map(jnp.mean, single), average) < 1e-4
+
+
+def test_pointwise_standardises_units_or_not_and_takes_the_released_ridge(x64, latents):
+    scaled = latents * np.array([1, 3, 1, 0.2, 1])
+    plain = oracle(scaled, 1, 3, "pointwise")
+    ridge = oracle(scaled, 1, 3, "pointwise", ridge=1e-6)
+    rows = oracles.lagged(scaled[:, 1], scaled[:, 3], 1)
+    unit = oracles.pointwise(oracles.gaussian_surprisal(rows / rows.std(axis=1, keepdims=True), ddof=0))
+    run = lambda **options: local.local_atoms(scaled, 1, 3, redundancy="pointwise", **options)
+    assert spread(run(standardise=False), plain) < 1e-10
+    assert spread(run(standardise=False, ridge=1e-6), ridge) < 1e-10
+    assert spread(run(), unit) < 1e-10
+    assert spread(run(), plain) > 1e-3
+    assert 1e-8 < spread(run(standardise=False, ridge=1e-6), plain) < 1e-3
+
+
+@pytest.mark.parametrize("redundancy", REDUNDANCIES)
+def test_all_pairs_equal_pair_by_pair(x64, latents, redundancy):
+    run = jax.jit(lambda z: local.all_pairs_local_atoms(z, redundancy=redundancy, chunk=3))
+    atoms = run(latents)
+    for i, j in ((0, 1), (4, 2), (3, 0)):
+        own = {name: atoms[name][i, j] for name in lattice.ATOM_NAMES}
+        each = local.local_atoms(latents, i, j, redundancy=redundancy)
+        assert max(abs(own[k] - np.mean(each[k])) for k in own) < 1e-12
+        if redundancy != "pointwise":
+            expected = oracle(latents, i, j, redundancy)
+            assert max(abs(own[k] - expected[k].mean()) for k in own) < 1e-9
+
+
+def test_all_pairs_over_several_blocks_with_a_mask(x64):
+    z = oracles.var_series(0.6 * np.eye(3) + 0.1, 1300, 7)
+    first = np.arange(1300) % 400 == 0
+    mask = pair_mask(first)
+    for redundancy in ("ccs", "pointwise"):
+        atoms = local.all_pairs_local_atoms(z, redundancy=redundancy, mask=mask)
+        each = local.local_atoms(z, 0, 2, redundancy=redundancy, mask=mask)
+        assert np.isnan(np.asarray(each.sts)).sum() == np.sum(~np.asarray(mask))
+        means = jax.tree.map(np.nanmean, each)._asdict()
+        assert spread(jax.tree.map(lambda v: v[0, 2], atoms), means) < 1e-12
+
+
+def test_masked_local_values_come_from_the_kept_pairs_alone(x64, latents):
+    mask = np.arange(511) < 300
+    poisoned = latents.copy()
+    poisoned[301:] = np.nan
+    for redundancy in REDUNDANCIES:
+        kept = local.local_atoms(poisoned, 0, 1, redundancy=redundancy, mask=mask)
+        alone = local.local_atoms(latents[:301], 0, 1, redundancy=redundancy)
+        np.testing.assert_allclose(kept.stack()[:, :300], alone.stack(), atol=1e-10)
+
+
+@pytest.mark.parametrize("redundancy", REDUNDANCIES)
+def test_sums_and_marginals_hold_locally_and_on_average(x64, latents, redundancy):
+    atoms = local.local_atoms(latents, 0, 1, redundancy=redundancy)
+    _, info = lattice.recompose(atoms)
+    rows = oracles.lagged(latents[:, 0], latents[:, 1], 1)
+    expected = oracles.information(oracles.gaussian_surprisal(rows, 0 if redundancy == "pointwise" else 1))
+    for name in lattice.Information._fields:
+        np.testing.assert_allclose(getattr(info, name), expected[name.replace("_", "")], atol=1e-10)
+    np.testing.assert_allclose(atoms["tdmi"], expected["xyab"], atol=1e-10)
+    closed = gaussian.pair_atoms(lagged_moments(jnp.asarray(latents)))
+    _, average = lattice.recompose(closed)
+    np.testing.assert_allclose(np.mean(np.asarray(info.xy_ab)), average.xy_ab, atol=1e-10)
+    if redundancy == "mmi":
+        np.testing.assert_allclose(jax.tree.map(np.mean, atoms), closed, atol=1e-10)
+
+
+def test_time_reversal_transposes_ccs_but_not_pointwise(x64, latents):
+    back = latents[::-1]
+    ahead = local.all_pairs_local_atoms(latents, redundancy="ccs")
+    reverse = local.all_pairs_local_atoms(back, redundancy="ccs")
+    for name in lattice.ATOM_NAMES:
+        np.testing.assert_allclose(ahead[name], reverse[name[::-1]], atol=1e-10)
+    ahead = local.all_pairs_local_atoms(latents, redundancy="pointwise")
+    reverse = local.all_pairs_local_atoms(back, redundancy="pointwise")
+    gap = max(np.abs(ahead[n] - reverse[n[::-1]]).max() for n in lattice.ATOM_NAMES)
+    assert gap > 1e-3
+
+
+def test_affine_maps_and_swaps_leave_ccs_alone(x64, latents):
+    base = local.all_pairs_local_atoms(latents, redundancy="ccs")
+    moved = local.all_pairs_local_atoms(latents * [2, -1, 3, -0.5, 1] + 4, redundancy="ccs")
+    for name in lattice.ATOM_NAMES:
+        np.testing.assert_allclose(base[name], moved[name], atol=1e-9)
+    swapped = local.local_atoms(latents, 3, 1, redundancy="ccs")
+    direct = local.local_atoms(latents, 1, 3, redundancy="ccs")
+    swap = str.maketrans("xy", "yx")
+    for name in lattice.ATOM_NAMES:
+        np.testing.assert_allclose(direct[name], swapped[name.translate(swap)], atol=1e-10)
+
+
+def test_vector_halves_average_to_the_closed_form(x64, latents):
+    moments = lagged_moments(jnp.asarray(latents))
+    closed = gaussian.atoms_from_covariance(covariance(moments), [0, 3], [1, 2, 4])
+    each = local.local_atoms(latents, [0, 3], [1, 2, 4])
+    np.testing.assert_allclose(each.stack().mean(1), closed.stack(), atol=1e-10)
+
+
+def test_moments_of_the_past_alone_do_not_see_the_future(x64, latents):
+    early = lagged_moments(jnp.asarray(latents[:200]))
+    later = latents.copy()
+    later[300:] += 5
+    for redundancy in ("ccs", "pointwise"):
+        run = lambda z, r=redundancy: local.local_atoms(z, 0, 1, redundancy=r, moments=early).stack()
+        np.testing.assert_array_equal(run(latents)[:, :299], run(later)[:, :299])
+
+
+def test_independent_slow_units_get_emergence_from_pointwise_redundancy():
+    z = oracles.var_series(0.9 * np.eye(2), 20000, 11)
+    atoms = jax.tree.map(jnp.mean, local.local_atoms(jnp.asarray(z, jnp.float32), redundancy="pointwise"))
+    np.testing.assert_allclose(atoms["ce3"], 0.546, atol=0.03)
+    np.testing.assert_allclose(atoms["phi_r"], 0.842, atol=0.03)
+    ccs = jax.tree.map(jnp.mean, local.local_atoms(jnp.asarray(z, jnp.float32), redundancy="ccs"))
+    assert abs(float(ccs["phi_r"])) < 0.05
+
+
+@pytest.mark.parametrize("redundancy", REDUNDANCIES)
+def test_gradients_exist_and_are_right(x64, latents, redundancy):
+    z = jnp.asarray(latents[:40, :2])
+    value = jax.jit(lambda z: local.local_atoms(z, redundancy=redundancy)["phi_r"].mean())
+    gradient = jax.grad(value)(z)
+    step = np.random.default_rng(0).standard_normal(z.shape) * 1e-7
+    numeric = (value(z + step) - value(z - step)) / 2
+    # CCS jumps where a sign changes, so only the others are continuous.
+    if redundancy != "ccs":
+        np.testing.assert_allclose(numeric, jnp.sum(gradient * step), rtol=1e-5)
+    assert np.isfinite(gradient).all()
+
+
+def test_unknown_redundancy_gets_a_suggestion(latents):
+    with pytest.raises(KeyError, match="pointwise"):
+        local.local_atoms(latents, redundancy="pointwse")
