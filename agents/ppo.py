@@ -17,10 +17,12 @@ import optax
 from jax.flatten_util import ravel_pytree
 
 from rlkit.distributions import ActionDistribution, action_distribution
+from rlkit.draws import as_keys, draw_bits, key_shape, normal
 from rlkit.envs import AutoReset, Slots, rollout, start
-from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, check_choice, initialise
+from rlkit.envs.rollout import start_keys
+from rlkit.minibatches import minibatch_indices
+from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, check_choice, orthogonal
 from rlkit.normalize import RunningMoments, normalise, update_moments
-from rlkit.packing import packing
 from rlkit.reads import reward_reads
 from rlkit.returns import gae, linear_recurrence
 from rlkit.rewards import chain, init_slots, relabel, task
@@ -85,7 +87,7 @@ class PPOState(NamedTuple):
     slots: Slots  # the environments
     carry: PyTree  # the policy's memory, leaves [B, ...]
     unfinished: jax.Array  # float32 [4, B]: sums over the episodes in progress, see `_episodes`
-    key: Key  # never changes; update k draws from fold_in(key, 3 k + 0, 1, 2)
+    key: Key  # never changes; update k draws from fold_in(key, k)
     update: jax.Array  # int32 []: updates made
 
 
@@ -186,7 +188,11 @@ def _restart(carry: PyTree, first: jax.Array) -> PyTree:
 def _act(spec: _Spec, policy: Policy, carry: PyTree, obs: jax.Array, key: Key | None = None):
     x = _observe(policy, obs, len(spec.env.spec.observation_space.shape))
     carry, out, value, latent = spec.net.apply({"params": policy.params}, carry, x)
-    raw = spec.dist.mode(out) if key is None else spec.dist.sample(out, spec.dist.noise(key, ()))
+    raw = (
+        spec.dist.mode(out)
+        if key is None
+        else spec.dist.sample(out, spec.dist.noise(jax.random.bits(key, (spec.dist.width,))))
+    )
     return spec.dist.to_env(raw), carry, ActInfo(latent, spec.dist.log_prob(out, raw), value)
 
 
@@ -199,7 +205,8 @@ def _optimiser(config: PPOConfig, update: jax.Array | int = 0) -> optax.Gradient
 def _paid(spec: _Spec, config: PPOConfig) -> Reward:
     if not config.normalize_reward:
         return spec.reward
-    return chain(spec.reward, normalise_reward(config.discount, axis_name="slots"))
+    axes = "slots" if spec.axis_name is None else ("slots", spec.axis_name)
+    return chain(spec.reward, normalise_reward(config.discount, axis_name=axes))
 
 
 def _init(
@@ -211,23 +218,24 @@ def _init(
         raise ValueError(f"config={config}: its static fields must be those the agent was built with")
     config = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), config)
     env_params = spec.env.default_params() if env_params is None else env_params
-    key_net, key_env, key_reward, key_run = jax.random.split(key, 4)
-    if spec.axis_name is not None:
-        index = jax.lax.axis_index(spec.axis_name)
-        key_env, key_reward = (jax.random.fold_in(k, index) for k in (key_env, key_reward))
     width = math.prod(spec.env.spec.observation_space.shape)
     memory = spec.net.memory()
-    params = initialise(
-        spec.net,
-        key_net,
-        memory,
-        jax.ShapeDtypeStruct((width,), jnp.float32),
-        gains={"actor_head": 0.01, "critic_head": 1.0, "gates": 1.0}
-        | {f"recurrent_{gate}": 1.0 for gate in ("reset", "update", "new")},
+    gains = {"actor_head": 0.01, "critic_head": 1.0, "gates": 1.0}
+    gains |= {f"recurrent_{gate}": 1.0 for gate in ("reset", "update", "new")}
+    initialiser = orthogonal(spec.net, memory, jax.ShapeDtypeStruct((width,), jnp.float32), gains=gains)
+    pairs = start_keys(spec.env, config.num_envs, spec.auto_reset)
+    net_bits, env_bits, rest = draw_bits(
+        key, (initialiser.words,), key_shape(key, (pairs, 2)), key_shape(key, (2,))
     )
+    env_keys, (key_reward, key_run) = as_keys(env_bits, key), as_keys(rest, key)
+    if spec.axis_name is not None:  # parameters are shared along the axis, experience is not
+        index = jax.lax.axis_index(spec.axis_name)
+        env_keys = jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, index)))(env_keys)
+        key_reward = jax.random.fold_in(key_reward, index)
+    params = initialiser.build(normal(net_bits))
     moments = RunningMoments.zeros(width) if config.normalize_obs else None
     slots = start(
-        spec.env, key_env, env_params, config.num_envs, auto_reset=spec.auto_reset, record=spec.record
+        spec.env, env_keys, env_params, config.num_envs, auto_reset=spec.auto_reset, record=spec.record
     )
     return PPOState(
         config=config,
@@ -245,14 +253,18 @@ def _init(
 
 def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
     """See :class:`rlkit.types.Agent`."""
-    key = state.key
+    config = state.config
+    key = jax.random.fold_in(state.key, state.update)
     if spec.axis_name is not None:
         key = jax.random.fold_in(key, jax.lax.axis_index(spec.axis_name))
-    fold = jax.vmap(lambda i: jax.random.fold_in(key, 3 * state.update + i))
-    key_rollout, key_noise, key_order = fold(jnp.arange(3))
-    collected, trajectory = _collect(spec, state, key_rollout, key_noise)
+    lead = (config.num_steps, config.num_envs)
+    rows = config.num_envs if jax.tree.leaves(state.carry) else config.num_envs * config.num_steps
+    key_bits, noise_bits, order_bits = draw_bits(
+        key, key_shape(key, (*lead, 4)), (*lead, spec.dist.width), (config.epochs, rows)
+    )
+    collected, trajectory = _collect(spec, state, as_keys(key_bits, key), spec.dist.noise(noise_bits))
     batch, unfinished, metrics = _evaluate(spec, state, trajectory)
-    policy, optimiser, losses = _learn(spec, state, batch, key_order)
+    policy, optimiser, losses = _learn(spec, state, batch, minibatch_indices(order_bits, config.minibatches))
     metrics |= losses
     if spec.latents:
         metrics["latent"] = trajectory.extras["latent"]
@@ -266,7 +278,7 @@ def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]
     return collected, metrics
 
 
-def _collect(spec: _Spec, state: PPOState, key: Key, key_noise: Key) -> tuple[PPOState, Trajectory]:
+def _collect(spec: _Spec, state: PPOState, keys: Key, noise: jax.Array) -> tuple[PPOState, Trajectory]:
     """Run the policy and pay it."""
     config, env = state.config, spec.env
     variables = {"params": state.policy.params}
@@ -286,13 +298,12 @@ def _collect(spec: _Spec, state: PPOState, key: Key, key_noise: Key) -> tuple[PP
         extras |= {"out": out, "raw": spec.dist.sample(out, noise)}
         return spec.dist.to_env(extras["raw"]), carry, extras
 
-    noise = spec.dist.noise(key_noise, (config.num_steps, config.num_envs))
     slots, carry, trajectory = rollout(
         env,
         act,
         state.carry,
         state.slots,
-        key,
+        keys,
         state.env_params,
         config.num_steps,
         inputs=noise,
@@ -311,7 +322,8 @@ class _Batch(NamedTuple):
     log_prob: jax.Array
     value: jax.Array
     advantage: jax.Array
-    first: jax.Array
+    weight: PyTree  # the advantage, normalised in each minibatch; filled in by `_learn`
+    first: PyTree  # needed with memory only
 
 
 def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
@@ -328,9 +340,9 @@ def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
     advantage = gae(
         trajectory.reward, value, next_value, seen.terminated, seen.done, config.discount, config.gae_lambda
     )
-    batch = _Batch(
-        obs, extras["raw"], spec.dist.log_prob(extras["out"], extras["raw"]), value, advantage, seen.first
-    )
+    log_prob = spec.dist.log_prob(extras["out"], extras["raw"])
+    first = seen.first if jax.tree.leaves(state.carry) else ()
+    batch = _Batch(obs, extras["raw"], log_prob, value, advantage, (), first)
     unfinished, episodes = _episodes(state.unfinished, trajectory, spec.axis_name)
     residual = jnp.var(advantage) / jnp.maximum(jnp.var(advantage + value), 1e-8)
     metrics = {"value/explained_variance": 1.0 - residual}
@@ -369,7 +381,7 @@ def _episodes(unfinished: jax.Array, trajectory: Trajectory, axis_name: str | No
     return jnp.sum(sums[:, :4] * (begins - ended), 0), metrics
 
 
-_LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/clip_fraction", "loss/grad_norm")
+_LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/clip_fraction")
 
 
 def _loss(spec: _Spec, config: PPOConfig, params: PyTree, carry: PyTree, batch: _Batch):
@@ -381,61 +393,63 @@ def _loss(spec: _Spec, config: PPOConfig, params: PyTree, carry: PyTree, batch: 
         _, out, value, _ = spec.net.apply(variables, carry, batch.obs)
     log_ratio = spec.dist.log_prob(out, batch.raw) - batch.log_prob
     ratio = jnp.exp(log_ratio)
-    mean, second = jnp.mean(batch.advantage), jnp.mean(batch.advantage**2)
-    if spec.axis_name is not None:
-        mean, second = jax.lax.pmean((mean, second), spec.axis_name)
-    advantage = (batch.advantage - mean) / (jnp.sqrt(jnp.maximum(second - mean**2, 0.0)) + 1e-8)
     clipped = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
-    policy_loss = -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
+    surrogate = jnp.minimum(ratio * batch.weight, clipped * batch.weight)
     target = batch.advantage + batch.value
     error = (value - target) ** 2
     if config.clip_value:
         near = batch.value + jnp.clip(value - batch.value, -config.clip, config.clip)
         error = jnp.maximum(error, (near - target) ** 2)
-    value_loss = 0.5 * jnp.mean(error)
-    entropy = jnp.mean(spec.dist.entropy(out))
-    total = policy_loss + config.value_coef * value_loss - config.entropy_coef * entropy
-    kl = jnp.mean(ratio - 1.0 - log_ratio)
-    outside = jnp.mean(jnp.abs(ratio - 1.0) > config.clip)
-    return total, jnp.stack([policy_loss, value_loss, entropy, kl, outside])
+    outside = jnp.abs(ratio - 1.0) > config.clip
+    # One mean of all quantities: each reduction is a program of its own on the CPU.
+    rows = (-surrogate, 0.5 * error, spec.dist.entropy(out), ratio - 1.0 - log_ratio, outside)
+    means = jnp.mean(jnp.stack([row.reshape(-1).astype(jnp.float32) for row in rows]), 1)
+    return means[0] + config.value_coef * means[1] - config.entropy_coef * means[2], means
 
 
-def _learn(spec: _Spec, state: PPOState, batch: _Batch, key: Key):
-    """Epochs of shuffled minibatch updates; parameters travel as one vector, a minibatch as one row array.
+def _normalised(advantage: jax.Array, axis_name: str | None) -> jax.Array:
+    """Advantages ``[minibatches, ...]`` with zero mean and unit deviation in each minibatch."""
+    axes = tuple(range(1, advantage.ndim))
+    mean = jnp.mean(advantage, axes, keepdims=True)
+    mean = mean if axis_name is None else jax.lax.pmean(mean, axis_name)
+    var = jnp.mean((advantage - mean) ** 2, axes, keepdims=True)
+    var = var if axis_name is None else jax.lax.pmean(var, axis_name)
+    return (advantage - mean) / (jnp.sqrt(var) + 1e-8)
 
-    With memory a minibatch is whole sequences of some environments, else steps of any.
+
+def _learn(spec: _Spec, state: PPOState, batch: _Batch, order: jax.Array):
+    """Epochs of shuffled minibatch updates; parameters travel as one vector.
+
+    With memory a minibatch is whole sequences of some environments, else steps of any. What is
+    small is gathered for all minibatches before the loop, observations are inside it.
     """
     config = state.config
     recurrent = bool(jax.tree.leaves(state.carry))
-    pack = packing(batch, lead=2)
-    rows = pack.pack(batch)
     if recurrent:
-        rows = jax.tree.map(lambda a: a.swapaxes(0, 1), rows)  # [B, T, n]
+        rows = jax.tree.map(lambda a: a.swapaxes(0, 1), batch)  # [B, T, ...]
     else:
-        rows = jax.tree.map(lambda a: a.reshape(-1, a.shape[-1]), rows)  # [T B, n]
-    count = config.num_envs if recurrent else config.num_envs * config.num_steps
-    order = jnp.argsort(jax.random.bits(key, (config.epochs, count)), -1)
-    order = order.reshape(config.epochs * config.minibatches, -1)
+        rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), batch)  # [T B, ...]
+    taken = jax.tree.map(lambda a: a[order], rows._replace(obs=(), weight=()))
+    taken = taken._replace(weight=_normalised(taken.advantage, spec.axis_name))
     flat, unravel = ravel_pytree(state.policy.params)
     optimiser = _optimiser(config, state.update)
-    start_carry = state.carry  # before the rollout: `state` is the state that collected the batch
+    before = state.carry  # `state` is the one that collected the batch
 
-    def loss(params: PyTree, index: jax.Array):
-        taken = jax.tree.map(lambda a: a[index], rows)
-        carry = jax.tree.map(lambda c: c[index], start_carry)
+    def loss(params: PyTree, index: jax.Array, some: _Batch):
+        some = some._replace(obs=rows.obs[index])
         if recurrent:
-            taken = jax.tree.map(lambda a: a.swapaxes(0, 1), taken)
-        return _loss(spec, config, params, carry, pack.unpack(taken))
+            some = jax.tree.map(lambda a: a.swapaxes(0, 1), some)  # [T, b, ...]
+        return _loss(spec, config, params, jax.tree.map(lambda c: c[index], before), some)
 
-    def body(carry: tuple[jax.Array, PyTree], index: jax.Array):
+    def body(carry: tuple[jax.Array, PyTree], x: tuple[jax.Array, _Batch]):
         flat, opt_state = carry
-        (_, metrics), grads = jax.value_and_grad(loss, has_aux=True)(unravel(flat), index)
+        (_, losses), grads = jax.value_and_grad(loss, has_aux=True)(unravel(flat), *x)
         grad = ravel_pytree(grads)[0]
         if spec.axis_name is not None:
-            grad, metrics = jax.lax.pmean((grad, metrics), spec.axis_name)
+            grad, losses = jax.lax.pmean((grad, losses), spec.axis_name)
         updates, opt_state = optimiser.update(grad, opt_state)
-        return (flat + updates, opt_state), jnp.append(metrics, optax.global_norm(grad))
+        return (flat + updates, opt_state), losses
 
-    (flat, opt_state), losses = jax.lax.scan(body, (flat, state.optimiser), order)
+    (flat, opt_state), losses = jax.lax.scan(body, (flat, state.optimiser), (order, taken))
     metrics = dict(zip(_LOSSES, jnp.mean(losses, 0), strict=True))
     return state.policy._replace(params=unravel(flat)), opt_state, metrics

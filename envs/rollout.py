@@ -59,6 +59,12 @@ def _beginning(env: Environment, names: tuple[str, ...]) -> Callable[[Key, Any],
     return begin
 
 
+def start_keys(env: Environment, num_envs: int, auto_reset: AutoReset | None = None) -> int:
+    """How many pairs of keys :func:`start` takes: one for each initial state that it draws."""
+    strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
+    return num_envs + (strategy.size if isinstance(strategy, Pool) else 0)
+
+
 def start(
     env: Environment,
     key: Key,
@@ -72,7 +78,7 @@ def start(
 
     Args:
       env: the environment.
-      key: typed PRNG key.
+      key: typed PRNG key, or keys ``[start_keys(...), 2]``; a single key is split so.
       params: the environment's parameters, shared by all slots.
       num_envs: ``B``.
       auto_reset: reset strategy; None takes ``env.spec.auto_reset``.
@@ -86,8 +92,7 @@ def start(
     """
     strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
     begin = _beginning(env, _names(env, record))
-    prepared = strategy.size if isinstance(strategy, Pool) else 0
-    keys = jax.random.split(key, (num_envs + prepared, 2))
+    keys = key if key.ndim else jax.random.split(key, (start_keys(env, num_envs, auto_reset), 2))
     if isinstance(strategy, Fresh | Off):
         rows = jax.vmap(begin, (0, None))(keys, params)
     else:  # one after the other: these strategies are for expensive resets
@@ -159,8 +164,8 @@ def rollout(
       policy: batched policy, see ``Policy``.
       carry: the policy's memory.
       slots: from :func:`start` or an earlier rollout.
-      key: typed PRNG key; split over ``[T, B, 4]``: for each step of each slot one key for the
-        transition, the observation, the reset and the observation after the reset.
+      key: typed PRNG key, or keys ``[T, B, 4]``: for each step of each slot one for the transition,
+        the observation, the reset and the observation after the reset; a single key is split so.
       params: the environment's parameters.
       num_steps: ``T``.
       inputs: what the policy gets at each step, leaves ``[T, ...]`` (keys or noise).
@@ -174,7 +179,7 @@ def rollout(
     strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
     names = _names(env, record)
     row_packing = packing(slots.row, lead=1)
-    keys = jax.random.split(key, (num_steps, slots.first.shape[0], 4))
+    keys = key if key.ndim else jax.random.split(key, (num_steps, slots.first.shape[0], 4))
     begin = _beginning(env, names)
     memory, reset_inputs, rows = _prepare(strategy, keys[..., 2:], params, slots, row_packing, begin)
     step = jax.vmap(lambda k, s, a: advance_with(env, k, s, a, params))

@@ -1,7 +1,8 @@
 """Action distributions as bundles of pure functions, one for each kind of action space.
 
-Sampling is split from randomness: ``noise`` draws for a whole rollout at once, ``sample`` turns
-noise and parameters into an action. All functions act on the last axis and accept leading axes.
+Sampling is split from randomness: ``noise`` turns the random bits of a whole rollout into noise,
+``sample`` turns noise and parameters into an action. All functions act on the last axis and
+accept leading axes.
 """
 
 import math
@@ -12,8 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.draws import gumbel, normal
 from rlkit.spaces import Box, Discrete, Space
-from rlkit.types import Key
 
 
 class ActionDistribution(NamedTuple):
@@ -25,8 +26,11 @@ class ActionDistribution(NamedTuple):
     size: int
     """Length of the parameter vector that the network's head produces."""
 
-    noise: Callable[[Key, tuple[int, ...]], jax.Array]
-    """``noise(key, lead) -> [*lead, ...]``: randomness for a batch of actions."""
+    width: int
+    """Random words (uint32) that an action takes."""
+
+    noise: Callable[[jax.Array], jax.Array]
+    """``noise(bits [..., width]) -> [..., width]``: randomness for a batch of actions."""
 
     sample: Callable[[jax.Array, jax.Array], jax.Array]
     """``sample(params [..., size], noise) -> action``"""
@@ -48,8 +52,9 @@ def categorical(n: int) -> ActionDistribution:
     """Categorical distribution over ``n`` actions; parameters are the logits ``[..., n]``."""
 
     def log_prob(logits: jax.Array, action: jax.Array) -> jax.Array:
-        picked = jnp.take_along_axis(logits, action[..., None], -1)[..., 0]
-        return picked - jax.nn.logsumexp(logits, -1)
+        # A masked sum, because the gradient of an index is a scatter, which is slow on the CPU.
+        chosen = action[..., None] == jnp.arange(n)
+        return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(logits), 0.0), -1)
 
     def entropy(logits: jax.Array) -> jax.Array:
         log_p = jax.nn.log_softmax(logits)
@@ -60,7 +65,8 @@ def categorical(n: int) -> ActionDistribution:
 
     return ActionDistribution(
         size=n,
-        noise=lambda key, lead: jax.random.gumbel(key, (*lead, n)),
+        width=n,
+        noise=gumbel,
         sample=lambda logits, noise: pick(logits + noise),
         mode=pick,
         log_prob=log_prob,
@@ -97,7 +103,8 @@ def gaussian(space: Box) -> ActionDistribution:
 
     return ActionDistribution(
         size=2 * d,
-        noise=lambda key, lead: jax.random.normal(key, (*lead, d)),
+        width=d,
+        noise=normal,
         sample=sample,
         mode=lambda params: split(params)[0],
         log_prob=log_prob,

@@ -3,14 +3,14 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from rlkit.errors import unknown_name
-from rlkit.types import Key, PyTree
+from rlkit.types import PyTree
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": nn.tanh,
@@ -19,6 +19,11 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "gelu": nn.gelu,
     "elu": nn.elu,
 }
+
+
+def _dense(size: int) -> nn.Dense:
+    """A dense layer whose kernel :func:`initialise` fills: tracing flax's own initialiser takes long."""
+    return nn.Dense(size, kernel_init=nn.initializers.zeros)
 
 
 class MLP(nn.Module):
@@ -30,7 +35,7 @@ class MLP(nn.Module):
     @nn.compact
     def __call__(self, carry: PyTree, x: jax.Array) -> tuple[PyTree, jax.Array]:
         for size in self.sizes:
-            x = ACTIVATIONS[self.activation](nn.Dense(size)(x))
+            x = ACTIVATIONS[self.activation](_dense(size)(x))
         return carry, x
 
     def unroll(self, carry: PyTree, x: jax.Array, first: jax.Array) -> tuple[PyTree, jax.Array]:
@@ -56,8 +61,8 @@ class GRU(nn.Module):
 
     def setup(self) -> None:
         units, zeros = self.sizes[-1], nn.initializers.zeros
-        self.layers = [nn.Dense(size) for size in self.sizes[:-1]]
-        self.gates = nn.Dense(3 * units)
+        self.layers = [_dense(size) for size in self.sizes[:-1]]
+        self.gates = _dense(3 * units)
         self.recurrent = [
             self.param(f"recurrent_{g}", zeros, (units, units)) for g in ("reset", "update", "new")
         ]
@@ -126,8 +131,8 @@ class ActorCritic(nn.Module):
         self.actor_torso = torso()
         if not self.shared:
             self.critic_torso = torso()
-        self.actor_head = nn.Dense(self.outputs)
-        self.critic_head = nn.Dense(1)
+        self.actor_head = _dense(self.outputs)
+        self.critic_head = _dense(1)
         if self.gaussian:
             self.log_std = self.param("log_std", nn.initializers.zeros, (self.outputs,))
 
@@ -169,27 +174,32 @@ class ActorCritic(nn.Module):
     def unroll(
         self, carry: tuple[PyTree, PyTree], obs: jax.Array, first: jax.Array
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """``obs [T, B, d], first [T, B] -> (distribution parameters, value, latent)``, forgetting where first."""
+        """``obs [T, B, d], first [T, B] -> (distribution parameters, value, latent)`` through time."""
         _, latent = self.actor_torso.unroll(carry[0], obs, first)
         hidden = latent if self.shared else self.critic_torso.unroll(carry[1], obs, first)[1]
         return self._distribution(latent), self.critic_head(hidden)[..., 0], latent
 
 
-def initialise(module: nn.Module, key: Key, *example: Any, gains: dict[str, float] | None = None) -> PyTree:
-    """Initialise a module's parameters: orthogonal kernels, zero biases and other vectors.
+class Initialiser(NamedTuple):
+    """How to fill a module's parameters from random numbers."""
 
-    Equivalent to ``module.init`` with orthogonal initialisers (Saxe et al. 2014, arXiv 1312.6120),
-    but with one random draw and one QR decomposition for all kernels of one size: initialising
-    layer by layer compiles for longer than the training step.
+    words: int
+    """How many standard normal numbers it takes."""
+
+    build: Callable[[jax.Array], PyTree]
+    """``build(normals [words]) -> params``, structured as ``module.init(...)["params"]``."""
+
+
+def orthogonal(module: nn.Module, *example: Any, gains: dict[str, float] | None = None) -> Initialiser:
+    """Orthogonal kernels, zero biases and other vectors (Saxe et al. 2014, arXiv 1312.6120).
+
+    Equivalent to orthogonal initialisers in each layer, but kernels of one size are made together
+    from one draw: initialising layer by layer compiles for longer than the training step.
 
     Args:
       module: a flax module whose kernels are matrices.
-      key: typed PRNG key.
       *example: arguments of the module's call, arrays or ``jax.ShapeDtypeStruct``.
       gains: factor for the kernels whose path contains the given name; others get ``sqrt(2)``.
-
-    Returns:
-      The parameters, structured as ``module.init(...)["params"]``.
     """
     shapes = jax.eval_shape(module.init, jax.eval_shape(lambda: jax.random.key(0)), *example)["params"]
     leaves, treedef = jax.tree_util.tree_flatten_with_path(shapes)
@@ -197,21 +207,39 @@ def initialise(module: nn.Module, key: Key, *example: Any, gains: dict[str, floa
     for index, (_, leaf) in enumerate(leaves):
         if leaf.ndim == 2:
             groups[max(leaf.shape)].append(index)
-    out: list[Any] = [jnp.zeros(leaf.shape, leaf.dtype) for _, leaf in leaves]
-    total = sum(size * size * len(members) for size, members in groups.items())
-    draws = jax.random.normal(key, (total,))
-    start = 0
-    for size, members in groups.items():
-        stop = start + size * size * len(members)
-        q, r = jnp.linalg.qr(draws[start:stop].reshape(len(members), size, size))
-        q = q * jnp.sign(jnp.diagonal(r, axis1=-2, axis2=-1))[:, None, :]  # uniform over rotations
-        start = stop
-        for slot, index in enumerate(members):
-            path, leaf = leaves[index]
-            gain = _gain(jax.tree_util.keystr(path), gains or {})
-            rows, columns = leaf.shape
-            out[index] = (gain * q[slot, :rows, :columns]).astype(leaf.dtype)
-    return jax.tree.unflatten(treedef, out)
+
+    def build(normals: jax.Array) -> PyTree:
+        out: list[Any] = [jnp.zeros(leaf.shape, leaf.dtype) for _, leaf in leaves]
+        start = 0
+        for size, members in groups.items():
+            stop = start + size * size * len(members)
+            rotations = _orthonormal(normals[start:stop].reshape(len(members), size, size))
+            start = stop
+            for rotation, index in zip(rotations, members, strict=True):
+                path, leaf = leaves[index]
+                gain = _gain(jax.tree_util.keystr(path), gains or {})
+                rows, columns = leaf.shape  # a part of a rotation that keeps whole rows or columns
+                out[index] = (gain * rotation[:rows, :columns]).astype(leaf.dtype)
+        return jax.tree.unflatten(treedef, out)
+
+    return Initialiser(sum(size * size * len(members) for size, members in groups.items()), build)
+
+
+def _orthonormal(matrices: jax.Array) -> jax.Array:
+    """Orthonormalise the rows of ``[k, n, n]`` by Gram-Schmidt, each row twice.
+
+    Of Gaussian matrices this gives uniformly distributed rotations. LAPACK's QR would do the same,
+    but loading it (it comes with SciPy) takes longer than this loop compiles and runs.
+    """
+
+    def body(i: jax.Array, q: jax.Array) -> jax.Array:
+        row = matrices[:, i]
+        for _ in range(2):
+            row = row - jnp.einsum("kjn,kj->kn", q, jnp.einsum("kjn,kn->kj", q, row))
+            row = row / jnp.linalg.norm(row, axis=-1, keepdims=True)
+        return q.at[:, i].set(row)
+
+    return jax.lax.fori_loop(0, matrices.shape[1], body, jnp.zeros_like(matrices))
 
 
 def _gain(path: str, gains: dict[str, float]) -> float:
