@@ -189,5 +189,16 @@ def _clip(correlation: jax.Array) -> jax.Array:
 
 def _explained(block: jax.Array, cross: jax.Array) -> jax.Array:
     """I(V;U_j) = -½ ln(1 - R²_j) from the block of V ``[m, m]`` and its correlations with U ``[m, n]``."""
-    fraction = jnp.sum(cross * jnp.linalg.solve(block, cross), axis=0)
+
+    # R² is the sum over pivots of an elimination: no LAPACK call, for the reason given in masked_logdet.
+    def eliminate(k, state):
+        rest, open_cross, fraction = state
+        row = jax.lax.dynamic_index_in_dim(rest, k, keepdims=False)
+        pivot = jax.lax.dynamic_index_in_dim(row, k, keepdims=False)
+        hit = jax.lax.dynamic_index_in_dim(open_cross, k, keepdims=False)
+        step = row[:, None] / pivot
+        return rest - step * row[None, :], open_cross - step * hit[None, :], fraction + hit * hit / pivot
+
+    start = block, cross, jnp.zeros(cross.shape[1], cross.dtype)
+    _, _, fraction = jax.lax.fori_loop(0, block.shape[0], eliminate, start)
     return -0.5 * jnp.log1p(-jnp.clip(fraction, 0.0, 1.0 - 8 * jnp.finfo(cross.dtype).eps))

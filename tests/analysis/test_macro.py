@@ -126,6 +126,14 @@ def test_constant_units_and_constant_macro_components_carry_nothing():
     np.testing.assert_allclose(result.psi, macro.macro_emergence(x[:, :2], v[:, 0]).psi, atol=1e-5)
 
 
+def test_batches_of_seeds_vmap():
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(4, 50, 3)).astype(np.float32)
+    batch = jax.vmap(macro.macro_emergence)(x, x[..., :2])
+    single = macro.macro_emergence(x[2], x[2, :, :2])
+    np.testing.assert_allclose(batch.psi[2], single.psi, rtol=1e-4, atol=1e-5)
+
+
 def test_gradient_of_psi_matches_finite_differences():
     rng = np.random.default_rng(2)
     x = rng.normal(size=(60, 3))
