@@ -141,9 +141,9 @@ class Craftax:
             ),
             max_steps=goal.max_steps,
             task="Survive in a 64x64 world of which you see 7x9 tiles, and climb the ladder of tools: wood, "
-            "table, wood pickaxe, stone, stone pickaxe, coal, iron, furnace, iron pickaxe, diamond. 'do' acts "
-            "on the tile ahead: it gathers, drinks, fights and eats. Food, drink and energy run down; without "
-            "them you lose health. Zombies attack on grass, skeletons shoot in caves, lava kills. "
+            "table, wood pickaxe, stone, stone pickaxe, coal, iron, furnace, iron pickaxe, diamond. 'do' "
+            "acts on the tile ahead: it gathers, drinks, fights and eats. Food, drink and energy run down; "
+            "without them you lose health. Zombies attack on grass, skeletons shoot in caves, lava kills. "
             f"The task: {goal.success}.",
             success=goal.success,
             fitness="share of the 22 achievements done in the episode",
