@@ -117,6 +117,7 @@ def test_bad_strategies_are_refused():
         Pool(4, 5)
     with pytest.raises(ValueError, match="size >= 1"):
         Chunk(0)
+    params, carry = ENV.default_params(), jnp.zeros((1,), jnp.int32)
+    slots = start(ENV, jax.random.key(0), params, 1)
     with pytest.raises(TypeError, match=r"expected Fresh\(\)"):
-        rollout(ENV, _policy, jnp.zeros((1,), jnp.int32), start(ENV, jax.random.key(0), ENV.default_params(), 1),
-                jax.random.key(0), ENV.default_params(), 1, auto_reset="fresh")  # fmt: skip
+        rollout(ENV, _policy, carry, slots, jax.random.key(0), params, 1, auto_reset="fresh")

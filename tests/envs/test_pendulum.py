@@ -17,9 +17,7 @@ def _step(params):
     def step(physics, action):
         state = State(physics, jnp.zeros((), jnp.int32))
         new = ENV.transition(jax.random.key(0), state, action, params)
-        reward, _ = ENV.task_reward(
-            ENV.features(state, params), action, ENV.features(new, params), params
-        )
+        reward, _ = ENV.task_reward(ENV.features(state, params), action, ENV.features(new, params), params)
         return new.physics, ENV.observe(jax.random.key(0), new, params), reward
 
     return step

@@ -1,5 +1,6 @@
 """The point maze: its dynamics, its walls, its senses and its paths."""
 
+import itertools
 import math
 
 import jax
@@ -148,8 +149,8 @@ def test_path_distance_falls_steadily_along_the_path_and_is_continuous():
     goal, far = 1 * WIDTH + 1, 7 * WIDTH + 10
     cells = nx.shortest_path(graph, far, goal, weight="weight")
     corners = np.array([(c % WIDTH + 0.5, c // WIDTH + 0.5) for c in cells])
-    fine = np.concatenate([a + np.linspace(0, 1, 50, endpoint=False)[:, None] * (b - a)
-                           for a, b in zip(corners[:-1], corners[1:], strict=True)])  # fmt: skip
+    share = np.linspace(0, 1, 50, endpoint=False)[:, None]
+    fine = np.concatenate([a + share * (b - a) for a, b in itertools.pairwise(corners)])
     path = jax.jit(jax.vmap(lambda p: along_path(PARAMS.distance[goal], WIDTH, p)))
     length, direction = path(jnp.asarray(fine, jnp.float32))
     np.testing.assert_allclose(length, len(cells) - 1 - np.arange(len(fine)) / 50, atol=1e-4)
@@ -297,7 +298,9 @@ def test_bad_choices_are_refused():
         make("nav/pointmaze-umaze", frame_skip=0)
 
 
-@pytest.mark.parametrize(("id", "most"), [("nav/pointmaze-large-far", 0.01), ("nav/pointmaze-umaze-far", 0.08)])
+@pytest.mark.parametrize(
+    ("id", "most"), [("nav/pointmaze-large-far", 0.01), ("nav/pointmaze-umaze-far", 0.08)]
+)
 def test_far_tasks_are_sparse(id, most):
     env = make(id)
     params, steps = env.default_params(), env.spec.max_steps
@@ -306,7 +309,9 @@ def test_far_tasks_are_sparse(id, most):
     def run(key):
         slots = start(env, key, params, 1024, record=())
         act = lambda carry, obs, first, k: (jax.random.uniform(k, (1024, 2), minval=-1.0), carry, {})
-        t = rollout(env, act, (), slots, key, params, steps, inputs=jax.random.split(key, steps), record=())[2]
+        t = rollout(env, act, (), slots, key, params, steps, inputs=jax.random.split(key, steps), record=())[
+            2
+        ]
         before = jnp.cumsum(t.transition.done, 0) - t.transition.done
         return jnp.any(t.transition.success & (before == 0), 0).mean()
 
