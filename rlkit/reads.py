@@ -97,12 +97,14 @@ def reward_reads(reward: Reward, spec: EnvSpec) -> tuple[str, ...]:
         )
         return reward.apply(reward.init(key), recorded)
 
+    # As `rlkit.rewards.relabel` does, name the axis of slots for rewards that share statistics over it.
+    slots = jax.vmap(probe, in_axes=None, out_axes=0, axis_size=1, axis_name="slots")
     _, total, terms = jax.eval_shape(
-        probe, jax.eval_shape(lambda: jax.random.key(0)), example_transition(spec)
+        slots, jax.eval_shape(lambda: jax.random.key(0)), example_transition(spec)
     )
     for name, value in {"reward": total, **terms}.items():
-        if value.shape != ():
+        if value.shape != (1,):
             raise ValueError(
-                f"the reward's {name!r} has shape {value.shape} on one transition; expected a scalar ()"
+                f"the reward's {name!r} has shape {value.shape[1:]} on one transition; expected a scalar ()"
             )
     return tuple(sorted(seen))
