@@ -164,7 +164,8 @@ def local_atoms(
     z = jnp.asarray(z)
     ddof = _ddof(redundancy, ddof)
     if not ridge and isinstance(x, int | np.integer) and isinstance(y, int | np.integer):
-        return _pair_atoms(z, int(x), int(y), mask, moments, redundancy, lag, ddof, standardise)
+        x, y = range(z.shape[-1])[x], range(z.shape[-1])[y]
+        return _pair_atoms(z, x, y, mask, moments, redundancy, lag, ddof, standardise)
     sides = _as_mask(x, z.shape[-1]), _as_mask(y, z.shape[-1])
     return _set_atoms(z, *sides, mask, moments, redundancy, lag, ddof, standardise, float(ridge))
 
@@ -288,12 +289,11 @@ def _all_pairs(z, mask, redundancy, lag, ddof, chunk):
             rows, keep = block
             x, y, a, b = rows[i], rows[j], rows[n + i], rows[n + j]
             # The surprisals' common constant cancels between the two minima.
-            redundant = _redundancy(
-                redundancy, local_information(weights, x, y, a, b), (0.5 * x * x, 0.5 * y * y)
-            )
-            sums = jax.tree.map(
-                lambda value: jnp.matmul(value, keep, precision=lax.Precision.HIGHEST), redundant
-            )
+            source = (0.5 * x * x, 0.5 * y * y)
+            redundant = _redundancy(redundancy, local_information(weights, x, y, a, b), source)
+            # A product with the weights sums faster than a reduction, which would not be vectorised.
+            product = lambda value: jnp.matmul(value, keep, precision=lax.Precision.HIGHEST)
+            sums = jax.tree.map(product, redundant)
             return jax.tree.map(jnp.add, total, sums), None
 
         zeros = Redundancy(*[jnp.zeros(i.shape, z.dtype)] * len(Redundancy._fields))

@@ -121,7 +121,7 @@ def test_bad_options(latents):
         {"estimator": "discrete", "pairs": ([0, 1], [2, 3])},
         {"pairs": (1, 2, 3)},
     ):
-        with pytest.raises(ValueError, match="must be|for estimator|no exact form|takes two"):
+        with pytest.raises(ValueError, match=r"must be|for estimator|no exact form|takes two"):
             emergence.phi_id(latents, **options)
 
 
