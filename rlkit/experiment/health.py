@@ -46,7 +46,9 @@ class NonFiniteError(RlkitError):
 
 def born_finite(state: PyTree) -> np.ndarray:
     """bool [L]: the floating leaves of a stacked initial state that are finite in all seeds."""
-    return np.array([bool(jnp.isfinite(x).all()) for x in float_leaves(state).values()])
+    # On the host: many small reductions in flight over devices of one CPU can wait for each other.
+    host = jax.device_get(jax.block_until_ready(list(float_leaves(state).values())))
+    return np.array([bool(np.isfinite(x).all()) for x in host])
 
 
 def sick_seeds(pop: Population, born: np.ndarray, rows: np.ndarray, finite: np.ndarray) -> np.ndarray:

@@ -150,8 +150,10 @@ class Keeper:
         """Train from the newest checkpoint, or the start, to the end or the first signal."""
         found = checkpoint.restore(self.path / store.CHECKPOINTS, self._template(), self.shown.warn)
         position = self._position(found)
-        self._note("start", update=position.update, provenance=provenance())
-        store.write_json(self.path / store.ENV, provenance())
+        where = provenance()
+        self._note("start", update=position.update, provenance=where)
+        if not (self.path / store.ENV).exists():
+            store.write_json(self.path / store.ENV, where)
         if found is None:
             born = born_finite(position.state)
             self.exempt = tuple(n for n, b in zip(self.pop.leaves, born, strict=True) if not b)
