@@ -19,6 +19,7 @@ import numpy as np
 
 from rlkit.envs.autoreset import Pool
 from rlkit.envs.brax_tasks import TASKS, feature_specs
+from rlkit.envs.brax_view import picture
 from rlkit.errors import unknown_name
 from rlkit.spaces import Box
 from rlkit.types import EnvSpec, Features, Key, Terms
@@ -34,6 +35,7 @@ _READ = {
     ),
     "mjx": ("q", "qd", "x", "xd", "qacc_warmstart"),
 }
+_TARGET_LINK = 2  # of the reacher
 _RESCALED = ("humanoid", "inverted_pendulum")  # brax maps [-1, 1] to the actuators' range
 
 
@@ -188,7 +190,7 @@ class Robot:
         }
         x, xd = state.physics["x"], state.physics["xd"]
         if task.kind == "reach":
-            offset, target = state.obs[-3:], x.pos[2]
+            offset, target = state.obs[-3:], x.pos[_TARGET_LINK]
             places = {"fingertip_position": target + offset, "target_position": target}
             return {**features, **places, "target_offset": offset}
         rotation = x.rot[task.torso]
@@ -238,7 +240,14 @@ class Robot:
         return state.velocity
 
     def render(self, state: State, params: Params, size: int = 256) -> Any:
-        raise NotImplementedError
+        task = TASKS[self.robot]
+        x = jax.tree.map(np.asarray, state.physics["x"])
+        centre = np.array(task.camera)
+        if task.kind == "run":
+            centre = centre + np.array([x.pos[task.torso, 0], x.pos[task.torso, 1], 0.0])
+        model = _machine(self.robot, self.backend).env.sys.mj_model
+        target = _TARGET_LINK if task.kind == "reach" else None
+        return picture(model, x.pos, x.rot, centre, task.width, task.view, size, target)
 
     def _physics(self, pipeline_state: Any) -> dict[str, Any]:
         return {name: jax.tree.map(_strong, getattr(pipeline_state, name)) for name in _READ[self.backend]}

@@ -21,6 +21,9 @@ class Task(NamedTuple):
     fitness: str
     native_reward: str
     max_steps: int = 1000
+    view: str = "side"  # pictures: seen from the side, from the top or obliquely
+    camera: tuple[float, float, float] = (0.0, 0.0, 0.7)  # their middle, m; follows runners
+    width: float = 2.4  # what they span, m
 
 
 def _runner(
@@ -50,6 +53,7 @@ def _runner(
         + (", and the robot has not fallen" if fall else ""),
         fitness="mean forward velocity, m/s",
         native_reward=f"{forward:g} x forward velocity{alive} - {control:g} x squared control",
+        view="side" if root == (3, 3) else "oblique",
     )
 
 
@@ -107,6 +111,9 @@ TASKS: dict[str, Task] = {
         fitness="minus the mean distance from fingertip to target, m",
         native_reward="-(distance from fingertip to target, m) - squared control",
         max_steps=50,
+        view="top",
+        camera=(0.0, 0.0, 0.0),
+        width=0.7,
     ),
     "inverted_pendulum": Task(
         kind="balance",
@@ -120,6 +127,8 @@ TASKS: dict[str, Task] = {
         success="the pole has been upright for 1000 steps",
         fitness="mean height of the pole's axis: the cosine of its angle, 0 after a fall",
         native_reward="1 for every step, the last one included",
+        camera=(0.0, 0.0, 0.2),
+        width=2.2,
     ),
 }
 
