@@ -24,7 +24,7 @@ from rlkit.minibatches import minibatch_indices
 from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, check_choice, orthogonal
 from rlkit.normalize import RunningMoments, normalise, update_moments
 from rlkit.reads import reward_reads
-from rlkit.returns import gae, linear_recurrence
+from rlkit.returns import linear_recurrence, td_error
 from rlkit.rewards import chain, init_slots, relabel, task
 from rlkit.rewards import normalise as normalise_reward
 from rlkit.spaces import Box
@@ -86,7 +86,7 @@ class PPOState(NamedTuple):
     reward: PyTree  # state of the reward, leaves [B, ...]
     slots: Slots  # the environments
     carry: PyTree  # the policy's memory, leaves [B, ...]
-    unfinished: jax.Array  # float32 [4, B]: sums over the episodes in progress, see `_episodes`
+    unfinished: jax.Array  # float32 [4, B]: sums over the episodes in progress, see `_look_back`
     key: Key  # never changes; update k draws from fold_in(key, k)
     update: jax.Array  # int32 []: updates made
 
@@ -328,7 +328,7 @@ class _Batch(NamedTuple):
 
 def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
     """Values and advantages of a trajectory, and what its episodes achieved."""
-    config, seen, extras = state.config, trajectory.transition, trajectory.extras
+    seen, extras = trajectory.transition, trajectory.extras
     variables = {"params": state.policy.params}
     ndim = len(spec.env.spec.observation_space.shape)
     obs, next_obs = (_observe(state.policy, o, ndim) for o in (seen.obs, seen.next_obs))
@@ -337,48 +337,44 @@ def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
         value, next_value = extras["value"], value_of(extras["carry"], next_obs)
     else:
         value, next_value = value_of(state.carry, jnp.stack([obs, next_obs]))
-    advantage = gae(
-        trajectory.reward, value, next_value, seen.terminated, seen.done, config.discount, config.gae_lambda
-    )
+    advantage, unfinished, metrics = _look_back(spec, state, trajectory, value, next_value)
     log_prob = spec.dist.log_prob(extras["out"], extras["raw"])
     first = seen.first if jax.tree.leaves(state.carry) else ()
     batch = _Batch(obs, extras["raw"], log_prob, value, advantage, (), first)
-    unfinished, episodes = _episodes(state.unfinished, trajectory, spec.axis_name)
-    residual = jnp.var(advantage) / jnp.maximum(jnp.var(advantage + value), 1e-8)
-    metrics = {"value/explained_variance": 1.0 - residual}
-    metrics |= {f"reward/{name}": jnp.mean(term) for name, term in trajectory.terms.items()}
+    target = advantage + value
+    rows = [advantage, advantage**2, target, target**2, *trajectory.terms.values()]
+    means = jnp.mean(jnp.stack([row.reshape(-1) for row in rows]), 1)
     if spec.axis_name is not None:
-        metrics = jax.lax.pmean(metrics, spec.axis_name)
-    return batch, unfinished, episodes | metrics
+        means = jax.lax.pmean(means, spec.axis_name)
+    residual, spread = means[1] - means[0] ** 2, means[3] - means[2] ** 2
+    metrics["value/explained_variance"] = 1.0 - residual / jnp.maximum(spread, 1e-8)
+    metrics |= {f"reward/{name}": means[4 + i] for i, name in enumerate(trajectory.terms)}
+    return batch, unfinished, metrics
 
 
-def _episodes(unfinished: jax.Array, trajectory: Trajectory, axis_name: str | None):
-    """Totals of the episodes that ended in a trajectory, and the running ones of those that did not.
+def _look_back(spec: _Spec, state: PPOState, trajectory: Trajectory, value: jax.Array, next_value: jax.Array):
+    """Advantages, running totals of unfinished episodes, and means over those that ended.
 
-    Summing backwards over each episode gives, at its first row, its total and whether it ended.
+    One backward pass serves the advantages (:func:`rlkit.returns.gae`) and sums over episodes: at
+    the first row of an episode the sums are its totals, and tell whether it ended.
     """
-    seen = trajectory.transition
-    ones = jnp.ones_like(trajectory.reward)
-    rows = (
-        seen.reward,
-        trajectory.reward,
-        seen.success.astype(jnp.float32),
-        ones,
-        seen.done.astype(jnp.float32),
-    )
-    x = jnp.stack(rows, 1)
-    x = x.at[0, :4].add(unfinished)
-    sums = linear_recurrence(x, 1.0 - x[:, 4:], jnp.zeros_like(x[0]), reverse=True)
+    config, seen = state.config, trajectory.transition
+    success, done = (flag.astype(jnp.float32) for flag in (seen.success, seen.done))
+    delta = td_error(trajectory.reward, value, next_value, seen.terminated, config.discount)
+    x = jnp.stack([delta, seen.reward, trajectory.reward, success, jnp.ones_like(done), done], 1)
+    x = x.at[0, 1:5].add(state.unfinished)
+    keep = jnp.full(6, 1.0).at[0].set(config.discount * config.gae_lambda)
+    sums = linear_recurrence(x, (1.0 - done)[:, None] * keep[:, None], jnp.zeros_like(x[0]), reverse=True)
+    advantage, totals, ends = sums[:, 0], sums[:, 1:5], sums[:, 5:]
     begins = seen.first.at[0].set(True)[:, None].astype(jnp.float32)
-    ended = sums[:, 4:] * begins
-    finished = jnp.sum(sums[:, :4].at[:, 2].min(1.0) * ended, (0, 2))
-    count = jnp.sum(ended)
-    if axis_name is not None:
-        finished, count = jax.lax.psum((finished, count), axis_name)
-    mean = finished / count  # NaN where no episode ended: there is nothing to report
+    finished = totals.at[:, 2].min(1.0)  # seeing success twice is one success
+    sums = jnp.sum(jnp.concatenate([finished, jnp.ones_like(begins)], 1) * ends * begins, (0, 2))
+    if spec.axis_name is not None:
+        sums = jax.lax.psum(sums, spec.axis_name)
     names = ("episode/return", "episode/paid", "episode/success", "episode/length")
-    metrics = dict(zip(names, mean, strict=True)) | {"episode/count": count}
-    return jnp.sum(sums[:, :4] * (begins - ended), 0), metrics
+    metrics = dict(zip(names, sums[:4] / sums[4], strict=True))  # NaN if none ended: nothing to report
+    metrics["episode/count"] = sums[4]
+    return advantage, jnp.sum(totals * begins * (1.0 - ends), 0), metrics
 
 
 _LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/clip_fraction")
