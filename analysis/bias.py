@@ -34,8 +34,8 @@ def pair_information_bias(count: jax.Array | float, sizes: tuple[int, int] = (1,
     """Bias of the nine informations for halves of ``sizes`` units; arrays of the shape of ``count``."""
     x, y = sizes
     size = {"x": x, "a": x, "y": y, "b": y, "xy": x + y, "ab": x + y}
-    bias = lambda name: information_bias(*(size[side] for side in name.split("_")), count)
-    return Information(**{name: bias(name) for name in Information._fields})
+    sides = {name: name.split("_") for name in Information._fields}
+    return Information(**{k: information_bias(size[a], size[b], count) for k, (a, b) in sides.items()})
 
 
 def correct_bias(atoms: Atoms, count: jax.Array | float, sizes: tuple[int, int] = (1, 1)) -> Atoms:

@@ -141,13 +141,17 @@ def _gaussian_mmi(z, sides, lag, mask, shrinkage, correct, beta) -> Atoms:
     if sides is None:
         atoms = gaussian.all_pairs_atoms(moments, shrinkage=shrinkage, beta=beta)
     else:
-        x, y = ([side] if isinstance(side, int | np.integer) else list(side) for side in sides)
+        x, y = map(_members, sides)
         sizes = (len(x), len(y))
         atoms = gaussian.atoms_from_covariance(correlation(moments, shrinkage), x, y, beta=beta)
     if not correct:
         return atoms
     atoms = bias.correct_bias(atoms, moments.count, sizes)
     return atoms if sides is not None else jax.tree.map(gaussian.zero_diagonal, atoms)
+
+
+def _members(side: int | Sequence[int]) -> list[int]:
+    return [int(unit) for unit in np.atleast_1d(np.asarray(side))]
 
 
 def _discrete(z, sides, redundancy, lag, mask, bins, binning, correct, chunk) -> Atoms:
@@ -185,7 +189,7 @@ def phi_id_distribution(p: jax.Array, *, redundancy: str = "mmi", unit: str = "n
 def phi_id_covariance(covariance: jax.Array, pairs: Sides = (0, 1), *, unit: str = "nats") -> PhiID:
     """Gaussian MMI decomposition of an exact [2n, 2n] covariance (past units first), checked if concrete."""
     validate.check_covariance(covariance)
-    x, y = ([side] if isinstance(side, int | np.integer) else list(side) for side in pairs)
+    x, y = map(_members, pairs)
     atoms = gaussian.atoms_from_covariance(covariance, x, y).to(unit)
     return PhiID(atoms, derived(atoms), jnp.asarray(jnp.inf, atoms.rtr.dtype))
 

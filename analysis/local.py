@@ -210,7 +210,7 @@ def _redundancy(kind: str, information: Information, source, weight=None) -> Red
 
 
 def _as_mask(members, units: int) -> jax.Array:
-    return unit_mask([members] if isinstance(members, int | np.integer) else members, units)
+    return unit_mask(jnp.atleast_1d(jnp.asarray(members)), units)
 
 
 def _block_local(z, x, y, lag, moments, ddof, standardise, ridge):
