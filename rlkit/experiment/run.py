@@ -18,7 +18,8 @@ from rlkit.experiment.population import Population, population
 from rlkit.experiment.progress import Progress, no_progress, progress_bar
 from rlkit.experiment.provenance import provenance
 from rlkit.experiment.signals import Stop, listening
-from rlkit.experiment.sinks import Sink, open_sinks
+from rlkit.experiment.sinks import Sink, open_sinks, require
+from rlkit.types import Agent
 
 NAN = "nan"
 OBSERVERS = 0x0B5E4BE  # keeps their keys apart from those of seeds
@@ -60,7 +61,7 @@ def run(
       RlkitError: the folder cannot be written.
     """
     cache.enable()
-    agent = config.build(settings)  # before the folder: a request that cannot be carried out leaves nothing
+    agent = _build(settings)  # before the folder: a request that cannot be carried out leaves nothing
     name = config.agent_name(settings.agent)
     path = store.claim(folder) if folder is not None else store.create(root, settings.env, name)
     try:
@@ -93,10 +94,16 @@ def resume(folder: str | Path, *, progress: bool = True, chunk_length: int | Non
     settings = config.load(path / store.CONFIG)
     if (path / store.DONE).exists():
         raise UsageError(f"{path} has finished; start a longer run with --from {path / store.CONFIG}")
-    return _locked(path, settings, config.build(settings), progress, chunk_length)
+    return _locked(path, settings, _build(settings), progress, chunk_length)
 
 
-def _locked(path: Path, settings: TrainConfig, agent: Any, progress: bool, length: int | None) -> Outcome:
+def _build(settings: TrainConfig) -> Agent:
+    require(settings)
+    devices.choose(settings.devices)
+    return config.build(settings)
+
+
+def _locked(path: Path, settings: TrainConfig, agent: Agent, progress: bool, length: int | None) -> Outcome:
     pop = population(
         agent,
         settings.seeds,
@@ -123,7 +130,7 @@ def _locked(path: Path, settings: TrainConfig, agent: Any, progress: bool, lengt
             keeper.close()
 
 
-def _num_updates(settings: TrainConfig, agent: Any) -> int:
+def _num_updates(settings: TrainConfig, agent: Agent) -> int:
     return -(-settings.total_steps // agent.steps_per_update)
 
 

@@ -1,6 +1,7 @@
 """Sending metrics to other places than the run folder. A place that fails never stops a run."""
 
 import dataclasses
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,10 +27,8 @@ def scalars(entry: Line) -> dict[str, float]:
 
 
 def _tensorboard(folder: Path, config: TrainConfig) -> Sink:
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError:
-        raise missing_extra("sinks=tensorboard", "tensorboardX", "tb") from None
+    from tensorboardX import SummaryWriter
+
     writer = SummaryWriter(str(folder / "tensorboard"))
 
     def log(entry: Line) -> None:
@@ -40,10 +39,8 @@ def _tensorboard(folder: Path, config: TrainConfig) -> Sink:
 
 
 def _wandb(folder: Path, config: TrainConfig) -> Sink:
-    try:
-        import wandb  # pyrefly: ignore
-    except ImportError:
-        raise missing_extra("sinks=wandb", "wandb", "wandb") from None
+    import wandb  # pyrefly: ignore
+
     run = wandb.init(
         project=os.environ.get("WANDB_PROJECT", "rlkit"),
         name=folder.name,
@@ -55,10 +52,8 @@ def _wandb(folder: Path, config: TrainConfig) -> Sink:
 
 
 def _mlflow(folder: Path, config: TrainConfig) -> Sink:
-    try:
-        import mlflow  # pyrefly: ignore
-    except ImportError:
-        raise missing_extra("sinks=mlflow", "mlflow-skinny", "mlflow") from None
+    import mlflow  # pyrefly: ignore
+
     uri = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlflow").resolve().as_uri()
     client = mlflow.MlflowClient(uri)
     name = config.env.replace("/", "-")
@@ -76,6 +71,25 @@ def _mlflow(folder: Path, config: TrainConfig) -> Sink:
 
 
 _MAKERS = dict(zip(SINKS, (_tensorboard, _wandb, _mlflow), strict=True))
+_PACKAGES = {  # module, distribution, extra
+    "tensorboard": ("tensorboardX", "tensorboardX", "tb"),
+    "wandb": ("wandb", "wandb", "wandb"),
+    "mlflow": ("mlflow", "mlflow-skinny", "mlflow"),
+}
+
+
+def require(config: TrainConfig) -> None:
+    """Check that the packages of all sinks are installed.
+
+    Raises:
+      MissingExtraError: one is not; the message says how to install it.
+    """
+    for name in config.sinks:
+        module, package, extra = _PACKAGES[name]
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            raise missing_extra(f"the sink {name}", package, extra) from None
 
 
 def guarded(sink: Sink, warn: Callable[[str], None]) -> Sink:
@@ -101,17 +115,11 @@ def guarded(sink: Sink, warn: Callable[[str], None]) -> Sink:
 
 
 def open_sinks(folder: Path, config: TrainConfig, warn: Callable[[str], None]) -> list[Sink]:
-    """Open the sinks that a configuration names; W&B and MLflow stay offline unless told otherwise.
-
-    Raises:
-      MissingExtraError: the package of a sink is not installed.
-    """
+    """Open the sinks that a configuration names; W&B and MLflow stay offline unless told otherwise."""
     sinks = []
     for name in config.sinks:
         try:
             sinks.append(guarded(_MAKERS[name](folder, config), warn))
-        except ImportError:
-            raise
         except Exception as error:
             warn(f"{name} could not be opened ({error}); the run goes on without it")
     return sinks

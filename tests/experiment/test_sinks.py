@@ -1,0 +1,53 @@
+"""Metrics go to other places too, and their failures stay there."""
+
+import sys
+
+import pytest
+
+from rlkit.errors import MissingExtraError
+from rlkit.experiment import run, sinks, store
+
+ENTRY = {"step": 20, "mean": {"loss": 1.5, "undefined": None}, "std": {"loss": 0.5, "undefined": None}}
+
+
+def test_scalars_are_means_and_deviations():
+    assert sinks.scalars(ENTRY) == {"loss": 1.5, "loss/std": 0.5}
+
+
+def test_tensorboard_holds_what_the_log_holds(settings, tmp_path):
+    pytest.importorskip("tensorboardX")
+    run.run(settings.replace(sinks=("tensorboard",)), tmp_path / "a", progress=False)
+    (file,) = (tmp_path / "a" / "tensorboard").iterdir()
+    data = file.read_bytes()
+    for name in (b"loss", b"loss/std", b"reward"):
+        assert data.count(name) >= 1
+    assert len(store.read_jsonl(tmp_path / "a" / store.METRICS)) == 7
+
+
+def test_a_failing_sink_is_reported_once_and_the_run_goes_on(settings, tmp_path, monkeypatch, capsys):
+    calls = []
+
+    def maker(folder, config):
+        def log(entry):
+            calls.append(entry["step"])
+            raise ConnectionError("no network")
+
+        return sinks.Sink("tensorboard", log, lambda: None)
+
+    monkeypatch.setitem(sinks._MAKERS, "tensorboard", maker)
+    assert run.run(settings.replace(sinks=("tensorboard",)), tmp_path / "a", progress=False).finished
+    assert calls == [30]
+    assert capsys.readouterr().err.count("tensorboard failed (no network)") == 1
+    assert len(store.read_jsonl(tmp_path / "a" / store.METRICS)) == 7
+
+
+@pytest.mark.parametrize(("name", "module", "extra"), [
+    ("tensorboard", "tensorboardX", "tb"), ("wandb", "wandb", "wandb"), ("mlflow", "mlflow", "mlflow"),
+])  # fmt: skip
+def test_a_missing_package_is_named_before_anything_is_made(
+    settings, tmp_path, monkeypatch, name, module, extra
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtraError, match=rf"\[{extra}\]"):
+        run.run(settings.replace(sinks=(name,)), tmp_path / "a", progress=False)
+    assert not (tmp_path / "a").exists()
