@@ -22,7 +22,7 @@ _MOVES = np.concatenate([np.zeros((1, 2), np.float32), _RAY_DIRECTIONS[:: RAYS /
 
 # Least shortest path between start and goal of the `-far` variants, m: uniformly random actions
 # reach the goal in 5 % (umaze), 1 % (medium), 2 % (rooms) and less than 0.1 % (large) of episodes.
-_FAR = {"umaze": 6.0, "medium": 10.0, "large": 15.0, "rooms": 12.0, "open": 9.0}
+_FAR = {"umaze": 6.0, "medium": 10.0, "large": 18.0, "rooms": 12.0, "open": 9.0}
 
 
 class Params(NamedTuple):

@@ -16,6 +16,7 @@ _MOVES = (
     *("west", "south-west", "south", "south-east"),
 )
 _LIMIT = {"umaze": 300, "medium": 600, "large": 800, "rooms": 800, "open": 600}  # simulation steps
+_FAR_LIMIT = {"large": 500}  # a good agent needs 350; with much more time, wandering about gets there too
 
 
 @functools.lru_cache(maxsize=64)
@@ -24,7 +25,7 @@ def pointmaze_spec(layout: str, far: bool, actions: str, frame_skip: int, observ
     height, width = named_layout(layout).shape
     local = observation == "local"
     size, path = math.hypot(height, width), float(height * width)
-    steps = _LIMIT[layout] // frame_skip
+    steps = (_FAR_LIMIT if far else _LIMIT).get(layout, _LIMIT[layout]) // frame_skip
     extent = max(height, width)
     feature = FeatureSpec
     features = (
