@@ -8,6 +8,7 @@ numerically not the same: other integrators, fewer solver iterations, no contact
 
 import contextlib
 import functools
+import importlib
 import io
 import warnings
 from dataclasses import dataclass
@@ -72,8 +73,7 @@ class _Machine(NamedTuple):
 @contextlib.contextmanager
 def _quiet():
     """Silence what loading prints: brax's note about maintenance, MuJoCo's about old XML, missing engines."""
-    import mujoco
-
+    mujoco: Any = importlib.import_module("mujoco")
     before = mujoco.get_mju_user_warning()
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
@@ -90,7 +90,7 @@ def _machine(robot: str, backend: str) -> _Machine:
     with _quiet(), jax.ensure_compile_time_eval():
         from brax import envs
 
-        env = envs.get_environment(robot, backend=backend)
+        env: Any = envs.get_environment(robot, backend=backend)
         controls = np.asarray(env.sys.actuator.ctrl_range, np.float32).T
     blank = jax.eval_shape(env.reset, jax.eval_shape(lambda: jax.random.key(0)))
     return _Machine(env, blank, controls)

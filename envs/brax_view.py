@@ -89,7 +89,8 @@ def picture(
         if body == 0:
             colour = draw.GREY
         else:
-            colour = draw.ORANGE if body - 1 == target else tuple(int(c) for c in blend)
+            red, green, blue = (int(channel) for channel in blend)
+            colour = draw.ORANGE if body - 1 == target else (red, green, blue)
         ends = place(axes @ start), place(axes @ end)
         draw.line(image, *ends, max(2 * radius * place.scale, 2.0), draw.INK)
         draw.line(image, *ends, max(2 * radius * place.scale - 2.0, 1.0), colour)
@@ -112,4 +113,4 @@ def _ground(image: np.ndarray, place: draw.View, axes: np.ndarray, centre: np.nd
             ends = np.zeros((2, 3))
             ends[:, axis] = np.floor(centre[axis]) + offset
             ends[:, 1 - axis] = centre[1 - axis] + np.array([-2, 2]) * width
-            draw.line(image, *(place(axes @ end) for end in ends), 1.5, _LINES)
+            draw.line(image, place(axes @ ends[0]), place(axes @ ends[1]), 1.5, _LINES)

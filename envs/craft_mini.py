@@ -132,7 +132,8 @@ class CraftMini:
 
     def default_params(self) -> Params:
         whole = (self.spec.max_steps, 25, 20, 10)
-        return Params(*(jnp.int32(x) for x in whole), jnp.float32(0.5), jnp.float32(0.02))
+        chances = (0.5, 0.02)
+        return Params(*(jnp.int32(x) for x in whole), *(jnp.float32(x) for x in chances))
 
     def initial(self, key: Key, params: Params) -> State:
         world = generate(key)

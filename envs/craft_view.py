@@ -5,6 +5,7 @@ their own. Distances count steps (rows plus columns). All positions are ``(row, 
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -151,7 +152,7 @@ def progress_specs(
 ) -> tuple[FeatureSpec, ...]:
     """The specifications of the player's own features: possessions, health, progress, death."""
 
-    def count(name: str, high: float, meaning: str, **kw: object) -> FeatureSpec:
+    def count(name: str, high: float, meaning: str, **kw: Any) -> FeatureSpec:
         return FeatureSpec(name, dtype="int32", low=0, high=high, meaning=meaning, **kw)
 
     def flag(name: str, meaning: str) -> FeatureSpec:

@@ -92,7 +92,7 @@ def _engine() -> _Engine:
     with jax.ensure_compile_time_eval():  # its modules make arrays when they are imported
         from craftax.craftax_classic.envs.craftax_symbolic_env import CraftaxClassicSymbolicEnvNoAutoReset
 
-        env = CraftaxClassicSymbolicEnvNoAutoReset()
+        env: Any = CraftaxClassicSymbolicEnvNoAutoReset()
         params = env.default_params.replace(max_timesteps=2**30)
     key = jax.eval_shape(lambda: jax.random.key(0))
     blank = jax.eval_shape(lambda k: env.reset_env(k, params)[1].replace(state_rng=None), key)
