@@ -19,7 +19,7 @@ def centre_of(cell: jax.Array, width: int) -> jax.Array:
 
 
 def push_out(
-    walls: jax.Array, radius: jax.Array, position: jax.Array, velocity: jax.Array
+    walls: jax.Array, radius: jax.Array | float, position: jax.Array, velocity: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Move a disc out of the walls and remove the velocity into them (inelastic, frictionless).
 

@@ -13,10 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs.wrapping import StatefulWrapper, Wrapped, Wrapper
-from rlkit.spaces import Box, Discrete
+from rlkit.spaces import Box, Discrete, Space
 from rlkit.types import Environment, EnvSpec, Features, Key, PyTree, Terms
 
 _STICK, _LOOK = 1, 2  # folded into a key for what the wrapped environment does not draw
+
+
+def _box_of(space: Space, who: str) -> Box:
+    if not isinstance(space, Box):
+        raise ValueError(f"{who} needs a box, but got {space}")
+    return space
 
 
 def _vector_box(env: Environment, wrapper: str) -> Box:
@@ -36,7 +42,7 @@ class _SelectObservation(Wrapper):
 
     @property
     def spec(self) -> EnvSpec:
-        space = self.env.spec.observation_space
+        space = _vector_box(self.env, "select_observation")
         low, high = (bound[list(self.indices)] for bound in space.bounds())
         box = _box((len(self.indices),), low, high, space.dtype)
         return self.respec("select", observation_space=box, partial_obs=True)
@@ -64,7 +70,7 @@ def select_observation(env: Environment, indices: Sequence[int]) -> Environment:
 class _TimeInObservation(StatefulWrapper):
     @property
     def spec(self) -> EnvSpec:
-        space = self.env.spec.observation_space
+        space = _vector_box(self.env, "time_in_observation")
         low, high = (np.append(bound, end) for bound, end in zip(space.bounds(), (0.0, 1.0), strict=True))
         return self.respec("time", observation_space=_box((len(low),), low, high, space.dtype))
 
@@ -192,10 +198,10 @@ class _Discretise(Wrapper):
         return self.respec("discrete", action_space=Discrete(len(self._table())))
 
     def _table(self) -> np.ndarray:
-        low, high = (np.ravel(bound) for bound in self.env.spec.action_space.bounds())
+        space = _box_of(self.env.spec.action_space, "discretise")
+        low, high = (np.ravel(bound) for bound in space.bounds())
         axes = [np.linspace(a, b, self.bins) for a, b in zip(low, high, strict=True)]
-        shape = self.env.spec.action_space.shape
-        return np.array(list(itertools.product(*axes)), np.float32).reshape(-1, *shape)
+        return np.array(list(itertools.product(*axes)), np.float32).reshape(-1, *space.shape)
 
     def transition(self, key: Key, state: PyTree, action: jax.Array, params: Any) -> PyTree:
         return self.env.transition(key, state, jnp.asarray(self._table())[action], params)
@@ -237,7 +243,7 @@ class _FrameStack(StatefulWrapper):
 
     @property
     def spec(self) -> EnvSpec:
-        space = self.env.spec.observation_space
+        space = _box_of(self.env.spec.observation_space, "frame_stack")
         low, high = (np.broadcast_to(bound, (self.n, *space.shape)) for bound in space.bounds())
         box = _box((self.n, *space.shape), low, high, space.dtype)
         return self.respec(f"stack{self.n}", observation_space=box)
@@ -265,8 +271,9 @@ def frame_stack(env: Environment, n: int) -> Environment:
     At the start of an episode the first observation stands for those before it.
 
     Raises:
-      ValueError: ``n < 1``.
+      ValueError: ``n < 1``, or observations are not a box.
     """
+    _box_of(env.spec.observation_space, "frame_stack")
     if n < 1:
         raise ValueError(f"n={n}: expected at least 1")
     return _FrameStack(env, int(n))
