@@ -87,7 +87,7 @@ class PPOState(NamedTuple):
     slots: Slots  # the environments
     carry: PyTree  # the policy's memory, leaves [B, ...]
     unfinished: jax.Array  # float32 [4, B]: sums over the episodes in progress, see `_look_back`
-    key: Key  # never changes; update k draws from fold_in(key, k)
+    key: Key  # of the next update
     update: jax.Array  # int32 []: updates made
 
 
@@ -231,7 +231,7 @@ def _init(
     if spec.axis_name is not None:  # parameters are shared along the axis, experience is not
         index = jax.lax.axis_index(spec.axis_name)
         env_keys = jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, index)))(env_keys)
-        key_reward = jax.random.fold_in(key_reward, index)
+        key_reward, key_run = (jax.random.fold_in(k, index) for k in (key_reward, key_run))
     params = initialiser.build(normal(net_bits))
     moments = RunningMoments.zeros(width) if config.normalize_obs else None
     slots = start(
@@ -254,13 +254,11 @@ def _init(
 def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]:
     """See :class:`rlkit.types.Agent`."""
     config = state.config
-    key = jax.random.fold_in(state.key, state.update)
-    if spec.axis_name is not None:
-        key = jax.random.fold_in(key, jax.lax.axis_index(spec.axis_name))
+    key = state.key
     lead = (config.num_steps, config.num_envs)
     rows = config.num_envs if jax.tree.leaves(state.carry) else config.num_envs * config.num_steps
-    key_bits, noise_bits, order_bits = draw_bits(
-        key, key_shape(key, (*lead, 4)), (*lead, spec.dist.width), (config.epochs, rows)
+    key_bits, noise_bits, order_bits, next_key = draw_bits(
+        key, key_shape(key, (*lead, 4)), (*lead, spec.dist.width), (config.epochs, rows), key_shape(key, ())
     )
     collected, trajectory = _collect(spec, state, as_keys(key_bits, key), spec.dist.noise(noise_bits))
     batch, unfinished, metrics = _evaluate(spec, state, trajectory)
@@ -273,7 +271,11 @@ def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]
         rows = seen.reshape(seen.shape[0] * seen.shape[1], -1).astype(jnp.float32)
         policy = policy._replace(obs_moments=update_moments(policy.obs_moments, rows, spec.axis_name))
     collected = collected._replace(
-        policy=policy, optimiser=optimiser, unfinished=unfinished, update=state.update + 1
+        policy=policy,
+        optimiser=optimiser,
+        unfinished=unfinished,
+        key=as_keys(next_key, key),
+        update=state.update + 1,
     )
     return collected, metrics
 
