@@ -62,6 +62,7 @@ def _mapped(fn: Fn) -> Fn:
     A loop of one turn would be inlined and then fused with its surroundings, which changes the last
     bits: seed 3 alone would differ from seed 3 of a population.
     """
+    fn = jax.jit(fn)  # traced once for its shapes and once for the loop otherwise
 
     def mapped(items: PyTree, *shared: Any) -> PyTree:
         turns = jax.lax.optimization_barrier(jnp.int32(stack_size(items)))
