@@ -1,4 +1,4 @@
-"""Emergence of a run's latents over its training, against surrogates: from ``latents/`` to ``emergence.json``.
+"""Emergence of a run's latents over its training, against surrogates: ``latents/`` to ``emergence.json``.
 
 Each recording is measured as the stream it is, pairs across the end of an episode included: then a
 phase-randomised surrogate has exactly its autocorrelation, which is what emergence measures confuse with

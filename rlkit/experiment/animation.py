@@ -1,6 +1,7 @@
 """A trained policy at work, as an animated GIF drawn by the environment itself."""
 
 import io
+import operator
 from typing import Any
 
 import jax
@@ -46,7 +47,9 @@ def record(agent: Agent, policy: PyTree, key: Key, episodes: int = 4) -> tuple[P
     return jax.device_get(states), np.asarray(lengths)
 
 
-def frames(env: Any, states: PyTree, lengths: np.ndarray, most: int = 96, size: int = 256) -> list[np.ndarray]:
+def frames(
+    env: Any, states: PyTree, lengths: np.ndarray, most: int = 96, size: int = 256
+) -> list[np.ndarray]:
     """Draw episodes one after the other.
 
     Args:
@@ -64,7 +67,7 @@ def frames(env: Any, states: PyTree, lengths: np.ndarray, most: int = 96, size: 
     out = []
     for i, length in enumerate(lengths):
         for t in [*range(0, int(length), stride), int(length)]:
-            out.append(env.render(jax.tree.map(lambda x: x[i, t], states), params, size))
+            out.append(env.render(jax.tree.map(operator.itemgetter((i, t)), states), params, size))
     return out
 
 

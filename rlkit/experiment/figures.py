@@ -193,7 +193,13 @@ def emergence(measures: list[Emergence], colour: str, name: str) -> str:
     for axis, measure in zip(axes, measures, strict=True):
         null, sd = np.nanmean(measure.null, 1), np.nanmean(measure.null_sd, 1)
         axis.fill_between(
-            measure.steps, null - 2 * sd, null + 2 * sd, color=_INK, alpha=0.16, linewidth=0, label="surrogates ± 2 sd"
+            measure.steps,
+            null - 2 * sd,
+            null + 2 * sd,
+            color=_INK,
+            alpha=0.16,
+            linewidth=0,
+            label="surrogates ± 2 sd",
         )
         axis.plot(measure.steps, null, color=_INK, alpha=0.55, linewidth=1.0, linestyle=(0, (4, 3)))
         _draw(axis, Series("recorded", colour, measure.steps, measure.value))
