@@ -94,7 +94,7 @@ def rlkit(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[str,
     traced = cpu()
     lowered_init = init.lower(keys)
     trace, traced = cpu() - traced, cpu()
-    init = lowered_init.compile(compiler_options())
+    init = lowered_init.compile(compiler_options(once=True))
     compiled = cpu() - traced
     state = jax.block_until_ready(init(keys))
     traced = cpu()

@@ -1,5 +1,7 @@
 """Environments: pure functions over explicit state, adapters, and running them in batches."""
 
+from typing import Any
+
 if __name__ != "rlkit.envs":
     raise ImportError("this folder is installed as rlkit.envs: import rlkit.envs instead of envs")
 
@@ -26,4 +28,14 @@ __all__ = [
     "rollout",
     "start",
     "step",
+    "to_gymnasium",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs Gymnasium when it is first used."""
+    if name == "to_gymnasium":
+        from rlkit.envs.gymnasium import to_gymnasium
+
+        return to_gymnasium
+    raise AttributeError(f"module 'rlkit.envs' has no attribute {name!r}")

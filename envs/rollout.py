@@ -24,14 +24,19 @@ class Row(NamedTuple):
     state: EnvState
     obs: jax.Array
     features: Features  # the recorded ones only
+    first: jax.Array  # bool []: `obs` is the first observation of an episode
 
 
 class Slots(NamedTuple):
     """``B`` running environments."""
 
     row: Row  # leaves [B, ...]
-    first: jax.Array  # bool [B]: `row.obs` is the first observation of an episode
     memory: PyTree  # what the reset strategy remembers
+
+    @property
+    def first(self) -> jax.Array:
+        """bool ``[B]``: the next observation is the first of an episode."""
+        return self.row.first
 
 
 Policy = Callable[[PyTree, jax.Array, jax.Array, Any], tuple[jax.Array, PyTree, dict[str, jax.Array]]]
@@ -54,7 +59,7 @@ def _pick(features: Features, names: tuple[str, ...]) -> Features:
 def _beginning(env: Environment, names: tuple[str, ...]) -> Callable[[Key, Any], Row]:
     def begin(keys: Key, params: Any) -> Row:
         obs, state = reset_with(env, keys, params)
-        return Row(state, obs, _pick(env.features(state.inner, params), names))
+        return Row(state, obs, _pick(env.features(state.inner, params), names), jnp.ones((), bool))
 
     return begin
 
@@ -103,7 +108,7 @@ def start(
         rows = jax.tree.map(lambda a: a[:num_envs], rows)
     elif isinstance(strategy, Same):
         memory = rows
-    return Slots(rows, jnp.ones((num_envs,), bool), memory)
+    return Slots(rows, memory)
 
 
 def _prepare(
@@ -187,33 +192,30 @@ def rollout(
     seen_packing: list[Packing] = []  # known once the body has been traced
 
     def body(loop, x):
-        packed, first, carry = loop
+        packed, carry = loop
         policy_input, step_keys, reset_input = x
         row: Row = row_packing.unpack(packed)
-        action, carry, extras = policy(carry, row.obs, first, policy_input)
+        action, carry, extras = policy(carry, row.obs, row.first, policy_input)
         out = step(step_keys, row.state, action)
         features = features_of(out.state)
-        packed = row_packing.pack(Row(out.state, out.obs, features))
+        packed = row_packing.pack(Row(out.state, out.obs, features, jnp.zeros_like(row.first)))
         done = out.terminated | out.truncated
         fresh = rows(reset_input, done)
-        if fresh is None:
-            begins = jnp.zeros_like(done)
-        else:
-            begins = done
+        if fresh is not None:
             packed = jax.tree.map(lambda new, old: jnp.where(done[:, None], new, old), fresh, packed)
-        flags = (out.terminated, out.truncated, out.success, first)
+        flags = (out.terminated, out.truncated, out.success, row.first)
         seen = (row.obs, action, out.obs, row.features, features, flags, extras)
         seen_packing[:] = [packing(seen, lead=1)]
-        return (packed, begins, carry), seen_packing[0].pack(seen)
+        return (packed, carry), seen_packing[0].pack(seen)
 
-    loop = (row_packing.pack(slots.row), slots.first, carry)
-    (packed, first, carry), stacked = jax.lax.scan(body, loop, (inputs, keys[..., :2], reset_inputs))
+    loop = (row_packing.pack(slots.row), carry)
+    (packed, carry), stacked = jax.lax.scan(body, loop, (inputs, keys[..., :2], reset_inputs))
     obs, action, next_obs, features, next_features, flags, extras = seen_packing[0].unpack(stacked)
     pay = jax.vmap(jax.vmap(lambda before, a, after: env.task_reward(before, a, after, params)))
     reward, terms = pay(features, action, next_features)
     transition = Transition(obs, action, next_obs, features, next_features, reward, *flags)
     return (
-        Slots(row_packing.unpack(packed), first, memory),
+        Slots(row_packing.unpack(packed), memory),
         carry,
         Trajectory(transition, reward, terms, extras),
     )

@@ -53,26 +53,30 @@ def packing(example: PyTree, lead: int = 0) -> Packing:
     for leaf in leaves:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             raise TypeError("a PRNG key cannot be packed; keep keys out of environment states")
-    names = sorted({_carrier(dtype) for dtype in dtypes})
+    # XLA's CPU backend cannot concatenate empty pieces: empty leaves are made anew when unpacking.
+    names = sorted({_carrier(dtype) for shape, dtype in zip(shapes, dtypes, strict=True) if math.prod(shape)})
 
     def pack(tree: PyTree) -> Packed:
         rows: dict[str, list[jax.Array]] = {name: [] for name in names}
         for leaf, shape, dtype in zip(treedef.flatten_up_to(tree), shapes, dtypes, strict=True):
-            lead = leaf.shape[: leaf.ndim - len(shape)]
-            name = _carrier(dtype)
-            rows[name].append(leaf.reshape(*lead, math.prod(shape)).astype(name))
+            if math.prod(shape):
+                name, lead = _carrier(dtype), leaf.shape[: leaf.ndim - len(shape)]
+                rows[name].append(leaf.reshape(*lead, math.prod(shape)).astype(name))
         return {
             name: jnp.concatenate(parts, -1) if len(parts) > 1 else parts[0] for name, parts in rows.items()
         }
 
     def unpack(packed: Packed) -> PyTree:
         start = dict.fromkeys(names, 0)
+        lead = next(iter(packed.values())).shape[:-1] if packed else ()
         out = []
         for shape, dtype in zip(shapes, dtypes, strict=True):
-            name = _carrier(dtype)
-            row, begin = packed[name], start[name]
-            start[name] = end = begin + math.prod(shape)
-            out.append(row[..., begin:end].reshape(*row.shape[:-1], *shape).astype(dtype))
+            size, name = math.prod(shape), _carrier(dtype)
+            if not size:
+                out.append(jnp.zeros((*lead, *shape), dtype))
+                continue
+            begin, start[name] = start[name], start[name] + size
+            out.append(packed[name][..., begin : begin + size].reshape(*lead, *shape).astype(dtype))
         return treedef.unflatten(out)
 
     return Packing(pack, unpack)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.compiling import compiler_options
 from rlkit.experiment.population import Population
 from rlkit.types import PyTree
 
@@ -70,7 +71,7 @@ def compile_chunk(pop: Population, template: PyTree) -> Program:
     born = jax.ShapeDtypeStruct((len(pop.leaves),), jnp.bool_)
     lowered = pop.advance.lower(template, jax.ShapeDtypeStruct((), jnp.int32), born)
     traced = time.perf_counter()
-    compiled = lowered.compile()
+    compiled = lowered.compile(compiler_options())
     return Program(compiled, traced - begin, time.perf_counter() - traced)
 
 
