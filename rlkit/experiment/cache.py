@@ -37,8 +37,9 @@ def enable() -> Path | None:
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir:
-        return Path(jax.config.jax_compilation_cache_dir)
+    configured = jax.config.jax_compilation_cache_dir  # pyrefly: ignore
+    if configured:
+        return Path(str(configured))
     path = folder()
     if path is None:
         return None

@@ -19,6 +19,9 @@ def parse(cls: type, args: list[str], prog: str, default: Any = None) -> Any:
 
     registry = tyro.constructors.ConstructorRegistry()
 
+    def type_of(entry: Any, known: Any) -> Any:
+        return type(getattr(known, entry.name)) if entry.type is Any else entry.type
+
     @registry.struct_rule
     def _(info: Any) -> Any:
         """A dataclass whose fields carry their help; a field without a type takes its default's."""
@@ -33,7 +36,7 @@ def parse(cls: type, args: list[str], prog: str, default: Any = None) -> Any:
             fields=tuple(
                 tyro.constructors.StructFieldSpec(
                     name=entry.name,
-                    type=type(getattr(known, entry.name)) if entry.type is Any else entry.type,
+                    type=type_of(entry, known),
                     default=getattr(known, entry.name),
                     helptext=entry.metadata["help"],
                 )
@@ -166,9 +169,9 @@ def report(args: list[str]) -> int:
 
 def demo(args: list[str]) -> int | None:
     """``rlkit demo``; the module reads its own arguments."""
-    from rlkit.experiment import demo as module
+    import importlib
 
-    return module.main(args)
+    return importlib.import_module("rlkit.experiment.demo").main(args)
 
 
 @dataclass(frozen=True)

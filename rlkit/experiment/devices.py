@@ -18,7 +18,7 @@ def use_host_devices(count: int) -> None:
 
     if "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return
-    if jax.config.jax_num_cpu_devices > 0:
+    if jax.config.jax_num_cpu_devices > 0:  # pyrefly: ignore
         return
     try:
         jax.config.update("jax_num_cpu_devices", count or cores())

@@ -60,7 +60,7 @@ def sick_seeds(pop: Population, born: np.ndarray, rows: np.ndarray, finite: np.n
     good = np.isfinite(rows) | (undefined & np.isnan(rows))
     if "skipped" in pop.metrics:  # undone updates show their metrics but left no trace in the state
         good |= rows[:, :, [pop.metrics.index("skipped")]] > 0
-    return ~good.all((1, 2)) | ~(finite | ~born).all(1)
+    return np.asarray(~good.all((1, 2)) | ~(finite | ~born).all(1))
 
 
 def find_first(
@@ -100,7 +100,7 @@ def find_first(
             bad = ~np.isfinite(rows[seeds, 0]).all(0)
             names = [name for name, b in zip(pop.metrics, bad, strict=True) if b]
             measured = [name for name in names if not may_be_undefined(name)]
-            broken = ~(finite[seeds] | ~born).all(0)
+            broken = np.asarray(~(finite[seeds] | ~born).all(0))
             leaves = [leaf for leaf, b in zip(pop.leaves, broken, strict=True) if b]
             values = {n: [number(x) for x in rows[:, 0, i]] for i, n in enumerate(pop.metrics)}
             first = measured or ([] if leaves else names)

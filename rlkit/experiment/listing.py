@@ -13,9 +13,10 @@ def _text(renderable: Any) -> str:
     from rich.console import Console
 
     width = max(100, shutil.get_terminal_size((140, 24)).columns)
-    console = Console(file=io.StringIO(), width=width)
+    page = io.StringIO()
+    console = Console(file=page, width=width)
     console.print(renderable, soft_wrap=False)
-    return "\n".join(line.rstrip() for line in console.file.getvalue().rstrip().split("\n"))
+    return "\n".join(line.rstrip() for line in page.getvalue().rstrip().split("\n"))
 
 
 def space(space: Any) -> str:

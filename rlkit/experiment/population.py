@@ -116,7 +116,8 @@ def population(
 
     Args:
       agent: the agent; its scalar metrics become the columns of the rows.
-      num_seeds: ``S``; the result of a seed does not depend on it (bit for bit with ``"map"``).
+      num_seeds: ``S``; the result of a seed does not depend on it (with ``"map"`` to the bit, on the
+        same number of devices; XLA compiles for another number with other last bits).
       batching: how the seeds of one device run: ``"map"``, ``"vmap"`` or ``"auto"``.
       devices: devices to spread the seeds over; None takes all local ones.
       max_chunk: most updates in one call of ``advance``.

@@ -62,7 +62,7 @@ def provenance() -> dict[str, Any]:
         "cpu_count": os.cpu_count(),
         "backend": jax.default_backend(),
         "devices": [f"{device.device_kind} {device.id}" for device in jax.local_devices()],
-        "x64": bool(jax.config.jax_enable_x64),
+        "x64": bool(jax.config.jax_enable_x64),  # pyrefly: ignore
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "versions": _versions(),
         "commit": commit,

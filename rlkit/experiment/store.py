@@ -156,7 +156,7 @@ def read_json(path: Path) -> Any:
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write named arrays as an uncompressed ``.npz``, atomically; equal arrays give equal bytes."""
     path.parent.mkdir(exist_ok=True)
-    host = {name: np.asarray(value) for name, value in arrays.items()}
+    host: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
     _replace(path, lambda file: np.savez(file, **host))
 
 
