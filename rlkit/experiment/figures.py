@@ -1,6 +1,7 @@
 """Figures of a report, as SVG that takes its ink from the page (dark or light)."""
 
 import io
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -37,32 +38,46 @@ def interval(values: Sequence[float] | np.ndarray) -> Interval:
       values: one number per seed.
 
     Returns:
-      The interval; with a single seed there is none (NaN).
+      The interval; with a single seed it has no ends (NaN).
     """
-    from scipy.stats import bootstrap
-
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
-    if known.size == 0:
-        return Interval(np.nan, np.nan, np.nan, 0)
-    if known.size == 1:
-        return Interval(float(known[0]), np.nan, np.nan, 1)
-    found = bootstrap(
-        (known,), np.mean, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0)
-    ).confidence_interval
-    return Interval(float(known.mean()), float(found.low), float(found.high), known.size)
+    mean, low, high = band(known[None])
+    return Interval(float(mean[0]), float(low[0]), float(high[0]), known.size)
 
 
 def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, low and high ``[P]`` of values ``[P, S]``, as :func:`interval` at every point."""
-    rows = [interval(row) for row in values]
-    return tuple(np.array([getattr(row, name) for row in rows]) for name in ("mean", "low", "high"))
+    """Mean and 95 % percentile bootstrap interval over seeds at every point.
+
+    Args:
+      values: ``[P, S]``; NaN where undefined.
+
+    Returns:
+      mean, low and high, ``[P]`` each; NaN where no seed is defined, and the ends with a single seed.
+    """
+    from scipy.stats import bootstrap
+
+    values = np.asarray(values, np.float64)
+    nothing = np.full(values.shape[0], np.nan)
+    if values.shape[1] == 0:
+        return nothing, nothing, nothing
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a point that no seed defines: NaN is the answer
+        mean = np.nanmean(values, axis=1)
+        if values.shape[1] == 1:
+            return mean, nothing, nothing
+        found = bootstrap(
+            (values,), np.nanmean, axis=1, n_resamples=_RESAMPLES, batch=200, method="percentile",
+            rng=np.random.default_rng(0),
+        ).confidence_interval  # fmt: skip
+    return mean, found.low, found.high
 
 
-def _figure(columns: int, height: float = 2.9, width: float = 4.6) -> tuple[Any, Any]:
+def _figure(columns: int, height: float = 2.7) -> tuple[Any, Any]:
+    """A figure as wide as the page, whatever its number of columns, so that all text has one size."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width * columns, height), layout="constrained")
+    figure = Figure(figsize=(10.6, height), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False)[0]
     for axis in axes:
         axis.set_facecolor("none")
@@ -81,7 +96,7 @@ def _steps_axis(axis: Any, label: str = "environment steps per seed") -> None:
 
 
 def _title(axis: Any, text: str) -> None:
-    axis.set_title(text, color=_INK, fontsize=10.5, loc="left", fontweight="semibold")
+    axis.set_title(text, color=_INK, fontsize=10.5, loc="left", fontweight="bold")
 
 
 def _legend(axis: Any, **options: Any) -> None:
@@ -160,6 +175,10 @@ def terms(steps: np.ndarray, values: dict[str, np.ndarray], name: str) -> str:
     total = size.sum(0)
     share = np.where(total > 0, size / np.where(total > 0, total, 1), 0.0)
     right.stackplot(steps, share, colors=[colours[t] for t in values], alpha=0.75, linewidth=0)
+    if not total.any():
+        right.text(
+            0.5, 0.5, "nothing was paid", transform=right.transAxes, ha="center", color=_INK, fontsize=9
+        )
     right.set_ylim(0, 1)
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
     for axis, text in ((left, "mean per step"), (right, "share of |reward|")):
@@ -178,54 +197,67 @@ class Emergence(NamedTuple):
     null: np.ndarray
     null_sd: np.ndarray
     z: np.ndarray
-    success: Series | None = None
 
 
-def emergence(measures: list[Emergence], colour: str, name: str) -> str:
-    """Measures against the band of their surrogates, and their z with return or success beside it.
+def emergence(measures: list[Emergence], outcome: Series | None, colour: str, name: str) -> str:
+    """Measures against the band of their surrogates, with what the policy achieved faintly behind.
 
     Args:
       measures: one column each, the first is the headline.
+      outcome: success or return over training, on an axis of its own.
       colour: of the run.
       name: of the figure.
     """
-    figure, axes = _figure(len(measures), 2.7, 3.5)
+    figure, axes = _figure(len(measures))
     for axis, measure in zip(axes, measures, strict=True):
         null, sd = np.nanmean(measure.null, 1), np.nanmean(measure.null_sd, 1)
+        low, high = null - 2 * sd, null + 2 * sd
         axis.fill_between(
-            measure.steps,
-            null - 2 * sd,
-            null + 2 * sd,
-            color=_INK,
-            alpha=0.16,
-            linewidth=0,
-            label="surrogates ± 2 sd",
+            measure.steps, low, high, color=_INK, alpha=0.18, linewidth=0, label="surrogates ± 2 sd"
         )
         axis.plot(measure.steps, null, color=_INK, alpha=0.55, linewidth=1.0, linestyle=(0, (4, 3)))
         _draw(axis, Series("recorded", colour, measure.steps, measure.value))
-        _title(axis, measure.title)
+        if outcome is not None:
+            _behind(axis, outcome, last=axis is axes[-1])
+        _title(axis, f"{measure.title}, nats")
         _steps_axis(axis)
-        axis.set_ylabel("nats", color=_INK, fontsize=9)
-    _legend(axes[0], loc="best")
+    handles, texts = axes[0].get_legend_handles_labels()
+    if outcome is not None:
+        handles += figure.axes[-1].get_lines()[:1]
+        texts.append(outcome.label)
+    figure.legend(
+        handles, texts, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, labelcolor=_INK
+    )
     return svg(figure, name)
 
 
-def scores(measures: list[Emergence], outcome: Series, name: str) -> str:
-    """z of every measure over training beside what the policy achieved.
+def _behind(axis: Any, outcome: Series, last: bool) -> None:
+    """Draw an outcome on an axis at the right."""
+    twin = axis.twinx()
+    twin.plot(outcome.steps, band(outcome.values)[0], color=_INK, alpha=0.5, linewidth=1.1, linestyle=":")
+    top = np.nanmax(outcome.values) if np.isfinite(outcome.values).any() else 1.0
+    twin.set_ylim(min(0.0, np.nanmin(outcome.values)), max(1.0, top) * 1.03)
+    twin.spines[["top", "left", "right", "bottom"]].set_visible(False)
+    twin.tick_params(colors=_INK, labelsize=8, labelright=last, right=False)
+
+
+def scores(columns: dict[str, list[Emergence]], colours: dict[str, str], name: str) -> str:
+    """z against surrogates over training: a column for each measure, a curve for each run.
 
     Args:
-      measures: of one run.
-      outcome: success or return over training.
+      columns: label of the run -> its measures, the same for all runs.
+      colours: of the runs by label.
       name: of the figure.
     """
-    figure, (left, right) = _figure(2, 2.7)
-    left.axhspan(-2, 2, color=_INK, alpha=0.10, linewidth=0)
-    for measure, colour in zip(measures, PALETTE[2:], strict=False):
-        _draw(left, Series(measure.title, colour, measure.steps, measure.z), faint=False)
-    _legend(left, loc="best")
-    _title(left, "z against surrogates (grey: |z| < 2)")
-    _draw(right, outcome)
-    _title(right, outcome.label)
-    for axis in (left, right):
+    titles = [measure.title for measure in next(iter(columns.values()))]
+    figure, axes = _figure(len(titles))
+    for i, (axis, title) in enumerate(zip(axes, titles, strict=True)):
+        axis.axhspan(-2, 2, color=_INK, alpha=0.12, linewidth=0)
+        for label, measures in columns.items():
+            _draw(axis, Series(label, colours[label], measures[i].steps, measures[i].z))
+        axis.set_yscale("symlog", linthresh=10)
+        _title(axis, f"z of {title}")
         _steps_axis(axis)
+    if len(columns) > 1:
+        _legend(axes[0], loc="best")
     return svg(figure, name)

@@ -171,6 +171,7 @@ def context(runs: Sequence[Run], path: Path | None = None) -> dict[str, Any]:
         "options": runs[0].settings.env_options,
         "problem": "; ".join(sorted({run.problem for run in runs if run.problem})),
         "curves": _curves(runs, names, colours),
+        "scores": _scores(runs, names, colours),
         "command": "rlkit report " + " ".join(_relative(run.folder) for run in runs),
         "partial": any(run.env is not None and run.env.spec.partial_obs for run in runs),
     }
@@ -288,28 +289,41 @@ def _terms(run: Run) -> str:
     )
 
 
+def _measures(run: Run, level: str) -> list[Emergence]:
+    steps, found = np.array([point["step"] for point in run.points]), []
+    for measure, title in MEASURE_NAMES.items():
+        rows = [point[level][measure] for point in run.points]
+        fields = [np.stack([_floats(row[field]) for row in rows]) for field in ("value", "mean", "sd", "z")]
+        found.append(Emergence(title.replace("Φ_R", r"$\Phi_R$"), steps, *fields))
+    return found
+
+
 def _emergence(run: Run, colour: str) -> dict[str, str]:
-    """One figure per level, and the scores of the first beside success."""
+    """One figure per level."""
     if not run.points:
         return {}
-    steps = np.array([point["step"] for point in run.points])
-    name, found = run.folder.name, {}
-    for level, where in LEVEL_NAMES.items():
-        measures = []
-        for measure, title in MEASURE_NAMES.items():
-            rows = [point[level][measure] for point in run.points]
-            fields = [
-                np.stack([_floats(row[field]) for row in rows]) for field in ("value", "mean", "sd", "z")
-            ]
-            measures.append(Emergence(title, steps, *fields))
-        found[where] = figures.emergence(measures, colour, f"emergence-{level}-{name}")
-        outcome = run.series("eval", "eval/success", "success in fresh episodes", colour)
-        outcome = outcome or run.series("train", "episode/return", "return in training episodes", colour)
-        if outcome is not None:
-            found[f"{where}: z beside what was learned"] = figures.scores(
-                measures, outcome, f"z-{level}-{name}"
-            )
-    return found
+    outcome = run.series("eval", "eval/success", "success in fresh episodes (right axis)", colour)
+    outcome = outcome or run.series(
+        "train", "episode/return", "return in training episodes (right axis)", colour
+    )
+    return {
+        where: figures.emergence(
+            _measures(run, level), outcome, colour, f"emergence-{level}-{run.folder.name}"
+        )
+        for level, where in LEVEL_NAMES.items()
+    }
+
+
+def _scores(runs: Sequence[Run], names: Sequence[str], colours: Sequence[str]) -> dict[str, str]:
+    """z of all runs, one figure per level."""
+    measured = [(run, name) for run, name in zip(runs, names, strict=True) if run.points]
+    if not measured:
+        return {}
+    by_name = dict(zip(names, colours, strict=True))
+    return {
+        where: figures.scores({name: _measures(run, level) for run, name in measured}, by_name, f"z-{level}")
+        for level, where in LEVEL_NAMES.items()
+    }
 
 
 def _animation(run: Run) -> tuple[bytes | None, str]:
