@@ -86,8 +86,8 @@ def gaussian(space: Box) -> ActionDistribution:
     (d,) = space.shape
     low, high = space.bounds()
     bounded = np.isfinite(low) & np.isfinite(high)
-    middle = np.where(bounded, (low + high) / 2, 0.0).astype(np.float32)
-    half = np.where(bounded, (high - low) / 2, 1.0).astype(np.float32)
+    bottom, top = np.where(bounded, low, np.float32(-1.0)), np.where(bounded, high, np.float32(1.0))
+    middle, half = (bottom + top) / 2, (top - bottom) / 2
 
     def split(params: jax.Array) -> tuple[jax.Array, jax.Array]:
         return params[..., :d], params[..., d:]

@@ -1,0 +1,142 @@
+"""Networks against flax's own layers, and their initialisation."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlkit.errors import UnknownNameError
+from rlkit.networks import GRU, MLP, TORSOS, ActorCritic, check_choice, orthogonal
+
+T, B, D = 7, 3, 5
+OBS = jax.random.normal(jax.random.key(0), (T, B, D))
+FIRST = jax.random.bernoulli(jax.random.key(1), 0.3, (T, B)).at[0, 0].set(True).at[0, 1].set(False)
+
+
+def random_params(module, *example, scale=0.5):
+    shapes = jax.eval_shape(module.init, jax.random.key(0), *example)["params"]
+    leaves, treedef = jax.tree.flatten(shapes)
+    keys = jax.random.split(jax.random.key(2), len(leaves))
+    return treedef.unflatten(
+        [scale * jax.random.normal(k, x.shape) for k, x in zip(keys, leaves, strict=True)]
+    )
+
+
+def test_the_recurrent_unit_is_flax_s():
+    gru = GRU((8,))
+    params = random_params(gru, jnp.zeros(8), OBS[0, 0])
+    names = {"reset": "r", "update": "z", "new": "n"}
+    theirs = {}
+    for i, (ours, letter) in enumerate(names.items()):
+        columns = slice(8 * i, 8 * (i + 1))
+        theirs[f"i{letter}"] = {k: v[..., columns] for k, v in params["gates"].items()}
+        theirs[f"h{letter}"] = {"kernel": params[f"recurrent_{ours}"]}
+    theirs["hn"]["bias"] = params["new_bias"]
+    h = jax.random.normal(jax.random.key(3), (B, 8))
+    carry, out = gru.apply({"params": params}, h, OBS[0])
+    wanted_carry, wanted = nn.GRUCell(8).apply({"params": theirs}, h, OBS[0])
+    np.testing.assert_allclose(out, wanted, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(carry, wanted_carry, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("torso", list(TORSOS))
+def test_unrolling_is_stepping_with_restarts(torso, shared):
+    net = ActorCritic(2, True, torso, (6, 8), "tanh", shared)
+    params = {"params": random_params(net, net.memory(), OBS[0, 0])}
+    start = jax.tree.map(lambda m: jax.random.normal(jax.random.key(4), (B, *m.shape)), net.memory())
+    out, value, latent = net.apply(params, start, OBS, FIRST, method="unroll")
+    assert (out.shape, value.shape, latent.shape) == ((T, B, 4), (T, B), (T, B, 8))
+    carry = start
+    for t in range(T):
+        carry = jax.tree.map(lambda c, t=t: jnp.where(FIRST[t][:, None], 0.0, c), carry)
+        before = carry
+        carry, *wanted = net.apply(params, before, OBS[t])
+        for found, right in zip((out, value, latent), wanted, strict=True):
+            np.testing.assert_allclose(found[t], right, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(net.apply(params, before, OBS[t], method="value"), wanted[1], rtol=1e-5)
+        acted, acted_out, acted_latent = net.apply(params, before, OBS[t], method="act")
+        np.testing.assert_allclose(acted_out, wanted[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(acted_latent, wanted[2], rtol=1e-5, atol=1e-6)
+        for a, c in zip(jax.tree.leaves(acted[0]), jax.tree.leaves(carry[0]), strict=True):
+            np.testing.assert_allclose(a, c, rtol=1e-5, atol=1e-6)
+    if torso == "gru":  # it does remember
+        other, *_ = net.apply(params, start, OBS, jnp.zeros_like(FIRST), method="unroll")
+        assert float(jnp.abs(other - out).max()) > 0.01
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "silu", "gelu", "elu"])
+def test_the_perceptron_is_its_formula(activation):
+    net = MLP((6, 4), activation)
+    params = random_params(net, (), OBS[0, 0])
+    x, function = OBS, {"tanh": jnp.tanh}.get(activation) or getattr(jax.nn, activation)
+    for layer in ("Dense_0", "Dense_1"):
+        x = function(x @ params[layer]["kernel"] + params[layer]["bias"])
+    np.testing.assert_allclose(net.apply({"params": params}, (), OBS)[1], x, rtol=1e-5, atol=1e-6)
+
+
+def test_a_gaussian_head_appends_one_deviation_for_all_observations():
+    net = ActorCritic(3, True, "mlp", (4,), "tanh", False)
+    params = random_params(net, net.memory(), OBS[0, 0])
+    _, out, value, latent = net.apply({"params": params}, net.memory(), OBS)
+    mean = latent @ params["actor_head"]["kernel"] + params["actor_head"]["bias"]
+    np.testing.assert_allclose(out[..., :3], mean, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(out[..., 3:], np.broadcast_to(params["log_std"], (T, B, 3)))
+    assert value.shape == (T, B)
+
+
+GAINS = {"actor_head": 0.01, "critic_head": 1.0, "gates": 1.0, "recurrent_new": 3.0}
+
+
+@pytest.mark.parametrize("torso", list(TORSOS))
+def test_initial_kernels_are_orthogonal_and_other_vectors_zero(torso):
+    net = ActorCritic(2, True, torso, (16, 8), "tanh", False)
+    initialiser = orthogonal(net, net.memory(), jax.ShapeDtypeStruct((D,), jnp.float32), gains=GAINS)
+    normals = jax.random.normal(jax.random.key(5), (initialiser.words,))
+    params = jax.jit(initialiser.build)(normals)
+    expected = jax.eval_shape(net.init, jax.random.key(0), net.memory(), OBS[0, 0])["params"]
+    assert jax.tree.structure(params) == jax.tree.structure(expected)
+    kernels = []
+    for (path, leaf), shape in zip(
+        jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(expected), strict=True
+    ):
+        assert (leaf.shape, leaf.dtype, leaf.weak_type) == (shape.shape, shape.dtype, False)
+        place = jax.tree_util.keystr(path)
+        if leaf.ndim < 2:
+            np.testing.assert_array_equal(leaf, 0.0)
+            continue
+        gain = next((g for name, g in GAINS.items() if name in place), np.sqrt(2))
+        matrix = np.asarray(leaf if leaf.shape[0] <= leaf.shape[1] else leaf.T, np.float64)
+        np.testing.assert_allclose(
+            matrix @ matrix.T, gain**2 * np.eye(len(matrix)), atol=2e-6 * gain**2 + 1e-9
+        )
+        kernels.append(matrix / gain)
+    same_shape = [(a, b) for i, a in enumerate(kernels) for b in kernels[:i] if a.shape == b.shape]
+    assert same_shape
+    assert all(np.abs(a - b).max() > 0.1 for a, b in same_shape)
+
+
+def test_rotations_are_uniformly_distributed():
+    net = nn.Dense(4, use_bias=False)
+    initialiser = orthogonal(net, jax.ShapeDtypeStruct((4,), jnp.float32))
+    normals = jax.random.normal(jax.random.key(6), (4000, initialiser.words))
+    kernels = np.asarray(jax.vmap(initialiser.build)(normals)["kernel"], np.float64) / np.sqrt(2)
+    np.testing.assert_allclose(kernels.mean(0), 0.0, atol=5 * 0.5 / np.sqrt(4000))
+    np.testing.assert_allclose((kernels**2).mean(0), 0.25, atol=0.02)
+    # Fourth moment of an entry of a Haar matrix, 3 / (n (n + 2)); both signs of the determinant.
+    np.testing.assert_allclose((kernels**4).mean(0), 3 / 24, atol=0.02)
+    assert abs(np.linalg.det(kernels).mean()) < 0.1
+
+
+def test_a_large_rotation_stays_orthogonal():
+    net = nn.Dense(256, use_bias=False)
+    initialiser = orthogonal(net, jax.ShapeDtypeStruct((256,), jnp.float32))
+    kernel = jax.jit(initialiser.build)(jax.random.normal(jax.random.key(7), (initialiser.words,)))["kernel"]
+    np.testing.assert_allclose(kernel @ kernel.T, 2 * np.eye(256), atol=1e-5)
+
+
+def test_unknown_choices_get_a_suggestion():
+    check_choice("torso", "mlp", TORSOS)
+    with pytest.raises(UnknownNameError, match="unknown torso 'grru'; did you mean 'gru'"):
+        check_choice("torso", "grru", TORSOS)
