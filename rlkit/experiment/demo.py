@@ -1,0 +1,134 @@
+"""``rlkit demo``: a sparse and a dense reward on one maze, what was learned, and what happened inside."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rlkit.errors import UsageError
+from rlkit.experiment.config import TrainConfig
+
+ENV = "nav/pointmaze-large-far"
+OPTIONS = ("observation=global",)
+STEPS = 200_000
+REWARDS = {"sparse": "success()", "dense": "success() + progress('path_distance')"}
+
+
+def _option(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class DemoArguments:
+    """Train PPO with a sparse and with a dense reward, measure emergence, write a report."""
+
+    root: str = _option("runs", "folder below which the runs and the report go; nothing is overwritten")
+    seeds: int = _option(8, "seeds per reward, trained in one compiled program")
+    seed: int = _option(0, "base seed")
+    total_steps: int = _option(STEPS, "environment steps per seed, the same for both rewards")
+    draws: int = _option(60, "surrogates per recording of latents")
+
+
+def settings(reward: str, seeds: int = 8, seed: int = 0, total_steps: int = STEPS) -> TrainConfig:
+    """The training of the demo with one of :data:`REWARDS`; nothing but the reward differs."""
+    from rlkit.agents import PPOConfig
+
+    agent = PPOConfig(num_envs=16, num_steps=64, learning_rate=1e-3, normalize_obs=True)
+    return TrainConfig(
+        env=ENV,
+        env_options=OPTIONS,
+        agent=agent,
+        reward=REWARDS[reward],
+        seeds=seeds,
+        seed=seed,
+        total_steps=total_steps,
+        probes=10,
+        log_every=5,
+    )
+
+
+def main(args: Sequence[str]) -> int:
+    """Run the demo.
+
+    Args:
+      args: of the command line, see :class:`DemoArguments`.
+
+    Returns:
+      The exit code: 0, or 130/143 if a signal ended it (its runs can be resumed).
+    """
+    from rlkit.experiment.commands import parse
+    from rlkit.experiment.devices import use_host_devices
+
+    chosen = parse(DemoArguments, list(args), "rlkit demo")
+    if chosen.draws < 2:
+        raise UsageError(f"draws={chosen.draws}: expected at least 2 surrogates")
+    use_host_devices(0)
+    from rlkit.experiment import store
+
+    begin = time.monotonic()
+    base = store.create(chosen.root, ENV, "demo")
+    folders = {name: base / name for name in REWARDS}
+    for name, folder in folders.items():
+        code = _train(name, folder, chosen)
+        if code:
+            return code
+    _look(list(folders.values()), base, chosen.draws)
+    print(f"\n{time.monotonic() - begin:.0f} s in all. The report, one file that opens in any browser:\n")
+    print(f"  {base / 'report.html'}")
+    return 0
+
+
+def _train(name: str, folder: Path, chosen: DemoArguments) -> int:
+    from rlkit.experiment import run
+
+    asked = settings(name, chosen.seeds, chosen.seed, chosen.total_steps)
+    print(f"\n{name}: PPO on {asked.env}, paid {asked.reward}", flush=True)
+    outcome = run.run(asked, folder)
+    if outcome.finished:
+        print(f"  {summary(folder)}", flush=True)
+    return outcome.exit_code
+
+
+def summary(folder: Path) -> str:
+    """One line about a finished run: success with its interval, speed, and compile time apart."""
+    from rlkit.experiment import report
+
+    found = report.read(folder)
+    reached, speed = found.final("eval/success"), report.speed(found)
+    episodes = found.settings.seeds * found.settings.eval_episodes
+    around = f"{report.percent(reached.low)} to {report.percent(reached.high)}"
+    return (
+        f"success {report.percent(reached.mean)} in {episodes} fresh episodes "
+        f"(95 % interval over {reached.count} seeds: {around}); "
+        f"{report.short(speed['steps_per_second'])} steps/s, "
+        f"compiled in {speed['trace'] + speed['compile']:.1f} s, trained in {speed['train']:.1f} s"
+    )
+
+
+def _look(folders: list[Path], base: Path, draws: int) -> None:
+    from rlkit.experiment import analyze, report
+
+    print(
+        "\nemergence of the latents (first and last recording; z: against phase-randomised surrogates)",
+        flush=True,
+    )
+    for folder in folders:
+        analyze.analyze(folder, draws)
+        points = report.read(folder).points
+        for level, where in report.LEVEL_NAMES.items():
+            numbers = [_measures(points[at][level]) for at in (0, -1)]
+            print(f"  {folder.name:<7}{where:<19} {numbers[0]}  ->  {numbers[1]}", flush=True)
+    report.compare(folders, base / report.REPORT)
+
+
+def _measures(level: dict[str, Any]) -> str:
+    from rlkit.experiment.figures import interval
+    from rlkit.experiment.report import MEASURE_NAMES
+
+    mean = lambda values: interval([float("nan") if x is None else x for x in values]).mean
+    parts = [
+        f"{name} {mean(level[measure]['value']):.3f} (z {mean(level[measure]['z']):+.0f})"
+        for measure, name in MEASURE_NAMES.items()
+    ]
+    return ", ".join(parts)

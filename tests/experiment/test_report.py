@@ -1,0 +1,244 @@
+"""Reports of real runs: self-contained, made again from the folder alone, honest about what is missing."""
+
+import html.parser
+import json
+import re
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from scipy.stats import bootstrap
+
+from rlkit.agents import PPOConfig
+from rlkit.errors import UsageError
+from rlkit.experiment import analyze, figures, report, run
+from rlkit.experiment.config import TrainConfig
+
+DENSE = "success() + progress('path_distance')"
+
+
+def _settings(reward):
+    return TrainConfig(
+        env="nav/pointmaze-umaze-far",
+        agent=PPOConfig(num_envs=4, num_steps=16, sizes=(8,)),
+        reward=reward,
+        seeds=3,
+        total_steps=4 * 64,
+        probes=2,
+        probe_steps=128,
+        eval_episodes=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Two finished runs, the first one measured."""
+    root = tmp_path_factory.mktemp("runs")
+    found = []
+    for name, reward in (("sparse", "success()"), ("dense", DENSE)):
+        found.append(run.run(_settings(reward), root / name, progress=False).folder)
+    analyze.analyze(found[0], draws=8)
+    return found
+
+
+class _Page(html.parser.HTMLParser):
+    """Collects what a page would load, and checks that its tags are balanced."""
+
+    VOID = ("meta", "img", "br", "link")
+
+    def __init__(self, text):
+        super().__init__()
+        self.loads, self.open, self.words, self.images = [], [], [], 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset", "data") and value:
+                self.loads.append(value)
+        self.images += tag in ("svg", "img")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+
+def test_a_report_is_one_file_that_loads_nothing(folders):
+    path = report.report(folders[0])
+    assert path == folders[0] / "report.html"
+    source = path.read_text(encoding="utf-8")
+    page = _Page(source)
+    assert page.open == []
+    assert all(target.startswith(("#", "data:")) for target in page.loads), page.loads
+    assert not re.search(r"<(script|link|iframe)\b|@import|url\((?!#)", source)
+    assert page.images == 7  # curves, animation, terms, two levels and their scores
+    assert source.count("data:image/gif;base64,") == 1
+    assert str(folders[0].parent) not in source  # no private paths
+
+
+def test_the_same_folder_gives_the_same_report(folders):
+    first = report.report(folders[0]).read_bytes()
+    assert report.report(folders[0]).read_bytes() == first
+
+
+def test_the_numbers_are_those_of_the_folder(folders):
+    page = _Page(report.report(folders[0]).read_text(encoding="utf-8"))
+    lines = [json.loads(line) for line in (folders[0] / "metrics.jsonl").read_text().splitlines()]
+    last = [line for line in lines if line["kind"] == "eval"][-1]["seeds"]
+    assert f"success {report.percent(np.mean(last['eval/success']))}" in page.text
+    assert f"episode length, steps {report.plain(np.mean(last['eval/length']))}" in page.text
+    measured = json.loads((folders[0] / "emergence.json").read_text())["points"][-1]
+    values = measured["units"]["phi_r"]
+    assert f"Φ_R, all pairs of units, nats {report.plain(np.mean(values['value']))}" in page.text
+    below = sum(p <= 0.05 for p in values["p"])
+    assert f"{below} of 3" in page.text
+
+
+def test_the_task_is_described_from_its_specification(folders):
+    from rlkit.envs import make
+
+    page = _Page(report.report(folders[0]).read_text(encoding="utf-8"))
+    spec = make("nav/pointmaze-umaze-far").spec
+    assert " ".join(spec.task.split()) in page.text
+    for feature in spec.features:
+        assert feature.name in page.text
+        assert feature.meaning in page.text
+
+
+def test_a_comparison_tells_runs_apart_by_what_differs(folders):
+    path = report.compare(folders)
+    assert path == folders[0].parent / "comparison.html"
+    page = _Page(path.read_text(encoding="utf-8"))
+    assert report.labels([report.read(folder) for folder in folders]) == ["success()", DENSE]
+    assert f"of the reward success() , {DENSE} , averaged" in page.text
+    assert "Not measured yet: run rlkit analyze" in page.text  # the second one is not
+    assert page.images == 9  # curves, 2 animations, 2 of terms, 2 levels and their 2 scores of the first run
+
+
+def test_a_run_that_has_just_begun_says_what_is_missing(folders, tmp_path):
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    shutil.copy(folders[0] / "config.json", begun)
+    page = _Page(report.report(begun).read_text(encoding="utf-8"))
+    for sentence in (
+        "Not finished",
+        "no learning curve yet",
+        "No reward terms have been logged yet",
+        "the run has no checkpoint yet",
+        "Not measured yet",
+        "rlkit train --resume",
+    ):
+        assert sentence in page.text
+
+
+def test_an_environment_that_cannot_be_made_is_no_obstacle(folders, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(folders[0], moved)
+    settings = json.loads((moved / "config.json").read_text())
+    (moved / "config.json").write_text(json.dumps(settings | {"env": "nav/pointmaze-umaze-farther"}))
+    page = _Page(report.report(moved).read_text(encoding="utf-8"))
+    assert "did you mean 'nav/pointmaze-umaze-far'?" in page.text
+
+
+def test_requests_that_make_no_sense(tmp_path):
+    with pytest.raises(UsageError, match="no run folder"):
+        report.report(tmp_path / "nothing")
+    with pytest.raises(UsageError, match="no runs to compare"):
+        report.compare([])
+
+
+def test_analysis_without_latents_says_so(folders, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    shutil.copy(folders[0] / "config.json", empty)
+    with pytest.raises(UsageError, match="no recorded latents"):
+        analyze.analyze(empty)
+    (empty / "latents").mkdir()
+    (empty / "latents" / "00000004.npz").write_bytes(b"PK nonsense")
+    with pytest.raises(UsageError, match=r"00000004\.npz is damaged"):
+        analyze.analyze(empty)
+
+
+def test_analysis_is_repeatable_and_agrees_with_the_library(folders):
+    before = (folders[0] / "emergence.json").read_bytes()
+    analyze.analyze(folders[0], draws=8)
+    assert (folders[0] / "emergence.json").read_bytes() == before
+    points = json.loads(before)["points"]
+    assert [point["update"] for point in points] == [0, 2, 4]
+    assert [point["step"] for point in points] == [0, 128, 256]
+    latents = analyze.read_latents(folders[0])
+    from rlkit.analysis import phi_id
+
+    z = latents[4]["latent"][1]
+    for name in analyze.MEASURES:
+        exact = np.asarray(phi_id(z, check="off")[name])[np.triu_indices(8, 1)].mean()
+        np.testing.assert_allclose(points[-1]["units"][name]["value"][1], exact, rtol=1e-4, atol=1e-6)
+
+
+def test_dead_units_do_not_count():
+    z = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    dead = np.concatenate([z, np.ones((200, 2), np.float32)], 1)
+    alone, padded = (analyze.all_pairs_measures(x, analyze.living_units(x)) for x in (z, dead))
+    for name in analyze.MEASURES:
+        np.testing.assert_allclose(alone[name], padded[name], rtol=1e-4, atol=1e-7)
+
+
+def test_halves_follow_planted_blocks():
+    rng = np.random.default_rng(0)
+    drivers = np.zeros((400, 2))
+    for t in range(1, 400):
+        drivers[t] = 0.9 * drivers[t - 1] + rng.normal(size=2)
+    z = np.repeat(drivers, 4, axis=1) + 0.3 * rng.normal(size=(400, 8))
+    halves = np.asarray(analyze.two_halves(z.astype(np.float32)))
+    correlation = np.abs(np.corrcoef(halves.T, drivers.T)[:2, 2:])
+    assert np.sort(correlation.max(0))[0] > 0.95
+    assert correlation.argmax(0).tolist() in ([0, 1], [1, 0])
+
+
+def test_intervals_are_scipys(folders):
+    values = np.array([0.1, 0.4, 0.35, 0.8, np.nan])
+    found = figures.interval(values)
+    oracle = bootstrap(
+        (values[:4],), np.mean, method="percentile", n_resamples=20000, rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert found.mean == pytest.approx(values[:4].mean())
+    assert found.low == pytest.approx(oracle.low, abs=0.02)
+    assert found.high == pytest.approx(oracle.high, abs=0.02)
+    assert found.count == 4
+    assert np.isnan(figures.interval([0.5]).low)
+    assert figures.interval([]).count == 0
+    assert figures.interval([None, 1.0, 1.0])[:3] == (1.0, 1.0, 1.0)
+
+
+def test_the_animation_shows_whole_episodes(folders):
+    from rlkit.experiment import animation, config
+
+    agent = config.build(_settings(DENSE))
+    policy = agent.policy(agent.init(jax.random.key(0)))
+    states, lengths = animation.record(agent, policy, jax.random.key(1), episodes=2)
+    assert states.position.shape == (2, agent.env.spec.max_steps + 1, 2)
+    assert (lengths >= 1).all()
+    assert (lengths <= agent.env.spec.max_steps).all()
+    pictures = animation.frames(agent.env, states, lengths, most=12, size=64)
+    assert 4 <= len(pictures) <= 16
+    import io
+
+    from PIL import Image
+
+    with Image.open(io.BytesIO(animation.gif(pictures))) as film:
+        assert film.size == (64, 64)
+        assert film.n_frames >= 3
