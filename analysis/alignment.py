@@ -99,7 +99,7 @@ def reward_direction(embedding: np.ndarray, returns: np.ndarray) -> np.ndarray:
     return slope / norm if norm > 0 else np.full_like(slope, np.nan)
 
 
-def alignment(metric: np.ndarray, returns: np.ndarray, dims: int = 2) -> Alignment:
+def reward_alignment(metric: np.ndarray, returns: np.ndarray, dims: int = 2) -> Alignment:
     """Global and local alignment of every run, the reward direction fitted on the other runs.
 
     Args:
@@ -148,10 +148,10 @@ def alignment_against_nulls(
     Returns:
       ``{"global": {name: NullComparison}, "local": {...}}``. A metric that does not move compares as NaN.
     """
-    observed = alignment(metric, returns, dims)
+    observed = reward_alignment(metric, returns, dims)
     table: dict[str, dict[str, NullComparison]] = {"global": {}, "local": {}}
     for name, draws in nulls.items():
-        drawn = [alignment(draw, returns, dims) for draw in _finite(draws, f"nulls[{name!r}]", 4)]
+        drawn = [reward_alignment(draw, returns, dims) for draw in _finite(draws, f"nulls[{name!r}]", 4)]
         for kind, field in (("global", "global_alignment"), ("local", "local_alignment")):
             null = np.array([np.mean(getattr(result, field)) for result in drawn])
             table[kind][name] = _compare(float(np.mean(getattr(observed, field))), null)

@@ -185,15 +185,21 @@ def all_pairs_atoms(moments: Moments, *, shrinkage=None, beta: float | None = No
 
 @jax.jit
 def _all_pairs(c: jax.Array, beta: float | None) -> Atoms:
-    n = c.shape[-1] // 2
+    return jax.tree.map(zero_diagonal, _mmi(all_pairs_information(c), beta))
+
+
+def all_pairs_information(matrix: jax.Array) -> Information:
+    """The nine informations of every ordered pair of units, [n, n] each, nats, from correlations [2n, 2n].
+
+    The diagonal is that of a pair of independent units, so that logarithms and gradients there are finite.
+    """
+    c, n = matrix, matrix.shape[-1] // 2
     # The diagonal is replaced before the logarithms, so that gradients there are 0 and not NaN.
     off = zero_diagonal
     past, future, cross = off(c[:n, :n]), off(c[n:, n:]), c[:n, n:]
     own = jnp.diagonal(cross)
     cross = off(cross)
-    information = pair_information(past, future, own[:, None], cross, cross.T, own[None, :])
-    atoms = _mmi(information, beta)
-    return jax.tree.map(off, atoms)
+    return pair_information(past, future, own[:, None], cross, cross.T, own[None, :])
 
 
 def zero_diagonal(values: jax.Array) -> jax.Array:

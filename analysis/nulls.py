@@ -23,13 +23,16 @@ class NullTest(NamedTuple):
     Attributes:
       value: the statistic of the recording.
       mean, sd: mean and standard deviation (ddof 1) over surrogates.
-      z: ``(value - mean) / sd``; NaN where the surrogates do not vary.
+      standardised: ``(value - mean) / sd``; NaN where the surrogates do not vary.
+      z: the same as a normal score, allowing for the skewness of the surrogates (:func:`normal_score`).
+        Information that is really zero has a long upper tail, where 4 standard deviations are nothing rare.
       p: ``(1 + surrogates at least as large) / (1 + surrogates)``, one-sided.
     """
 
     value: PyTree
     mean: PyTree
     sd: PyTree
+    standardised: PyTree
     z: PyTree
     p: PyTree
 
@@ -37,7 +40,7 @@ class NullTest(NamedTuple):
 def against_null(
     statistic: Callable[[jax.Array], PyTree], surrogate: Surrogate, key: Key, z: jax.Array, draws: int = 200
 ) -> NullTest:
-    """Compare a statistic with its values on surrogates, drawn one after the other in constant memory.
+    """Compare a statistic with its values on surrogates, drawn one after the other.
 
     Args:
       statistic: ``z -> pytree of floats``, traceable.
@@ -52,43 +55,99 @@ def against_null(
     Raises:
       ValueError: fewer than two draws.
     """
+    return compare(*null_draws(statistic, surrogate, key, z, draws))
+
+
+def null_draws(
+    statistic: Callable[[jax.Array], PyTree], surrogate: Surrogate, key: Key, z: jax.Array, draws: int = 200
+) -> tuple[PyTree, PyTree]:
+    """The statistic of a recording and of its surrogates; arguments as for :func:`against_null`.
+
+    Returns:
+      The value, and the same structure with leaves ``[draws, ...]``.
+    """
     if draws < 2:
         raise ValueError(f"draws={draws}: a null distribution needs at least 2 surrogates, better 100")
-    value = statistic(z)
+    z = jnp.asarray(z)
 
-    def body(state, index):
-        mean, square, reached = state
-        drawn = statistic(surrogate(jax.random.fold_in(key, index), z))
-        count = index + 1
-        new = jax.tree.map(lambda m, d: m + (d - m) / count, mean, drawn)  # Welford's update
-        square = jax.tree.map(lambda s, d, m, n: s + (d - m) * (d - n), square, drawn, mean, new)
-        reached = jax.tree.map(lambda r, d, v: r + (d >= v), reached, drawn, value)
-        return (new, square, reached), None
+    # The recording goes through the same loop, so that the statistic is compiled once and its
+    # factorisations run one after the other.
+    def one(index):
+        return statistic(jnp.where(index < 0, z, surrogate(jax.random.fold_in(key, jnp.abs(index)), z)))
 
-    zeros = jax.tree.map(jnp.zeros_like, value)
-    counts = jax.tree.map(lambda v: jnp.zeros(v.shape, jnp.int32), value)
-    (mean, square, reached), _ = jax.lax.scan(body, (zeros, zeros, counts), jnp.arange(draws))
-    sd = jax.tree.map(lambda s: jnp.sqrt(s / (draws - 1)), square)
-    score = jax.tree.map(
-        lambda v, m, s: jnp.where(s > 0, (v - m) / jnp.where(s > 0, s, 1), jnp.nan), value, mean, sd
-    )
-    p = jax.tree.map(lambda r, v: ((1 + r) / (1 + draws)).astype(v.dtype), reached, value)
-    return NullTest(value, mean, sd, score, p)
+    values = jax.lax.map(one, jnp.arange(-1, draws))
+    return jax.tree.map(lambda v: v[0], values), jax.tree.map(lambda v: v[1:], values)
+
+
+def compare(value: PyTree, draws: PyTree) -> NullTest:
+    """Place a statistic in a null distribution.
+
+    Args:
+      value: pytree of floats.
+      draws: the same with a leading axis of at least two draws.
+    """
+    mean = jax.tree.map(lambda d: d.mean(0), draws)
+    sd = jax.tree.map(lambda d: d.std(0, ddof=1), draws)
+    standardised = jax.tree.map(_standardised, value, mean, sd)
+    z = jax.tree.map(normal_score, standardised, jax.tree.map(_skewness, draws, mean, sd))
+    p = jax.tree.map(lambda d, v: ((1 + (d >= v).sum(0)) / (1 + d.shape[0])).astype(d.dtype), draws, value)
+    p = jax.tree.map(lambda p, v, m: jnp.where(jnp.isnan(v) | jnp.isnan(m), jnp.nan, p), p, value, mean)
+    return NullTest(value, mean, sd, standardised, z, p)
+
+
+def _standardised(value: jax.Array, mean: jax.Array, sd: jax.Array) -> jax.Array:
+    return jnp.where(sd > 0, (value - mean) / jnp.where(sd > 0, sd, 1), jnp.nan)
+
+
+def _skewness(draws: jax.Array, mean: jax.Array, sd: jax.Array) -> jax.Array:
+    return (_standardised(draws, mean, sd) ** 3).mean(0)
+
+
+def normal_score(standardised: jax.Array, skew: jax.Array) -> jax.Array:
+    """Make a standardised value of a skewed distribution comparable with a standard normal one.
+
+    Information that is really zero has a null distribution like that of a sum of squares: a sharp lower
+    edge and a long upper tail. On the side of the long tail the distribution is taken as a shifted gamma of
+    the same skewness (Pearson type III), and the cube root of a gamma as normal (Wilson and Hilferty 1931):
+    ``6/g [(1 + g y / 2)^(1/3) - 1] + g/6``. On the other side the gamma has an edge that a finite number of
+    draws does not find; there the score goes on with slope one, which overstates nothing.
+
+    Args:
+      standardised: ``y``, (value - mean) / standard deviation.
+      skew: ``g``, third standardised moment.
+
+    Returns:
+      The score; increasing in ``y``, and ``y`` itself without skewness.
+    """
+    long_tail = standardised * skew > 0
+    straight = standardised + skew / 6
+    # The difference of the cube root from one is rounding where the bend is this small.
+    bent = long_tail & (jnp.abs(skew) > 1e-3)
+    g, y = jnp.where(bent, skew, 1), jnp.where(bent, standardised, 0)
+    return jnp.where(bent, 6 / g * (jnp.cbrt(1 + g * y / 2) - 1) + g / 6, straight)
 
 
 def phase_randomised(
-    key: Key, z: jax.Array, first: jax.Array | None = None, *, common: bool = False
+    key: Key,
+    z: jax.Array,
+    first: jax.Array | None = None,
+    *,
+    common: bool = False,
+    side: jax.Array | None = None,
+    basis: "EpisodeBasis | None" = None,
 ) -> jax.Array:
     """Randomise the phases of the Fourier components of every unit.
 
     The amplitude spectrum of each unit, and so its circular autocorrelation, stays to rounding;
-    coupling between units is destroyed, or with ``common`` only what is not linear in it.
+    coupling between units is destroyed, or with ``side`` only that between two groups of units, or with
+    ``common`` only what is not linear in it.
 
     What stays is the circular autocorrelation, whose last sample precedes the first. In a long recording
     that is no difference. In short episodes it is: with ``first``, and with a statistic that leaves out
     pairs across episodes, surrogates are less persistent than the recording, and measures of mere
-    persistence (``sts``, ``ce4``) exceed them without any coupling; ``phi_r`` does not. Where
-    such measures are wanted, transform and measure the recording as one stream.
+    persistence (``sts``, ``ce4``) exceed them without any coupling; ``phi_r`` does not. A long recording
+    has the same defect to a smaller degree, because its two ends do not meet. ``measure_emergence``
+    therefore compares what measures have beyond independent units of the same persistence.
 
     Args:
       key: typed PRNG key.
@@ -97,17 +156,21 @@ def phase_randomised(
         units' episode means are dealt out to the episodes anew: left where they are they would keep
         the coupling between episodes. (The definition is ours; it takes two [T, T] matrix products.)
       common: give all units the same phases, which keeps every cross-spectrum.
+      side: [n] bool, two groups of units; the units of a group get the same phases, which keeps the
+        cross-spectra within it. A mean over a group is then the surrogate of that mean.
+      basis: ``episode_basis(first)``, so that many surrogates share its computation.
 
     Returns:
       [T, n] surrogate, dtype of ``z``.
     """
     z = _samples(z)
     steps, units = z.shape
-    columns = 1 if common else units
-    if first is not None:
-        return _episodes_randomised(key, z, first, columns)
+    column, columns = _columns(units, common, side)
+    if first is not None or basis is not None:
+        basis = episode_basis(first, z.dtype) if basis is None else basis
+        return _episodes_randomised(key, z, basis, column, columns)
     spectrum = jnp.fft.rfft(z, axis=0)
-    phase = jax.random.uniform(key, (spectrum.shape[0], columns), z.dtype, 0, 2 * jnp.pi)
+    phase = jax.random.uniform(key, (spectrum.shape[0], columns), z.dtype, 0, 2 * jnp.pi)[:, column]
     # The mean, and the highest frequency of an even length, are real and must stay so.
     real = jnp.zeros(spectrum.shape[0], bool).at[0].set(True)
     real = real.at[-1].set(steps % 2 == 0) if steps > 1 else real
@@ -115,42 +178,79 @@ def phase_randomised(
     return jnp.fft.irfft(spectrum * turn, steps, axis=0).astype(z.dtype)
 
 
-def _episodes_randomised(key: Key, z: jax.Array, first: jax.Array, columns: int) -> jax.Array:
-    """Phase randomisation with one orthonormal Fourier basis per episode.
+def _columns(units: int, common: bool, side: jax.Array | None) -> tuple[jax.Array, int]:
+    """Which column of random numbers each unit takes, and how many there are."""
+    if common:
+        return jnp.zeros(units, jnp.int32), 1
+    if side is None:
+        return jnp.arange(units), units
+    if jnp.shape(side) != (units,):
+        raise ValueError(f"side has shape {jnp.shape(side)}; expected [{units}], one entry a unit")
+    return jnp.asarray(side).astype(jnp.int32), 2
 
-    The basis is block diagonal: column ``start + k`` holds frequency ``k`` of its episode.
+
+class EpisodeBasis(NamedTuple):
+    """Orthonormal Fourier basis of each episode: column ``start + k`` holds frequency ``k``.
+
+    Attributes:
+      cosine, sine: [T, T], block diagonal.
+      length: [T] steps of the episode, by step.
+      dealt: [T, 1] bool, the first steps of the episodes whose means are dealt out anew.
+      mirror: [T] the column of the conjugate frequency.
     """
-    steps = z.shape[0]
+
+    cosine: jax.Array
+    sine: jax.Array
+    length: jax.Array
+    dealt: jax.Array
+    mirror: jax.Array
+
+
+def episode_basis(first: jax.Array, dtype: Any = jnp.float32, valid: jax.Array | None = None) -> EpisodeBasis:
+    """What :func:`phase_randomised` needs to know about episodes; two [T, T] matrices.
+
+    Args:
+      first: [T] true at the first step of every episode.
+      dtype: of the matrices.
+      valid: [T] false at padding, which keeps its own mean; an episode must not be valid in part.
+    """
     start, length, k = _layout(first)
-    size = length.astype(z.dtype)
-    angle = (2 * jnp.pi) * ((k[:, None] * k[None, :]) % length[None, :]).astype(z.dtype) / size[None, :]
+    size = length.astype(dtype)
+    angle = (2 * jnp.pi) * ((k[:, None] * k[None, :]) % length[None, :]).astype(dtype) / size[None, :]
     scale = jnp.where(start[:, None] == start[None, :], jax.lax.rsqrt(size), 0.0)
-    cosine, sine = (scale * f(angle).astype(z.dtype) for f in (jnp.cos, jnp.sin))
+    cosine, sine = (scale * f(angle).astype(dtype) for f in (jnp.cos, jnp.sin))
+    dealt = k == 0 if valid is None else (k == 0) & jnp.asarray(valid).astype(bool)
+    return EpisodeBasis(cosine, sine, length, dealt[:, None], start + (length - k) % length)
+
+
+def _episodes_randomised(
+    key: Key, z: jax.Array, basis: EpisodeBasis, column: jax.Array, columns: int
+) -> jax.Array:
+    """Phase randomisation of each episode by itself."""
+    steps = z.shape[0]
+    cosine, sine, length, dealt, mirror = basis
     precise = jax.lax.Precision.HIGHEST
-    real, imaginary = (jnp.matmul(basis.T, z, precision=precise) for basis in (cosine, -sine))
+    real, imaginary = (jnp.matmul(part.T, z, precision=precise) for part in (cosine, -sine))
 
     key_phase, key_mean = jax.random.split(key)
-    phase = jax.random.uniform(key_phase, (steps, columns), z.dtype, 0, 2 * jnp.pi)
-    mirror = start + (length - k) % length  # the column of the conjugate frequency
+    phase = jax.random.uniform(key_phase, (steps, columns), z.dtype, 0, 2 * jnp.pi)[:, column]
     sign = jnp.sign(mirror - jnp.arange(steps)).astype(z.dtype)[:, None]  # 0 where it is its own
     phase = sign * phase[jnp.minimum(mirror, jnp.arange(steps))]
     turned = jnp.cos(phase) * real - jnp.sin(phase) * imaginary
     turned_imaginary = jnp.sin(phase) * real + jnp.cos(phase) * imaginary
 
-    is_start, root = (k == 0)[:, None], jnp.sqrt(size)[:, None]
-    turned = jnp.where(is_start, _dealt(key_mean, real / root, is_start, columns) * root, turned)
+    root = jnp.sqrt(length.astype(z.dtype))[:, None]
+    lots = jax.random.uniform(key_mean, (steps, columns))[:, column]
+    turned = jnp.where(dealt, _dealt(lots, real / root, dealt) * root, turned)
     back = jnp.matmul(cosine, turned, precision=precise)
     return back - jnp.matmul(sine, turned_imaginary, precision=precise)
 
 
-def _dealt(key: Key, values: jax.Array, chosen: jax.Array, columns: int) -> jax.Array:
-    """Permute the rows of ``values [T, n]`` that ``chosen [T, 1]`` marks; one column of lots serves all."""
-    lots = jax.random.uniform(key, (values.shape[0], columns))
-    source = jnp.argsort(
-        jnp.where(chosen, lots, 2.0), axis=0
-    )  # the chosen rows in random order, then the rest
-    target = jnp.argsort(~chosen, axis=0, stable=True)  # the chosen rows in order, then the rest
-    source, target = (jnp.broadcast_to(rows, values.shape) for rows in (source, target))
+def _dealt(lots: jax.Array, values: jax.Array, chosen: jax.Array) -> jax.Array:
+    """Permute the rows of ``values [T, n]`` that ``chosen [T, 1]`` marks, in the order of ``lots [T, n]``."""
+    # The chosen rows in random order, and in their own; then the rest.
+    source = jnp.argsort(jnp.where(chosen, lots, 2.0), axis=0)
+    target = jnp.broadcast_to(jnp.argsort(~chosen, axis=0, stable=True), values.shape)
     moved = jnp.take_along_axis(values, source, axis=0)
     return jnp.put_along_axis(values, target, moved, axis=0, inplace=False)
 
@@ -197,6 +297,25 @@ def joint_shuffle(key: Key, z: jax.Array, first: jax.Array | None = None) -> jax
     lots = jax.random.uniform(key, (z.shape[0],))
     start = _layout(_no_episodes(z.shape[0]) if first is None else first)[0]
     return z[jnp.lexsort((lots, start))]
+
+
+def random_projection(key: Key, z: jax.Array, first: jax.Array | None = None) -> jax.Array:
+    """As many read-outs of the latents along random unit directions as there are units.
+
+    Keeps the dynamics of the whole and asks whether these units, of all directions, are special. Units are
+    standardised first, so that no loud one dominates. ``first`` is not needed and not used.
+
+    Args:
+      key: typed PRNG key.
+      z: [T, n] samples.
+      first: accepted so that all surrogates are called alike.
+    """
+    z = _samples(z)
+    deviation = z.std(0)
+    standard = (z - z.mean(0)) / jnp.where(deviation > 0, deviation, 1)
+    directions = jax.random.normal(key, (z.shape[1], z.shape[1]), z.dtype)
+    directions = directions / jnp.linalg.norm(directions, axis=0)
+    return jnp.matmul(standard, directions, precision=jax.lax.Precision.HIGHEST)
 
 
 def _samples(z: Any) -> jax.Array:

@@ -52,7 +52,13 @@ def check_policy(policy: str) -> None:
 
 
 def check_samples(
-    z, lag: int = 1, mask=None, *, policy: str = "warn", names: Sequence[str] | None = None
+    z,
+    lag: int = 1,
+    mask=None,
+    *,
+    policy: str = "warn",
+    names: Sequence[str] | None = None,
+    outcome: str = "atoms of these pairs are undefined and set to NaN",
 ) -> Findings:
     """Look at samples before anything is estimated from them.
 
@@ -63,6 +69,7 @@ def check_samples(
       policy: ``"warn"`` reports constant and duplicate units by a warning, ``"error"`` by an error, ``"off"``
         skips all checks.
       names: names of the units for messages; ``unit 3`` and so on by default.
+      outcome: what the caller does about constant and duplicate units, for the warning.
 
     Returns:
       What was found; empty if skipped.
@@ -88,10 +95,9 @@ def check_samples(
     report = [f"{name(unit)} is constant" for unit in findings.constant]
     report += [f"{name(i)} and {name(j)} are copies of each other" for i, j in findings.duplicates]
     if report and policy == "error":
-        raise ValueError("; ".join(report) + ": drop one of each, or pass validate='warn' to get NaN there")
+        raise ValueError("; ".join(report) + ": drop one of each, or pass check='warn' to get NaN there")
     if report:
-        message = "; ".join(report) + ": atoms of these pairs are undefined and set to NaN"
-        warnings.warn(message, AnalysisWarning, stacklevel=3)
+        warnings.warn(f"{'; '.join(report)}: {outcome}", AnalysisWarning, stacklevel=3)
     return findings
 
 

@@ -21,7 +21,7 @@ def planted(noise=0.05, seed=0):
 
 def test_monotone_drift_along_the_reward_is_aligned():
     metric, returns = planted(noise=0.01)
-    result = module.alignment(metric, returns)
+    result = module.reward_alignment(metric, returns)
     assert (result.global_alignment > 0.98).all()
     assert (result.local_alignment > 0.8).all()
     np.testing.assert_allclose(np.linalg.norm(result.directions, axis=1), 1.0)
@@ -31,11 +31,11 @@ def test_monotone_drift_along_the_reward_is_aligned():
 def test_a_run_that_goes_backwards_has_alignment_of_minus_one():
     metric, returns = planted(noise=0.01)
     metric[3] = metric[3, ::-1]
-    result = module.alignment(metric, returns)
+    result = module.reward_alignment(metric, returns)
     assert result.global_alignment[3] < -0.95
     # The odd run blurs the direction of the others, most where the plane is thin; a line cannot tilt.
     assert (np.delete(result.global_alignment, 3) > 0.5).all()
-    line = module.alignment(metric, returns, dims=1).global_alignment
+    line = module.reward_alignment(metric, returns, dims=1).global_alignment
     np.testing.assert_allclose(line, np.where(np.arange(SEEDS) == 3, -1.0, 1.0))
     # Its representation undoes itself while its return still rises.
     assert result.local_alignment[3] < -0.8
@@ -45,7 +45,7 @@ def test_the_direction_of_a_run_does_not_depend_on_its_own_returns():
     metric, returns = planted()
     changed = returns.copy()
     changed[2] = np.random.default_rng(9).normal(size=CHECKPOINTS) * 1000
-    before, after = module.alignment(metric, returns), module.alignment(metric, changed)
+    before, after = module.reward_alignment(metric, returns), module.reward_alignment(metric, changed)
     np.testing.assert_array_equal(before.directions[2], after.directions[2])
     assert before.global_alignment[2] == after.global_alignment[2]
     assert not np.array_equal(before.directions[1], after.directions[1])
@@ -77,7 +77,7 @@ def test_reward_direction_solves_the_normal_equations():
 def test_a_metric_that_does_not_move_is_nan_not_zero():
     metric, returns = planted()
     metric[1] = metric[1, :1]
-    result = module.alignment(metric, returns)
+    result = module.reward_alignment(metric, returns)
     assert np.isnan(result.global_alignment[1])
     assert np.isnan(result.local_alignment[1])
     assert np.isfinite(np.delete(result.global_alignment, 1)).all()
@@ -123,8 +123,8 @@ def test_random_projections_are_unit_directions_shared_by_runs():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: module.alignment(np.ones((1, 5, 2)), np.ones((1, 5))), "at least 2 seeds"),
-        (lambda: module.alignment(np.ones((2, 5, 2)), np.ones((2, 4))), "expected"),
+        (lambda: module.reward_alignment(np.ones((1, 5, 2)), np.ones((1, 5))), "at least 2 seeds"),
+        (lambda: module.reward_alignment(np.ones((2, 5, 2)), np.ones((2, 4))), "expected"),
         (lambda: module.embed(np.full((2, 3, 2), np.nan)), "not finite at index"),
         (lambda: module.embed(np.ones((2, 3))), "3 axes"),
         (lambda: module.embed(np.ones((2, 3, 1)), dims=0), "dims is 0"),

@@ -6,9 +6,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 from rlkit.analysis import all_pairs_atoms, lagged_moments, pair_mask
-from rlkit.analysis.nulls import against_null, circular_shift, joint_shuffle, phase_randomised
+from rlkit.analysis.nulls import (
+    against_null,
+    circular_shift,
+    episode_basis,
+    joint_shuffle,
+    normal_score,
+    phase_randomised,
+    random_projection,
+)
 
 STEPS, UNITS = 96, 4
 STARTS = (0, 7, 8, 40)  # episodes of 7, 1, 32 and 56 steps: odd, single, even
@@ -147,8 +156,68 @@ def test_null_statistics_are_those_of_the_draws(x64):
         np.testing.assert_allclose(test.value[name], value, rtol=1e-9)
         np.testing.assert_allclose(test.mean[name], null.mean(), rtol=1e-9)
         np.testing.assert_allclose(test.sd[name], null.std(ddof=1), rtol=1e-9)
-        np.testing.assert_allclose(test.z[name], (value - null.mean()) / null.std(ddof=1), rtol=1e-8)
+        standardised = (value - null.mean()) / null.std(ddof=1)
+        skew = (((null - null.mean()) / null.std(ddof=1)) ** 3).mean()
+        np.testing.assert_allclose(test.standardised[name], standardised, rtol=1e-8)
+        np.testing.assert_allclose(test.z[name], normal_score(standardised, skew), rtol=1e-8)
         np.testing.assert_allclose(test.p[name], (1 + (null >= value).sum()) / 21)
+
+
+@pytest.mark.parametrize("shape", [0.5, 1.0, 4.0, 400.0])
+def test_normal_scores_of_a_gamma_are_normal(x64, shape):
+    gamma = stats.gamma(shape)
+    tail = np.array([0.2, 0.1, 0.01, 1e-3, 1e-5])
+    standardised = (gamma.isf(tail) - gamma.mean()) / gamma.std()
+    score = normal_score(jnp.asarray(standardised), 2 / np.sqrt(shape))
+    np.testing.assert_allclose(score, stats.norm.isf(tail), atol=0.03, rtol=0.05)
+    # The left tail is the right one of the mirrored distribution.
+    np.testing.assert_allclose(normal_score(-standardised, -2 / np.sqrt(shape)), -score, atol=1e-9)
+
+
+def test_normal_scores_without_skewness_are_the_standardised_values(x64):
+    y = jnp.linspace(-6.0, 6.0, 13)
+    np.testing.assert_array_equal(normal_score(y, 0.0), y)
+    np.testing.assert_allclose(normal_score(y, 0.00099), normal_score(y, 0.00101), atol=8e-3)
+    many = jnp.linspace(-30.0, 30.0, 601)
+    for skew in (-2.0, -0.3, 0.3, 2.0):
+        score = np.asarray(normal_score(many, skew))
+        assert (np.diff(score) > 0).all()
+        # The short tail, whose edge is unknown, is neither cut off nor made more of.
+        short = np.sign(skew) * np.asarray(many) < 0
+        np.testing.assert_allclose(score[short], np.asarray(many)[short] + skew / 6, rtol=1e-12)
+
+
+def test_two_sides_keep_their_own_coupling_and_lose_that_between_them(x64):
+    z, side = jnp.asarray(_samples(shared=0.7, units=4)), np.array([True, True, False, False])
+    for first in (None, _first()):
+        drawn = phase_randomised(jax.random.key(1), z, first, side=side)
+        part = slice(None) if first is None else _episodes()[0]
+        before, after = (np.fft.rfft(np.asarray(a)[part], axis=0) for a in (z, drawn))
+        product = lambda f, i, j: (f[:, i] * f[:, j].conj())[1:]
+        for i, j in ((0, 1), (2, 3)):
+            np.testing.assert_allclose(product(after, i, j), product(before, i, j), atol=1e-9)
+        assert np.abs(product(after, 0, 2) - product(before, 0, 2)).max() > 1e-3
+    mean = lambda a: a[:, :2].mean(1)
+    spectrum = lambda a: np.abs(np.fft.rfft(np.asarray(a)))[1:]
+    drawn = phase_randomised(jax.random.key(1), z, side=side)
+    np.testing.assert_allclose(spectrum(mean(drawn)), spectrum(mean(z)), atol=1e-9)
+
+
+def test_a_prepared_basis_changes_nothing(x64):
+    z, key = jnp.asarray(_samples()), jax.random.key(2)
+    prepared = episode_basis(_first(), z.dtype)
+    np.testing.assert_array_equal(
+        phase_randomised(key, z, basis=prepared), phase_randomised(key, z, _first())
+    )
+
+
+def test_projections_are_unit_directions_of_the_standardised_units(x64):
+    z = jnp.asarray(_samples(units=5))
+    drawn = random_projection(jax.random.key(0), 3.0 * z + 1.0)
+    standard = (z - z.mean(0)) / z.std(0)
+    weights, *_ = np.linalg.lstsq(np.asarray(standard), np.asarray(drawn), rcond=None)
+    np.testing.assert_allclose(standard @ weights, drawn, atol=1e-9)
+    np.testing.assert_allclose((weights**2).sum(0), 1.0, rtol=1e-9)
 
 
 def test_a_null_that_does_not_vary_has_no_score():
@@ -161,7 +230,7 @@ def test_a_null_that_does_not_vary_has_no_score():
 
 
 def _scores(first):
-    """The tests of Φ_R and CE4 for independent slow units in episodes that forget their past at each start."""
+    """Tests of Φ_R and CE4 for independent slow units in episodes that forget their past at each start."""
     z = np.stack([[_samples(100 * s + i, 48, 2, 0.9) for i in range(8)] for s in range(24)])
     z = jnp.asarray(z.reshape(24, 384, 2), jnp.float32)
     statistic = functools.partial(_mean_phi, first=np.zeros(384, bool) if first is None else first)

@@ -1,0 +1,413 @@
+"""Emergence of recorded units as a few named numbers, each beside its null distribution.
+
+Slow units have synergy by the definition of the atoms, without any interaction: two independent units that
+carry ``q`` nats of their own future each have ``ce4 = q`` and ``decoupling = 2q`` under minimum
+redundancy. A surrogate of the same spectrum has nearly the same, and nearly is the trouble: the spectrum
+fixes the circular persistence, but a recording has ends that do not meet, and the difference, though small,
+has one sign and is large beside the spread of surrogates. So recording and surrogates are compared in what
+they have *beyond* independent units of their own persistence (:func:`independent_information`), where the
+persistence cancels; the reported null mean adds it back. The correction is ours. Scores allow for the
+skewness of surrogates (:func:`rlkit.analysis.nulls.normal_score`).
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.analysis import nulls, validate
+from rlkit.analysis.copula import rank_normal
+from rlkit.analysis.gaussian import all_pairs_information, block_information, pair_correlations
+from rlkit.analysis.gaussian import pair_information as correlated_information
+from rlkit.analysis.halves import half_means
+from rlkit.analysis.lattice import DERIVED, Information, Redundancy, decompose, unit_scale
+from rlkit.analysis.local import local_information, residuals
+from rlkit.analysis.macro import macro_emergence_from_covariance
+from rlkit.analysis.moments import (
+    Moments,
+    alive,
+    correlation,
+    covariance,
+    lagged_moments,
+    lagged_rows,
+    mean,
+    pair_mask,
+)
+from rlkit.analysis.nulls import NullTest
+from rlkit.analysis.partitions import fiedler_bipartition, information_graph
+from rlkit.analysis.redundancy import (
+    ccs_redundancy,
+    check_redundancy,
+    mmi_redundancy,
+    pointwise_redundancy,
+)
+from rlkit.errors import unknown_name
+from rlkit.types import Key
+
+ROUTES = ("means", "vectors", "pairs", "macro")
+NULLS = ("phases", "common-phases", "shift", "shuffle", "projections")
+QUANTITIES = ("phi_r", "phi_wms", "ce3", "ce4", "downward", "upward", "decoupling")
+MACRO_QUANTITIES = ("psi", "psi_corrected", "delta", "gamma")
+
+Values = dict[str, jax.Array]
+
+
+class Emergence(NamedTuple):
+    """What was measured, and on what.
+
+    Attributes:
+      tests: by route, a :class:`NullTest` whose fields are dictionaries by quantity:
+        ``result["means"].z["phi_r"]``. The null fields are NaN without surrogates.
+      side: [n] bool, the bipartition.
+      active: [n] bool, units that take part: not constant, and no copy of an earlier one.
+      count: [] lagged pairs used.
+    """
+
+    tests: dict[str, NullTest]
+    side: jax.Array
+    active: jax.Array
+    count: jax.Array
+
+    def __getitem__(self, name):  # pyrefly: ignore[bad-override]
+        """The test of the route called ``name``; integers index the fields."""
+        return tuple.__getitem__(self, name) if not isinstance(name, str) else self.tests[name]
+
+
+def independent_information(information: Information) -> Information:
+    """What the informations would be if x and y were independent and each kept what it knows of itself.
+
+    Holds for averages and, under a model without coupling, for local values.
+    """
+    x, y = information.x_a, information.y_b
+    none = jnp.zeros_like(x)
+    return Information(x_a=x, x_b=none, y_a=none, y_b=y, xy_a=x, xy_b=y, x_ab=x, y_ab=y, xy_ab=x + y)
+
+
+def measure_emergence(
+    z: jax.Array,
+    key: Key,
+    *,
+    first: jax.Array | None = None,
+    valid: jax.Array | None = None,
+    lag: int = 1,
+    routes: Sequence[str] = ("means", "pairs"),
+    null: str = "phases",
+    draws: int = 100,
+    redundancy: str = "mmi",
+    side: jax.Array | None = None,
+    gaussianise: bool = False,
+    quantities: Sequence[str] = QUANTITIES,
+    unit: str = "nats",
+    check: str = "warn",
+) -> Emergence:
+    """Causal emergence of one recording from many units, against surrogates.
+
+    Units are standardised; constant units and copies of earlier ones are left out. Read ``phi_r`` first.
+    A Gaussian estimate sees linear coupling only: parity has none.
+
+    Args:
+      z: [T, n] samples of n units, n >= 2.
+      key: typed PRNG key of the surrogates.
+      first: [T] true at the first step of every episode: lagged pairs stay inside episodes, and so
+        do surrogates. Needs two [T, T] matrices for phases.
+      valid: [T] false at padding, between or after episodes.
+      lag: steps from past to future.
+      routes: how many units become two. ``"means"``: the means of the two halves (arXiv 2605.06746);
+        ``"vectors"``: the halves whole (NaN with fewer than 2n + 1 pairs); ``"pairs"``: the mean over all
+        pairs of units; ``"macro"``: Ψ, Δ and Γ of arXiv 2004.08220 with the two means as macro variable.
+      null: ``"phases"`` randomises phases, independently for the two halves (``means``, ``vectors``) or for
+        all units (``pairs``, ``macro``): linear coupling between them is destroyed, spectra stay.
+        ``"common-phases"`` keeps linear coupling too. ``"shift"`` shifts the same groups in time.
+        ``"shuffle"`` permutes time steps: it kills memory, so that slow units always exceed it.
+        ``"projections"`` replaces units by random directions of the latent space.
+      draws: surrogates, static; 0 gives values alone.
+      redundancy: ``"mmi"``; for ``means`` also ``"pointwise"`` (as in arXiv 2605.06746, means of halves
+        not standardised again) or ``"ccs"``.
+      side: [n] bool, the bipartition; by default Fiedler's of the lagged information graph. Surrogates keep
+        the bipartition of the recording.
+      gaussianise: rank-normal transform of every unit first.
+      quantities: names of ``DERIVED`` sums to report (``macro`` has its own).
+      unit: ``"nats"`` or ``"bits"``.
+      check: ``"warn"``, ``"error"`` or ``"off"``, see :func:`rlkit.analysis.validate.check_samples`.
+
+    Returns:
+      The tests by route. Can be compiled and mapped (see :func:`measure_recordings`). All values are NaN
+      where a half has no active unit.
+
+    Raises:
+      KeyError: an unknown name. ValueError: options that exclude each other, or input that nothing can be
+        estimated from.
+    """
+    _check_options(routes, null, redundancy, quantities, draws)
+    scale = unit_scale(unit)
+    z = jnp.asarray(z)
+    mask = None
+    if first is not None or valid is not None:
+        mask = pair_mask(jnp.zeros(z.shape[0], bool) if first is None else first, lag, valid)
+    validate.check_samples(z, lag, mask, policy=check, outcome="constant units and later copies are left out")
+    options = _Options(lag, tuple(routes), null, draws, redundancy, tuple(quantities), gaussianise)
+    result = _measure(z, key, first, valid, mask, side, options)
+    if scale == 1.0:
+        return result
+    tests = {
+        route: NullTest(
+            *(
+                jax.tree.map(lambda v: v * scale, field) if name in ("value", "mean", "sd") else field
+                for name, field in test._asdict().items()
+            )
+        )
+        for route, test in result.tests.items()
+    }
+    return result._replace(tests=tests)
+
+
+def measure_recordings(
+    z: jax.Array, key: Key, *, first: jax.Array | None = None, valid: jax.Array | None = None, **options: Any
+) -> Emergence:
+    """:func:`measure_emergence` of many recordings in one compiled call, one after the other.
+
+    Memory is that of one recording. Constant units and copies are left out without a warning.
+
+    Args:
+      z: [..., T, n], e.g. seeds and checkpoints in front.
+      key: typed PRNG key; every recording gets its own.
+      first, valid: [..., T] each, optional.
+      **options: as for :func:`measure_emergence`.
+
+    Returns:
+      The same with leading axes.
+    """
+    z = jnp.asarray(z)
+    if z.ndim < 3:
+        raise ValueError(f"z must have shape [..., steps, units] with leading axes, got {z.shape}")
+    lead = z.shape[:-2]
+    flat = lambda a: None if a is None else jnp.asarray(a).reshape(-1, *a.shape[len(lead) :])
+    items = (jax.random.split(key, lead).reshape(-1), flat(z), flat(first), flat(valid))
+
+    def one(item):
+        key, z, first, valid = item
+        return measure_emergence(z, key, first=first, valid=valid, **options)
+
+    result = jax.jit(lambda items: jax.lax.map(one, items))(items)
+    return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), result)
+
+
+class _Options(NamedTuple):
+    lag: int
+    routes: tuple[str, ...]
+    null: str
+    draws: int
+    redundancy: str
+    quantities: tuple[str, ...]
+    gaussianise: bool
+
+
+def _check_options(routes, null, redundancy, quantities, draws) -> None:
+    check_redundancy(redundancy)
+    if isinstance(routes, str) or not routes:
+        raise ValueError(f"routes={routes!r}: expected a sequence of names, e.g. ('means',)")
+    for kind, names, known in (
+        ("route", routes, ROUTES),
+        ("quantity", quantities, DERIVED),
+        ("null", (null,), NULLS),
+    ):
+        for name in names:
+            if name not in known:
+                raise unknown_name(kind, name, known)
+    if redundancy != "mmi" and set(routes) - {"means"}:
+        raise ValueError(f"redundancy={redundancy!r} is for routes=('means',) only; the others need 'mmi'")
+    if draws < 0 or draws == 1:
+        raise ValueError(f"draws={draws}: give at least 2 surrogates, better 100, or 0 for values alone")
+
+
+@partial(jax.jit, static_argnames="options")
+def _measure(z, key, first, valid, mask, side, options: _Options) -> Emergence:
+    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
+    if options.gaussianise:
+        z = rank_normal(z, valid)
+    moments = lagged_moments(z, options.lag, mask)
+    n = z.shape[1]
+    matrix = correlation(moments)
+    active = _active(moments, matrix)
+    if side is None:
+        side = fiedler_bipartition(information_graph(matrix[:n, n:]), active)
+    side = jnp.asarray(side).astype(bool)
+    standard = _standardised(z, moments, active, valid)
+    defined = jnp.any(side & active) & jnp.any(~side & active)
+    context = _Context(side, active, mask, options)
+    tests = {}
+    for i, route in enumerate(options.routes):
+        series, statistic = _ROUTES[route](standard, context)
+        surrogate = _surrogate(series, first, valid, route, context)
+        test = _test(statistic, surrogate, jax.random.fold_in(key, i), series, options.draws)
+        tests[route] = jax.tree.map(lambda v: jnp.where(defined, v, jnp.nan), test)
+    return Emergence(tests, side, active, moments.count)
+
+
+def _active(moments: Moments, matrix: jax.Array) -> jax.Array:
+    """[n] bool: units that vary and are no affine copy of an earlier unit."""
+    n = matrix.shape[0] // 2
+    living = alive(moments)
+    living = living[:n] & living[n:]
+    bound = 1 - (1e-12 if matrix.dtype == jnp.float64 else 2e-6)
+    copies = jnp.tril(jnp.abs(matrix[:n, :n]) >= bound, -1) & living[None, :]
+    return living & ~jnp.any(copies, axis=1)
+
+
+def _standardised(z, moments, active, valid) -> jax.Array:
+    n = z.shape[1]
+    deviation = jnp.sqrt(jnp.where(active, jnp.diagonal(covariance(moments))[:n], 1))
+    standard = (z - mean(moments)[:n]) / deviation
+    keep = active if valid is None else active & jnp.asarray(valid).astype(bool)[:, None]
+    return jnp.where(keep, standard, 0)
+
+
+class _Context(NamedTuple):
+    side: jax.Array
+    active: jax.Array
+    mask: jax.Array | None
+    options: _Options
+
+
+def _test(statistic, surrogate, key, series, draws: int) -> NullTest:
+    """Value, and what it has beyond independent units against the same of surrogates."""
+    if not draws:
+        value, _ = statistic(series)
+        return NullTest(value, *[jax.tree.map(lambda v: jnp.full_like(v, jnp.nan), value)] * 5)
+    (value, alone), (drawn, drawn_alone) = nulls.null_draws(statistic, surrogate, key, series, draws)
+    beyond = lambda v, a: jax.tree.map(jnp.subtract, v, a)
+    test = nulls.compare(beyond(value, alone), beyond(drawn, drawn_alone))
+    return test._replace(value=value, mean=jax.tree.map(jnp.add, test.mean, alone))
+
+
+def _surrogate(series, first, valid, route: str, context: _Context) -> nulls.Surrogate:
+    """The null of a route: what is a group in ``series``, and where episodes begin."""
+    null, units = context.options.null, series.shape[1]
+    if null == "projections":
+        return nulls.random_projection
+    starts = _starts(first, valid)
+    if null == "shuffle":
+        return lambda key, z: nulls.joint_shuffle(key, z, starts)
+    grouped = route == "vectors"
+    if null == "shift":
+        group = context.side if grouped else jnp.arange(units) == 0 if units == 2 else None
+        return lambda key, z: nulls.circular_shift(key, z, starts, side=group)
+    options = {"common": null == "common-phases", "side": context.side if grouped else None}
+    if starts is not None:
+        options["basis"] = nulls.episode_basis(starts, series.dtype, valid)
+    return lambda key, z: nulls.phase_randomised(key, z, **options)
+
+
+def _starts(first, valid) -> jax.Array | None:
+    """Episode starts, padding counted as episodes of its own."""
+    if valid is None:
+        return first
+    valid = jnp.asarray(valid).astype(bool)
+    change = valid != jnp.roll(valid, 1)
+    return change if first is None else change | jnp.asarray(first).astype(bool)
+
+
+def _named(atoms, alone, quantities) -> tuple[Values, Values]:
+    return {name: atoms[name] for name in quantities}, {name: alone[name] for name in quantities}
+
+
+def _mmi(information: Information):
+    alone = independent_information(information)
+    return decompose(mmi_redundancy(information), information), decompose(mmi_redundancy(alone), alone)
+
+
+def _means(standard, context: _Context):
+    halve = lambda z: half_means(z, context.side, context.active)
+    options = context.options
+
+    def statistic(pair: jax.Array):
+        pair = halve(pair) if options.null == "projections" else pair
+        moments = lagged_moments(pair, options.lag, context.mask)
+        correlations = pair_correlations(correlation(moments), 0, 1)
+        information = correlated_information(*correlations)
+        if options.redundancy == "mmi":
+            return _named(*_mmi(information), options.quantities)
+        atoms = _local(pair, moments, correlations, information, context)
+        return _named(*atoms, options.quantities)
+
+    return standard if options.null == "projections" else halve(standard), statistic
+
+
+def _local(pair, moments, correlations, information, context: _Context):
+    """Average atoms of two series under a local redundancy, and those of two independent series."""
+    pointwise = context.options.redundancy == "pointwise"
+    ddof = 0.0 if pointwise else 1.0
+    rows = lagged_rows(pair, context.options.lag, moments, context.mask, ddof)
+    x, y = rows[:, 0], rows[:, 1]
+    local = local_information(residuals(*correlations), *rows.T)
+    # Pointwise redundancy compares surprisals, whose zero depends on the scale of x and of y.
+    scale = 0.5 * jnp.log(jnp.diagonal(covariance(moments))[:2])
+    source = 0.5 * x * x + scale[0], 0.5 * y * y + scale[1]
+    weight = jnp.ones(rows.shape[0]) if context.mask is None else context.mask.astype(rows.dtype)
+
+    def average(values: Information) -> Redundancy:
+        redundant = pointwise_redundancy(values, *source) if pointwise else ccs_redundancy(values, tolerance)
+        return jax.tree.map(lambda v: (weight * v).sum() / moments.count, redundant)
+
+    # Without coupling many local values are zero up to rounding, and their signs mean nothing.
+    tolerance = None
+    coupled = decompose(average(local), information)
+    tolerance = 1e-6
+    alone = decompose(average(independent_information(local)), independent_information(information))
+    return coupled, alone
+
+
+def _unit_correlation(z, context: _Context) -> jax.Array:
+    """[2n, 2n] correlations; units that take no part are independent of all."""
+    matrix = correlation(lagged_moments(z, context.options.lag, context.mask))
+    both = jnp.tile(context.active, 2)
+    return jnp.where(both[:, None] & both[None, :], matrix, jnp.eye(matrix.shape[0], dtype=matrix.dtype))
+
+
+def _vectors(standard, context: _Context):
+    def statistic(z: jax.Array):
+        moments = lagged_moments(z, context.options.lag, context.mask)
+        enough = moments.count > 2 * context.active.sum()
+        sides = context.side & context.active, ~context.side & context.active
+        information = block_information(_unit_correlation(z, context), *sides)
+        named = _named(*_mmi(information), context.options.quantities)
+        return jax.tree.map(lambda v: jnp.where(enough, v, jnp.nan), named)
+
+    return standard, statistic
+
+
+def _pairs(standard, context: _Context):
+    active = context.active
+    pairs = active[:, None] & active[None, :] & ~jnp.eye(active.shape[0], dtype=bool)
+
+    def statistic(z: jax.Array):
+        atoms = _mmi(all_pairs_information(_unit_correlation(z, context)))
+        named = _named(*atoms, context.options.quantities)
+        return jax.tree.map(lambda v: jnp.where(pairs, v, 0).sum() / pairs.sum(), named)
+
+    return standard, statistic
+
+
+def _macro(standard, context: _Context):
+    halves = jnp.stack([context.side, ~context.side], 0) & context.active
+    weights = halves / halves.sum(1, keepdims=True)
+    n = context.active.shape[0]
+    up = jnp.concatenate([jnp.eye(n), weights]).astype(standard.dtype)
+    own = jnp.tile(jnp.eye(n, dtype=bool), (2, 2))
+
+    def criteria(matrix: jax.Array) -> Values:
+        lift = jax.scipy.linalg.block_diag(up, up)
+        joint = jnp.matmul(lift @ matrix, lift.T, precision=jax.lax.Precision.HIGHEST)
+        found = macro_emergence_from_covariance(joint, n)
+        return {name: getattr(found, name) for name in MACRO_QUANTITIES}
+
+    def statistic(z: jax.Array):
+        matrix = _unit_correlation(z, context)
+        return criteria(matrix), criteria(jnp.where(own, matrix, 0))
+
+    return standard, statistic
+
+
+_ROUTES = {"means": _means, "vectors": _vectors, "pairs": _pairs, "macro": _macro}

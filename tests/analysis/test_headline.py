@@ -1,0 +1,276 @@
+"""Headline quantities against compositions of the parts, and their calibration on independent units."""
+
+import functools
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracles
+import pytest
+
+from rlkit.analysis import (
+    AnalysisWarning,
+    Information,
+    decompose,
+    half_means,
+    independent_information,
+    information_graph,
+    lagged_moments,
+    local_atoms,
+    macro_emergence,
+    measure_emergence,
+    measure_recordings,
+    mmi_redundancy,
+    normal_score,
+    pair_mask,
+    phase_randomised,
+    phi_id,
+)
+from rlkit.analysis.moments import correlation
+from rlkit.analysis.partitions import fiedler_bipartition
+
+KEY = jax.random.key(0)
+T, N = 240, 6
+
+
+@pytest.fixture(scope="module")
+def latents():
+    rng = np.random.default_rng(0)
+    transition = 0.7 * np.eye(N) + 0.08 * rng.normal(size=(N, N))
+    transition[:3, :3] += 0.1
+    return oracles.var_series(transition, T, 1, np.diag(rng.uniform(0.5, 2.0, N))).astype(np.float32)
+
+
+def standardised(z):
+    return (z - z[:-1].mean(0)) / z[:-1].std(0)
+
+
+def bipartition(z):
+    matrix = correlation(lagged_moments(jnp.asarray(z)))
+    return np.asarray(fiedler_bipartition(information_graph(matrix[:N, N:])))
+
+
+def test_values_are_those_of_the_parts(latents):
+    found = measure_emergence(latents, KEY, routes=("means", "vectors", "pairs", "macro"), draws=0)
+    side = bipartition(latents)
+    np.testing.assert_array_equal(found.side, side)
+    assert found.active.all()
+    assert int(found.count) == T - 1
+    halves = half_means(standardised(latents), jnp.asarray(side))
+    pair = phi_id(halves, pairs=(0, 1))
+    sets = phi_id(latents, pairs=(np.flatnonzero(side), np.flatnonzero(~side)))
+    everyone = phi_id(latents)
+    macro = macro_emergence(jnp.asarray(latents), halves)
+    for name in ("phi_r", "ce3", "ce4", "downward"):
+        np.testing.assert_allclose(found["means"].value[name], pair[name], atol=2e-5)
+        np.testing.assert_allclose(found["vectors"].value[name], sets[name], atol=2e-5)
+        mean = np.asarray(everyone[name]).sum() / (N * (N - 1))
+        np.testing.assert_allclose(found["pairs"].value[name], mean, atol=2e-5)
+    for name in ("psi", "psi_corrected", "delta", "gamma"):
+        # The lifted covariance takes past and future units as equally scaled.
+        np.testing.assert_allclose(found["macro"].value[name], getattr(macro, name), atol=3e-3)
+    assert np.isnan(found["pairs"].z["phi_r"])
+
+
+@pytest.mark.parametrize(("redundancy", "ddof"), [("pointwise", 0), ("ccs", 1)])
+def test_local_redundancies_average_the_local_atoms(latents, redundancy, ddof):
+    first = np.arange(T) % 60 == 0
+    mask = pair_mask(jnp.asarray(first))
+    options = {"routes": ("means",), "redundancy": redundancy, "draws": 0}
+    found = measure_emergence(latents, KEY, first=first, **options)
+    moments = lagged_moments(jnp.asarray(latents), 1, mask)
+    past = np.asarray(latents)[:-1][np.asarray(mask)]
+    halves = half_means((latents - past.mean(0)) / past.std(0), found.side)
+    assert int(found.count) == int(moments.count)
+    local = local_atoms(halves, redundancy=redundancy, mask=mask, standardise=redundancy == "ccs", ddof=ddof)
+    for name in ("phi_r", "ce3", "upward"):
+        np.testing.assert_allclose(found["means"].value[name], np.nanmean(local[name]), atol=2e-5)
+
+
+def test_the_published_pipeline_equals_an_independent_one(x64):
+    """Standardise, Fiedler halves, their means, local pointwise atoms with the released ridge."""
+    rng = np.random.default_rng(3)
+    z = oracles.var_series(0.8 * np.eye(N) + 0.05 * rng.normal(size=(N, N)), 400, 5)
+    z = (z - z.mean(0)) / z.std(0)
+    # The oracle: graph, Laplacian and halves by NumPy alone.
+    rho = np.corrcoef(z[:-1].T, z[1:].T)[:N, N:]
+    weights = -0.5 * np.log1p(-(np.clip((rho + rho.T) / 2, -0.999999, 0.999999) ** 2)) + 1e-6
+    np.fill_diagonal(weights, 0)
+    vector = np.linalg.eigh(np.diag(weights.sum(1)) - weights)[1][:, 1]
+    up = vector * np.sign(vector[np.abs(vector).argmax()]) > 0
+    x, y = z[:, up].mean(1), z[:, ~up].mean(1)
+    expected = oracles.phi_id(x, y, redundancy="pointwise", ddof=0, ridge=1e-6)
+
+    matrix = correlation(lagged_moments(jnp.asarray(z)))
+    side = fiedler_bipartition(information_graph(matrix[:N, N:]))
+    np.testing.assert_array_equal(side, up)
+    atoms = local_atoms(half_means(z, side), redundancy="pointwise", standardise=False, ridge=1e-6)
+    for name in oracles.NAMES:
+        np.testing.assert_allclose(atoms[name], expected[name], atol=1e-10)
+
+
+def test_null_of_a_route_is_the_excess_over_independent_units(latents):
+    found = measure_emergence(latents[:, :2], KEY, routes=("pairs",), draws=12)["pairs"]
+    key = jax.random.fold_in(KEY, 0)
+
+    def both(z):
+        atoms = phi_id(z, pairs=(0, 1), check="off")
+        own = [0.5 * np.log(1 / (1 - np.corrcoef(z[:-1, u], z[1:, u])[0, 1] ** 2)) for u in range(2)]
+        return np.array([atoms["ce4"], atoms["phi_r"]]), np.array([min(own), 0.0])
+
+    z = jnp.asarray(standardised(latents[:, :2]))
+    value, alone = both(z)
+    drawn = [both(phase_randomised(jax.random.fold_in(key, b), z)) for b in range(12)]
+    beyond = np.array([v - a for v, a in drawn])
+    y = (value - alone - beyond.mean(0)) / beyond.std(0, ddof=1)
+    skew = (((beyond - beyond.mean(0)) / beyond.std(0, ddof=1)) ** 3).mean(0)
+    for i, name in enumerate(("ce4", "phi_r")):
+        np.testing.assert_allclose(found.value[name], value[i], atol=1e-5)
+        np.testing.assert_allclose(found.mean[name], (beyond.mean(0) + alone)[i], atol=2e-5)
+        np.testing.assert_allclose(found.sd[name], beyond.std(0, ddof=1)[i], rtol=2e-2)
+        np.testing.assert_allclose(found.standardised[name], y[i], rtol=3e-2, atol=2e-2)
+        np.testing.assert_allclose(found.z[name], normal_score(y[i], skew[i]), rtol=3e-2, atol=3e-2)
+        p = (1 + (beyond[:, i] >= (value - alone)[i]).sum()) / 13
+        np.testing.assert_allclose(found.p[name], p, rtol=1e-5)
+
+
+def test_independent_units_have_the_known_atoms():
+    coupled = Information(*map(jnp.float32, (0.5, 0.1, 0.2, 0.3, 0.7, 0.6, 0.8, 0.4, 1.5)))
+    alone = independent_information(coupled)
+    atoms = decompose(mmi_redundancy(alone), alone)
+    expected = {"rts": 0.3, "str": 0.3, "sts": 0.6, "xtx": 0.5, "yty": 0.3}
+    expected |= dict.fromkeys(("xts", "yts", "stx", "sty"), -0.3)
+    for name, value in atoms._asdict().items():
+        np.testing.assert_allclose(value, expected.get(name, 0.0), atol=1e-6)
+
+
+def ar(seeds, steps, memory, seed=0, episode=None):
+    """Independent stationary AR(1) pairs ``[seeds, steps, 2]``, which forget all at every episode start."""
+    rng = np.random.default_rng(seed)
+    z = np.zeros((seeds, steps, 2))
+    for t in range(steps):
+        noise = rng.normal(size=(seeds, 2))
+        fresh = t == 0 or (episode and t % episode == 0)
+        z[:, t] = noise if fresh else memory * z[:, t - 1] + np.sqrt(1 - memory**2) * noise
+    return jnp.asarray(z, jnp.float32)
+
+
+@pytest.mark.parametrize(
+    ("memory", "episode", "null"),
+    [(0.95, None, "phases"), (0.99, None, "phases"), (0.9, 32, "phases"), (0.95, None, "shift")],
+)
+def test_scores_of_independent_slow_units_are_calibrated(memory, episode, null):
+    z = ar(60, 384, memory, seed=4, episode=episode)
+    first = None if episode is None else jnp.broadcast_to(jnp.arange(384) % episode == 0, (60, 384))
+    options = {"routes": ("pairs",), "draws": 60, "check": "off", "null": null}
+    found = measure_recordings(z, jax.random.key(7), first=first, **options)["pairs"]
+    for name, score in found.z.items():
+        assert (np.abs(score) < 3).mean() >= 0.95, name
+        # Of 60, 3 are expected; more than 9 happen once in 500 times.
+        assert (found.p[name] <= 0.05).sum() <= 9, name
+    # What the scores are about is there: slow units have synergy without interacting.
+    assert (np.asarray(found.value["decoupling"]) > 0.5).all()
+
+
+def test_coupled_maps_are_found_and_parity_is_not():
+    def maps(seed):
+        x, rows = np.random.default_rng(seed).uniform(0.1, 0.9, 2), []
+        for _ in range(1500):
+            image = 3.99 * x * (1 - x)
+            x = 0.9 * image + 0.1 * image[::-1]
+            rows.append(x)
+        return rows[100:]
+
+    def parity(seed):
+        rng = np.random.default_rng(seed)
+        x, rows = rng.integers(0, 2, 2), []
+        for _ in range(1400):
+            x = np.array([x[0] ^ x[1], rng.integers(0, 2)])
+            rows.append(x)
+        return rows
+
+    z = jnp.asarray(np.array([maps(0), maps(1), parity(0), parity(1)]), jnp.float32)
+    found = measure_recordings(z, KEY, routes=("pairs",), draws=60)["pairs"]
+    assert (np.asarray(found.z["phi_r"][:2]) > 5).all()
+    assert (np.abs(np.asarray(found.z["phi_r"][2:])) < 4).all()
+    seen = phi_id(z[2], pairs=(0, 1), estimator="discrete", redundancy="ccs")
+    assert float(seen["stx"]) > 0.6  # nats; one bit is 0.69
+
+
+def test_dead_units_and_copies_are_left_out_by_name(latents):
+    z = np.concatenate([latents[:, :3], np.full((T, 1), 2.0), latents[:, 3:], -3 * latents[:, :1]], 1)
+    with pytest.warns(AnalysisWarning, match=r"unit 3 is constant; unit 0 and unit 7 are copies.*left out"):
+        found = measure_emergence(z.astype(np.float32), KEY, draws=0, routes=("means", "vectors", "pairs"))
+    np.testing.assert_array_equal(found.active, [True] * 3 + [False] + [True] * 3 + [False])
+    kept = measure_emergence(latents, KEY, draws=0, routes=("means", "vectors", "pairs"))
+    for route in kept.tests:
+        for name, value in kept[route].value.items():
+            np.testing.assert_allclose(found[route].value[name], value, atol=3e-5)
+    with pytest.raises(ValueError, match="unit 3 is constant"):
+        measure_emergence(z, KEY, check="error")
+
+
+def test_padding_may_hold_anything(latents):
+    z = np.concatenate([latents[:100], np.full((40, N), np.nan), latents[100:]]).astype(np.float32)
+    valid = np.isfinite(z[:, 0])
+    first = np.isin(np.arange(T + 40), [0, 140])
+    options = {"routes": ("means", "pairs"), "draws": 8}
+    found = measure_emergence(z, KEY, first=first, valid=valid, **options)
+    plain = measure_emergence(latents, KEY, first=np.isin(np.arange(T), [0, 100]), **options)
+    assert int(found.count) == int(plain.count) == T - 2
+    for route in found.tests:
+        for name, value in plain[route].value.items():
+            np.testing.assert_allclose(found[route].value[name], value, atol=1e-5)
+            assert np.isfinite(found[route].z[name])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda z: (z[:, :1], {}), "at least two"),
+        (lambda z: (z[:5], {}), "too few"),
+        (lambda z: (np.where(np.arange(T)[:, None] == 7, np.nan, z), {}), "not finite"),
+        (lambda z: (z, {"first": np.ones(T, bool)}), "drops every lagged pair"),
+        (lambda z: (z, {"lag": T}), "lag"),
+        (lambda z: (z, {"routes": ("mean",)}), "did you mean 'means'"),
+        (lambda z: (z, {"routes": "means"}), "sequence of names"),
+        (lambda z: (z, {"null": "phase"}), "did you mean 'phases'"),
+        (lambda z: (z, {"quantities": ("phir",)}), "did you mean 'phi_r'"),
+        (lambda z: (z, {"redundancy": "ccs"}), "routes"),
+        (lambda z: (z, {"draws": 1}), "draws=1"),
+        (lambda z: (z, {"unit": "bit"}), "bits"),
+    ],
+)
+def test_bad_input_is_named(latents, change, words):
+    z, options = change(latents)
+    with pytest.raises((ValueError, KeyError), match=words):
+        measure_emergence(z, KEY, **options)
+
+
+def test_what_cannot_be_measured_is_nan_under_tracing(latents):
+    measure = functools.partial(measure_emergence, routes=("means", "vectors", "pairs"), draws=3)
+    dead = np.concatenate([latents[:, :1], np.zeros((T, N - 1))], 1)
+    short = np.asarray(latents)[:11]  # fewer pairs than dimensions of past and future
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AnalysisWarning)
+        found = jax.jit(measure)(jnp.asarray(dead, jnp.float32), KEY)
+        brief = jax.jit(measure)(jnp.asarray(short), KEY)
+    for test in found.tests.values():
+        assert all(np.isnan(v) for v in jax.tree.leaves(test))
+    assert np.isnan(brief["vectors"].value["phi_r"])
+    assert np.isfinite(brief["means"].value["phi_r"])
+
+
+def test_recordings_are_measured_one_by_one(latents):
+    z = jnp.asarray(latents).reshape(2, 2, T // 4, N)
+    first = jnp.zeros((2, 2, T // 4), bool).at[:, :, ::30].set(True)
+    found = measure_recordings(z, KEY, first=first, routes=("means",), draws=4, unit="bits")
+    assert found.side.shape == (2, 2, N)
+    keys = jax.random.split(KEY, (2, 2))
+    alone = measure_emergence(z[1, 0], keys[1, 0], first=first[1, 0], routes=("means",), draws=4)
+    for field in ("value", "mean", "sd"):
+        for name, value in getattr(alone["means"], field).items():
+            got = getattr(found["means"], field)[name][1, 0]
+            np.testing.assert_allclose(got * np.log(2), value, atol=1e-5)
+    np.testing.assert_allclose(found["means"].z["ce4"][1, 0], alone["means"].z["ce4"], rtol=1e-2, atol=1e-2)
