@@ -22,7 +22,7 @@ def test_runs(name, tmp_path, monkeypatch):
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", os.fspath(FOLDER.parent / ".cache" / "notebooks"))
-    client = nbclient.NotebookClient(notebook, timeout=300, kernel_name="rlkit-test", cwd=str(tmp_path))
+    client = nbclient.NotebookClient(notebook, timeout=300, kernel_name="rlkit-test")
     client.execute()
     shown = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in shown)

@@ -10,98 +10,19 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import analyze, config, figures, store
-from rlkit.experiment.config import TrainConfig
-from rlkit.experiment.figures import Emergence, Interval, Panel, Series, interval
+from rlkit.experiment import config, figures, store
+from rlkit.experiment.figures import Emergence, Panel, Series, interval
+from rlkit.experiment.reading import Run, labels, median_seed, percent, plain, read, relative, short, speed
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"
 MEASURE_NAMES = {"phi_r": "Φ_R", "ce3": "CE3", "ce4": "CE4"}
 LEVEL_NAMES = {"units": "all pairs of units", "halves": "two Fiedler halves"}
-
-
-class Run(NamedTuple):
-    """What a run folder says."""
-
-    folder: Path
-    settings: TrainConfig
-    env: Any  # the environment; None if it cannot be made here
-    problem: str  # why not
-    origin: dict[str, Any]  # where it ran, see rlkit.experiment.provenance
-    lines: list[dict[str, Any]]
-    timings: list[dict[str, Any]]
-    points: list[dict[str, Any]]  # of emergence.json
-    surrogates: int
-    finished: bool
-
-    def series(self, kind: str, metric: str, label: str, colour: str) -> Series | None:
-        """A metric over training; None if it was never logged."""
-        rows = [line for line in self.lines if line["kind"] == kind and metric in line["seeds"]]
-        if not rows:
-            return None
-        values = np.array([row["seeds"][metric] for row in rows], np.float64)  # null becomes NaN
-        return Series(label, colour, np.array([row["step"] for row in rows]), values)
-
-    def final(self, metric: str, kind: str = "eval") -> Interval:
-        """Mean and interval over seeds at the last log point."""
-        found = self.series(kind, metric, "", "")
-        return interval([] if found is None else found.values[-1])
-
-
-def read(folder: str | Path) -> Run:
-    """Read a run folder.
-
-    Raises:
-      UsageError: it is none, or a file in it is damaged.
-    """
-    folder = store.existing(folder)
-    settings = config.load(folder / store.CONFIG)
-    env, problem = None, ""
-    try:
-        from rlkit.envs import make
-
-        env = make(settings.env, **config.env_options(settings))
-    except (RlkitError, ImportError) as error:
-        problem = str(error)
-    measured = folder / analyze.EMERGENCE
-    found = store.read_json(measured) if measured.exists() else {}
-    origin = folder / store.ENV
-    return Run(
-        folder,
-        settings,
-        env,
-        problem,
-        store.read_json(origin) if origin.exists() else {},
-        store.read_jsonl(folder / store.METRICS),
-        store.read_jsonl(folder / store.TIMINGS),
-        found.get("points", []),
-        found.get("draws", 0),
-        (folder / store.DONE).exists(),
-    )
-
-
-def labels(runs: Sequence[Run]) -> list[str]:
-    """What tells the runs apart: the options in which they differ, or else their folders."""
-    flat = [_flat(config.to_dict(run.settings)) for run in runs]
-    differing = [name for name in flat[0] if any(other.get(name) != flat[0][name] for other in flat)]
-    texts = [", ".join(_option(name, options.get(name)) for name in differing) for options in flat]
-    return texts if len(set(texts)) == len(texts) and all(texts) else [run.folder.name for run in runs]
-
-
-def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    out = {}
-    for name, value in data.items():
-        out |= _flat(value, f"{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return out
-
-
-def _option(name: str, value: Any) -> str:
-    return str(value) if name == "reward" else f"{name}={value}"
 
 
 def report(folder: str | Path) -> Path:
@@ -151,10 +72,10 @@ def render(runs: Sequence[Run], path: Path | None = None) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals |= {"percent": percent, "number": plain, "short": short}
     environment.filters |= {"safe_svg": Markup, "data": _data_url}
     source = importlib.resources.files("rlkit.experiment").joinpath("report.html").read_text(encoding="utf-8")
-    return environment.from_string(source).render(**context(runs, path))
+    formats = {"percent": percent, "number": plain, "short": short}
+    return environment.from_string(source).render(formats | context(runs, path))
 
 
 def context(runs: Sequence[Run], path: Path | None = None) -> dict[str, Any]:
@@ -172,7 +93,7 @@ def context(runs: Sequence[Run], path: Path | None = None) -> dict[str, Any]:
         "problem": "; ".join(sorted({run.problem for run in runs if run.problem})),
         "curves": _curves(runs, names, colours),
         "scores": _scores(runs, names, colours),
-        "command": "rlkit report " + " ".join(_relative(run.folder) for run in runs),
+        "command": "rlkit report " + " ".join(relative(run.folder) for run in runs),
         "partial": any(run.env is not None and run.env.spec.partial_obs for run in runs),
     }
 
@@ -183,7 +104,7 @@ def _one(run: Run, label: str, colour: str, path: Path | None) -> dict[str, Any]
     return {
         "label": label,
         "colour": colour,
-        "folder": _relative(run.folder),
+        "folder": relative(run.folder),
         "finished": run.finished,
         "settings": run.settings,
         "config": json.dumps(config.to_dict(run.settings), indent=2),
@@ -200,24 +121,6 @@ def _one(run: Run, label: str, colour: str, path: Path | None) -> dict[str, Any]
     }
 
 
-def speed(run: Run) -> dict[str, float]:
-    """Seconds of tracing, compiling, training and looking, and environment steps per second of training."""
-    total = lambda event, field: sum(float(t.get(field, 0)) for t in run.timings if t["event"] == event)
-    updates = max((line["update"] for line in run.lines), default=0)
-    steps = max((line["step"] for line in run.lines), default=0) * run.settings.seeds
-    trained = sum(int(t["updates"]) for t in run.timings if t["event"] == "chunk")
-    seconds = total("chunk", "seconds")
-    per_update = steps / updates if updates else 0.0
-    return {
-        "trace": total("compiled", "trace_s"),
-        "compile": total("compiled", "compile_s"),
-        "train": seconds,
-        "look": total("probe", "seconds") + total("checkpoint", "seconds"),
-        "steps": float(steps),
-        "steps_per_second": trained * per_update / seconds if seconds else 0.0,
-    }
-
-
 _EVALUATED = (
     ("eval/success", "success", True),
     ("eval/return", "return (the environment's own reward)", False),
@@ -228,7 +131,7 @@ _EVALUATED = (
 
 def _table(run: Run) -> list[dict[str, Any]]:
     """Rows of the final table: name, interval, whether it is a share."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": text, "interval": run.final(metric), "percent": share} for metric, text, share in _EVALUATED
     ]
     if run.points:
@@ -354,43 +257,6 @@ def _animation(run: Run) -> tuple[bytes | None, str]:
     what = f"after {saved.update} updates, acting greedily in {len(lengths)} new episodes"
     caption = f"Seed {seed} (the median one) {what}."
     return animation.gif(pictures), caption
-
-
-def median_seed(run: Run) -> int:
-    """The seed whose last evaluation is the median one, by success and then return."""
-    scores = [run.series("eval", metric, "", "") for metric in ("eval/success", "eval/return")]
-    if scores[0] is None or scores[1] is None:
-        return 0
-    order = np.lexsort([np.nan_to_num(scores[1].values[-1]), np.nan_to_num(scores[0].values[-1])])
-    return int(order[(len(order) - 1) // 2])
-
-
-def _relative(folder: Path) -> str:
-    """The folder as one would write it here; its last parts if it lies elsewhere, never a private path."""
-    try:
-        return folder.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        return Path(*folder.resolve().parts[-3:]).as_posix()
-
-
-def percent(value: float) -> str:
-    """``0.9375`` as ``"93.8 %"``; a dash if undefined."""
-    return f"{100 * value:.1f} %" if np.isfinite(value) else "–"
-
-
-def plain(value: float) -> str:
-    """Three or four significant digits; a dash if undefined."""
-    if not np.isfinite(value):
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def short(value: float) -> str:
-    """A count with its unit prefix: ``"1.6 M"``."""
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
 
 
 def _data_url(data: bytes) -> str:

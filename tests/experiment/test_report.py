@@ -12,7 +12,7 @@ from scipy.stats import bootstrap
 
 from rlkit.agents import PPOConfig
 from rlkit.errors import UsageError
-from rlkit.experiment import analyze, figures, report, run
+from rlkit.experiment import analyze, figures, reading, report, run
 from rlkit.experiment.config import TrainConfig
 
 DENSE = "success() + progress('path_distance')"
@@ -99,11 +99,11 @@ def test_the_numbers_are_those_of_the_folder(folders):
     page = _Page(report.report(folders[0]).read_text(encoding="utf-8"))
     lines = [json.loads(line) for line in (folders[0] / "metrics.jsonl").read_text().splitlines()]
     last = [line for line in lines if line["kind"] == "eval"][-1]["seeds"]
-    assert f"success {report.percent(np.mean(last['eval/success']))}" in page.text
-    assert f"episode length, steps {report.plain(np.mean(last['eval/length']))}" in page.text
+    assert f"success {reading.percent(np.mean(last['eval/success']))}" in page.text
+    assert f"episode length, steps {reading.plain(np.mean(last['eval/length']))}" in page.text
     measured = json.loads((folders[0] / "emergence.json").read_text())["points"][-1]
     values = measured["units"]["phi_r"]
-    assert f"Φ_R, all pairs of units, nats {report.plain(np.mean(values['value']))}" in page.text
+    assert f"Φ_R, all pairs of units, nats {reading.plain(np.mean(values['value']))}" in page.text
     below = sum(p <= 0.05 for p in values["p"])
     assert f"{below} of 3" in page.text
 
@@ -123,7 +123,7 @@ def test_a_comparison_tells_runs_apart_by_what_differs(folders):
     path = report.compare(folders)
     assert path == folders[0].parent / "comparison.html"
     page = _Page(path.read_text(encoding="utf-8"))
-    assert report.labels([report.read(folder) for folder in folders]) == ["success()", DENSE]
+    assert reading.labels([reading.read(folder) for folder in folders]) == ["success()", DENSE]
     assert f"of the reward success() , {DENSE} , averaged" in page.text
     assert "Not measured yet: run rlkit analyze" in page.text  # the second one is not
     assert page.images == 9  # curves, 2 animations, 2 of terms, 2 levels and their 2 scores of the first run
