@@ -37,6 +37,8 @@ def settings(reward: str, seeds: int = 8, seed: int = 0, total_steps: int = STEP
     from rlkit.agents import PPOConfig
 
     agent = PPOConfig(num_envs=16, num_steps=64, learning_rate=1e-3, normalize_obs=True)
+    updates = -(-total_steps // (agent.num_envs * agent.num_steps))
+    agent = agent.replace(decay_updates=float(updates))
     return TrainConfig(
         env=ENV,
         env_options=OPTIONS,
