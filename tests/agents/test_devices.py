@@ -1,0 +1,55 @@
+"""Data-parallel PPO on many devices, and on two processes, gives the parameters of one device."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).resolve().parent / "devices.py"
+CACHE = SCRIPT.parents[2] / ".cache" / "tests" / "plain"
+
+
+def start(devices, *arguments):
+    """``devices.py`` in a process with so many CPU devices."""
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(CACHE),
+    }
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([sys.executable, str(SCRIPT), *arguments], env=environment, **pipes)
+
+
+def result(process):
+    out, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err[-3000:]
+    found = json.loads(out.splitlines()[-1])
+    assert found["gap"] < 1e-5, found
+    assert found["moved"] > 1e-3, found
+    return found
+
+
+@pytest.mark.slow
+def test_eight_devices_learn_what_one_learns():
+    found = result(start(8))
+    assert found["devices"] == 8
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    processes = [start(1, port, str(k)) for k in range(2)]
+    try:
+        first, second = (result(process) for process in processes)
+    finally:
+        for process in processes:
+            process.kill()
+    assert first["devices"] == first["processes"] == second["processes"] == 2
+    assert first["params"] == second["params"]
+    assert first["environment"] != second["environment"]
