@@ -85,7 +85,7 @@ def one_seed(args: argparse.Namespace, job: str, cache: str) -> None:
     """One seed beside the peers, and rlkit's second process with its compilation cache."""
     us, them = sys.executable, args.peers_python
     candidates: dict[str, tuple] = {"rlkit": (us, "rlkit", 1, {})}
-    if args.purejaxrl and them and job != "inverted_pendulum":
+    if args.purejaxrl and them and job == "cartpole":  # its continuous PPO only takes brax's old wrappers
         candidates["PureJaxRL"] = (them, "purejaxrl", 1, {"purejaxrl": args.purejaxrl})
     if them:
         candidates["rejax"] = (them, "rejax", 1, {})

@@ -11,25 +11,21 @@ import time
 from typing import Any
 
 JOBS: dict[str, dict[str, Any]] = {
-    # num_envs, num_steps, epochs, minibatches, total steps, learning rate, annealed, discount, ...
     "cartpole": {
-        "rlkit": "classic/cartpole", "gymnax": "CartPole-v1", "envs": 4, "steps": 128, "epochs": 4,
-        "minibatches": 4,
-        "total": 500_000, "lr": 2.5e-4, "anneal": True, "discount": 0.99, "entropy": 0.01,
-        "normalize": False, "clip_value": True,
+        "rlkit": "classic/cartpole", "gymnax": "CartPole-v1", "total": 500_000,
+        "envs": 4, "steps": 128, "epochs": 4, "minibatches": 4, "lr": 2.5e-4, "anneal": True,
+        "discount": 0.99, "entropy": 0.01, "normalize": False, "clip_value": True,
     },
     "pendulum": {
-        "rlkit": "classic/pendulum", "gymnax": "Pendulum-v1", "envs": 64, "steps": 128, "epochs": 8,
-        "minibatches": 16,
-        "total": 300_000, "lr": 1e-3, "anneal": False, "discount": 0.95, "entropy": 0.0, "normalize": True,
-        "clip_value": True,
+        "rlkit": "classic/pendulum", "gymnax": "Pendulum-v1", "total": 300_000,
+        "envs": 64, "steps": 128, "epochs": 8, "minibatches": 16, "lr": 1e-3, "anneal": False,
+        "discount": 0.95, "entropy": 0.0, "normalize": True, "clip_value": True,
     },
     "inverted_pendulum": {
-        "rlkit": "mujoco/inverted_pendulum", "gymnax": "brax/inverted_pendulum", "envs": 256, "steps": 16,
-        "epochs": 4,
-        "minibatches": 8, "total": 250_000, "lr": 1e-3, "anneal": False, "discount": 0.99, "entropy": 0.0,
-        "normalize": True,
-        "clip_value": True,
+        "rlkit": "mujoco/inverted_pendulum", "gymnax": "brax/inverted_pendulum", "total": 250_000,
+        "env_params": {"backend": "spring"},  # rlkit's default
+        "envs": 256, "steps": 16, "epochs": 4, "minibatches": 8, "lr": 3e-4, "anneal": False,
+        "discount": 0.99, "entropy": 0.0, "normalize": True, "clip_value": True,
     },
 }  # fmt: skip
 JOBS["cartpole_short"] = JOBS["cartpole"] | {"total": 100_000}
@@ -124,7 +120,9 @@ def rejax(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[str,
     updates = job["total"] // (job["envs"] * job["steps"])
     total = updates * job["envs"] * job["steps"]
     algo = PPO.create(
-        env=job["gymnax"], num_envs=job["envs"], num_steps=job["steps"], num_epochs=job["epochs"],
+        env=job["gymnax"],
+        env_params=job.get("env_params", {}), num_envs=job["envs"], num_steps=job["steps"],
+        num_epochs=job["epochs"],
         num_minibatches=job["minibatches"], learning_rate=job["lr"], gamma=job["discount"],
         ent_coef=job["entropy"], max_grad_norm=0.5, total_timesteps=total, eval_freq=total,
         skip_initial_evaluation=True, normalize_observations=job["normalize"],
