@@ -27,7 +27,7 @@ def measure(
     python: str, candidate: str, job: str, seeds: int, options: dict[str, Any]
 ) -> dict[str, Any] | None:
     """Run one candidate in a fresh process; None, and a line that says why, if it fails."""
-    command = [python, str(HERE / "ppo_candidates.py"), candidate, job, str(seeds), json.dumps(options)]
+    command = [python, str(HERE / "_ppo_candidates.py"), candidate, job, str(seeds), json.dumps(options)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):

@@ -1,6 +1,6 @@
 """One training run of one toolkit, measured: the process that ``benchmarks/ppo.py`` starts many times.
 
-``python ppo_candidates.py CANDIDATE JOB SEEDS OPTIONS_JSON`` prints one JSON object. Nothing is
+``python _ppo_candidates.py CANDIDATE JOB SEEDS OPTIONS_JSON`` prints one JSON object. Nothing is
 imported before the clock starts. CPU seconds are those of the whole process, all threads.
 """
 
