@@ -153,7 +153,9 @@ def curves(panels: list[Panel], name: str) -> str:
         if panel.limits:
             axis.set_ylim(*panel.limits)
     if len(panels[0].series) > 1:
-        _legend(axes[0], loc="best")
+        handles, texts = axes[0].get_legend_handles_labels()
+        below = {"loc": "outside lower center", "ncols": 4, "frameon": False}
+        figure.legend(handles, texts, fontsize=8.5, labelcolor=_INK, **below)
     return svg(figure, name)
 
 
