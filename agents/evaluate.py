@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.envs import AutoReset, advance, reset, rollout, start
+from rlkit.reads import AGENT_LATENT, example_transition, reward_reads, with_latent
 from rlkit.rewards import init_slots, relabel
 from rlkit.types import Agent, Key, PyTree, Trajectory
 
@@ -113,11 +114,34 @@ def probe(
             action, carry, info = jax.vmap(lambda c, o: agent.act(policy, c, o))(carry, obs)
         else:
             action, carry, info = jax.vmap(agent.act, (None, 0, 0, 0))(policy, carry, obs, keys)
-        return action, carry, info._asdict()
+        extras = info._asdict()
+        return action, carry, extras | {"carry": carry} if offer else extras
 
+    offer = _pays_latents(agent, policy)
     keys = jax.random.split(key_act, (num_steps, num_envs))
     _, _, trajectory = rollout(
         env, act, fresh, slots, key_rollout, params, num_steps, inputs=keys, auto_reset=auto_reset
     )
+    if offer:
+        trajectory = _offer_latents(agent, policy, trajectory)
     reward_state = init_slots(agent.reward, key_reward, num_envs)
     return relabel(agent.reward, reward_state, trajectory, axis_name="slots")[1]
+
+
+def _pays_latents(agent: Agent, policy: PyTree) -> bool:
+    """Whether the agent's reward reads the agent's latents."""
+    obs = example_transition(agent.env.spec).obs
+    info = jax.eval_shape(lambda p, o: agent.act(p, agent.carry(), o)[2], policy, obs)
+    return AGENT_LATENT in reward_reads(agent.reward, with_latent(agent.env.spec, info.latent.shape[0]))
+
+
+def _offer_latents(agent: Agent, policy: PyTree, trajectory: Trajectory) -> Trajectory:
+    """The trajectory with the latents of every observation and its true successor as features."""
+    seen, extras = trajectory.transition, dict(trajectory.extras)
+    latent = lambda carry, obs: agent.act(policy, carry, obs)[2].latent
+    after = jax.vmap(jax.vmap(latent))(extras.pop("carry"), seen.next_obs)
+    seen = seen._replace(
+        features=seen.features | {AGENT_LATENT: extras["latent"]},
+        next_features=seen.next_features | {AGENT_LATENT: after},
+    )
+    return trajectory._replace(transition=seen, extras=extras)

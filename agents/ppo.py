@@ -23,12 +23,12 @@ from rlkit.envs.rollout import start_keys
 from rlkit.minibatches import minibatch_indices
 from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, check_choice, orthogonal
 from rlkit.normalize import RunningMoments, normalise, update_moments
-from rlkit.reads import reward_reads
+from rlkit.reads import AGENT_LATENT, reward_reads, with_latent
 from rlkit.returns import linear_recurrence, td_error
 from rlkit.rewards import chain, init_slots, relabel, task
 from rlkit.rewards import normalise as normalise_reward
 from rlkit.spaces import Box
-from rlkit.types import ActInfo, Agent, Environment, Key, PyTree, Reward, Trajectory
+from rlkit.types import ActInfo, Agent, Auxiliary, Environment, Key, PyTree, Reward, Trajectory
 
 
 def _static(default: Any, help: str) -> Any:
@@ -89,6 +89,7 @@ class PPOState(NamedTuple):
     unfinished: jax.Array  # float32 [4, B]: sums over the episodes in progress, see `_look_back`
     key: Key  # of the next update
     update: jax.Array  # int32 []: updates made
+    auxiliary: PyTree = ()  # state of the auxiliary loss
 
 
 class _Spec(NamedTuple):
@@ -102,6 +103,8 @@ class _Spec(NamedTuple):
     auto_reset: AutoReset | None
     axis_name: str | None
     latents: bool
+    pays_latents: bool  # the reward reads the agent's latents
+    auxiliary: Auxiliary | None
 
 
 def _validate(config: PPOConfig) -> None:
@@ -129,18 +132,23 @@ def ppo(
     auto_reset: AutoReset | None = None,
     axis_name: str | None = None,
     latents: bool = False,
+    auxiliary: Auxiliary | None = None,
 ) -> Agent:
     """Build a PPO agent.
 
     Args:
       env: a pure environment.
       config: hyper-parameters; static ones are fixed here, numbers are defaults of ``init``.
-      reward: what the agent is paid; None pays the environment's own reward.
+      reward: what the agent is paid; None pays the environment's own reward. It may read the agent's
+        latents as the feature ``"agent_latent"``.
       auto_reset: reset strategy; None takes the environment's.
       axis_name: mapped axis over which gradients and statistics are averaged (data parallelism
         under ``shard_map``, ``pmap`` or ``vmap``); environments differ along it, parameters do not.
       latents: also return the latents of each update as the metric array ``"latent"``
         ``[T, B, sizes[-1]]``; off, the compiled program is the same as if the option did not exist.
+      auxiliary: a loss on the torso's latents, added to each minibatch's and reported as
+        ``"loss/auxiliary"``. Without it the compiled program is the same as if the option did not exist.
+        Under ``axis_name`` its state must come out equal along the axis, so it has to reduce over it.
 
     Returns:
       The agent. Its metrics are float32 scalars: ``episode/*`` describe episodes that ended in the
@@ -159,8 +167,11 @@ def ppo(
     continuous = isinstance(env.spec.action_space, Box)
     outputs = dist.size // 2 if continuous else dist.size
     net = ActorCritic(outputs, continuous, config.torso, config.sizes, config.activation, config.shared_torso)
-    record = reward_reads(reward, env.spec)
-    spec = _Spec(env, net, dist, reward, record, auto_reset, axis_name, latents)
+    reads = reward_reads(reward, with_latent(env.spec, config.sizes[-1]))
+    record = tuple(name for name in reads if name != AGENT_LATENT)
+    spec = _Spec(
+        env, net, dist, reward, record, auto_reset, axis_name, latents, AGENT_LATENT in reads, auxiliary
+    )
     return Agent(
         init=functools.partial(_init, spec, config),
         step=functools.partial(_step, spec),
@@ -248,6 +259,7 @@ def _init(
         unfinished=jnp.zeros((4, config.num_envs)),
         key=key_run,
         update=jnp.zeros((), jnp.int32),
+        auxiliary=() if spec.auxiliary is None else spec.auxiliary.init(config.sizes[-1]),
     )
 
 
@@ -262,7 +274,8 @@ def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]
     )
     collected, trajectory = _collect(spec, state, as_keys(key_bits, key), spec.dist.noise(noise_bits))
     batch, unfinished, metrics = _evaluate(spec, state, trajectory)
-    policy, optimiser, losses = _learn(spec, state, batch, minibatch_indices(order_bits, config.minibatches))
+    order = minibatch_indices(order_bits, config.minibatches)
+    policy, optimiser, auxiliary, losses = _learn(spec, state, batch, order)
     metrics |= losses
     if spec.latents:
         metrics["latent"] = trajectory.extras["latent"]
@@ -274,6 +287,7 @@ def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]
         policy=policy,
         optimiser=optimiser,
         unfinished=unfinished,
+        auxiliary=auxiliary,
         key=as_keys(next_key, key),
         update=state.update + 1,
     )
@@ -295,7 +309,7 @@ def _collect(spec: _Spec, state: PPOState, keys: Key, noise: jax.Array) -> tuple
             extras["carry"] = carry
         else:
             carry, out, latent = spec.net.apply(variables, carry, x, method="act")
-        if spec.latents:
+        if spec.latents or spec.pays_latents:
             extras["latent"] = latent
         extras |= {"out": out, "raw": spec.dist.sample(out, noise)}
         return spec.dist.to_env(extras["raw"]), carry, extras
@@ -312,8 +326,23 @@ def _collect(spec: _Spec, state: PPOState, keys: Key, noise: jax.Array) -> tuple
         auto_reset=spec.auto_reset,
         record=spec.record,
     )
+    if spec.pays_latents:
+        trajectory = _offer_latents(spec, state, trajectory)
     reward_state, trajectory = relabel(_paid(spec, config), state.reward, trajectory, axis_name="slots")
     return state._replace(slots=slots, carry=carry, reward=reward_state), trajectory
+
+
+def _offer_latents(spec: _Spec, state: PPOState, trajectory: Trajectory) -> Trajectory:
+    """The trajectory with the latents of every observation and its true successor as features."""
+    seen, extras = trajectory.transition, trajectory.extras
+    next_obs = _observe(state.policy, seen.next_obs, len(spec.env.spec.observation_space.shape))
+    variables = {"params": state.policy.params}
+    _, _, after = spec.net.apply(variables, extras.get("carry", state.carry), next_obs, method="act")
+    seen = seen._replace(
+        features=seen.features | {AGENT_LATENT: extras["latent"]},
+        next_features=seen.next_features | {AGENT_LATENT: after},
+    )
+    return trajectory._replace(transition=seen)
 
 
 class _Batch(NamedTuple):
@@ -326,6 +355,7 @@ class _Batch(NamedTuple):
     advantage: jax.Array
     weight: PyTree  # the advantage, normalised in each minibatch; filled in by `_learn`
     first: PyTree  # needed with memory only
+    next_obs: PyTree = ()  # needed by an auxiliary loss without memory only
 
 
 def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
@@ -343,6 +373,8 @@ def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
     log_prob = spec.dist.log_prob(extras["out"], extras["raw"])
     first = seen.first if jax.tree.leaves(state.carry) else ()
     batch = _Batch(obs, extras["raw"], log_prob, value, advantage, (), first)
+    if spec.auxiliary is not None and not jax.tree.leaves(state.carry):
+        batch = batch._replace(next_obs=next_obs)
     target = advantage + value
     rows = [advantage, advantage**2, target, target**2, *trajectory.terms.values()]
     means = jnp.mean(jnp.stack([row.reshape(-1) for row in rows]), 1)
@@ -405,6 +437,21 @@ def _loss(spec: _Spec, config: PPOConfig, params: PyTree, carry: PyTree, batch: 
     return means[0] + config.value_coef * means[1] - config.entropy_coef * means[2], means
 
 
+def _auxiliary_loss(spec: _Spec, params: PyTree, carry: PyTree, batch: _Batch, state: PyTree):
+    """The auxiliary loss of one minibatch and its new state."""
+    assert spec.auxiliary is not None
+    variables = {"params": params}
+    if jax.tree.leaves(carry):  # the successor is the next step of the sequence
+        *_, latent = spec.net.apply(variables, carry, batch.obs, batch.first, method="unroll")
+        latent, after, mask = latent[:-1], latent[1:], ~batch.first[1:]
+    else:
+        *_, latent = spec.net.apply(variables, carry, batch.obs, method="act")
+        *_, after = spec.net.apply(variables, carry, batch.next_obs, method="act")
+        mask = jnp.ones(latent.shape[:-1], bool)
+    latent, after = (x.reshape(-1, x.shape[-1]) for x in (latent, after))
+    return spec.auxiliary.apply(state, latent, after, mask.reshape(-1))
+
+
 def _normalised(advantage: jax.Array, axis_name: str | None) -> jax.Array:
     """Advantages ``[minibatches, ...]`` with zero mean and unit deviation in each minibatch."""
     axes = tuple(range(1, advantage.ndim))
@@ -427,27 +474,35 @@ def _learn(spec: _Spec, state: PPOState, batch: _Batch, order: jax.Array):
         rows = jax.tree.map(lambda a: a.swapaxes(0, 1), batch)  # [B, T, ...]
     else:
         rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), batch)  # [T B, ...]
-    taken = jax.tree.map(lambda a: a[order], rows._replace(obs=(), weight=()))
+    taken = jax.tree.map(lambda a: a[order], rows._replace(obs=(), next_obs=(), weight=()))
     taken = taken._replace(weight=_normalised(taken.advantage, spec.axis_name))
     flat, unravel = ravel_pytree(state.policy.params)
     optimiser = _optimiser(config, state.update)
     before = state.carry  # `state` is the one that collected the batch
 
-    def loss(params: PyTree, index: jax.Array, some: _Batch):
-        some = some._replace(obs=rows.obs[index])
+    def loss(params: PyTree, auxiliary: PyTree, index: jax.Array, some: _Batch):
+        gathered = jax.tree.map(lambda a: a[index], (rows.obs, rows.next_obs))
+        some = some._replace(obs=gathered[0], next_obs=gathered[1])
         if recurrent:
             some = jax.tree.map(lambda a: a.swapaxes(0, 1), some)  # [T, b, ...]
-        return _loss(spec, config, params, jax.tree.map(lambda c: c[index], before), some)
+        memory = jax.tree.map(lambda c: c[index], before)
+        total, means = _loss(spec, config, params, memory, some)
+        if spec.auxiliary is not None:
+            extra, auxiliary = _auxiliary_loss(spec, params, memory, some, auxiliary)
+            total, means = total + extra, jnp.append(means, extra)
+        return total, (means, auxiliary)
 
-    def body(carry: tuple[jax.Array, PyTree], x: tuple[jax.Array, _Batch]):
-        flat, opt_state = carry
-        (_, losses), grads = jax.value_and_grad(loss, has_aux=True)(unravel(flat), *x)
+    def body(carry: tuple[jax.Array, PyTree, PyTree], x: tuple[jax.Array, _Batch]):
+        flat, opt_state, auxiliary = carry
+        (_, (losses, auxiliary)), grads = jax.value_and_grad(loss, has_aux=True)(unravel(flat), auxiliary, *x)
         grad = ravel_pytree(grads)[0]
         if spec.axis_name is not None:
             grad, losses = jax.lax.pmean((grad, losses), spec.axis_name)
         updates, opt_state = optimiser.update(grad, opt_state)
-        return (flat + updates, opt_state), losses
+        return (flat + updates, opt_state, auxiliary), losses
 
-    (flat, opt_state), losses = jax.lax.scan(body, (flat, state.optimiser), (order, taken))
-    metrics = dict(zip(_LOSSES, jnp.mean(losses, 0), strict=True))
-    return state.policy._replace(params=unravel(flat)), opt_state, metrics
+    start = (flat, state.optimiser, state.auxiliary)
+    (flat, opt_state, auxiliary), losses = jax.lax.scan(body, start, (order, taken))
+    names = _LOSSES if spec.auxiliary is None else (*_LOSSES, "loss/auxiliary")
+    metrics = dict(zip(names, jnp.mean(losses, 0), strict=True))
+    return state.policy._replace(params=unravel(flat)), opt_state, auxiliary, metrics

@@ -13,6 +13,9 @@ from rlkit.analysis.alignment import (
     reward_alignment,
     reward_direction,
 )
+from rlkit.analysis.auxiliary import (
+    emergence_loss,
+)
 from rlkit.analysis.baselines import (
     Baselines,
     effective_dimension,
@@ -75,6 +78,9 @@ from rlkit.analysis.headline import (
     independent_information,
     measure_emergence,
     measure_recordings,
+)
+from rlkit.analysis.intrinsic import (
+    emergence_reward,
 )
 from rlkit.analysis.lattice import (
     ATOM_NAMES,
@@ -175,6 +181,7 @@ from rlkit.analysis.redundancy import (
     local_mmi_redundancy,
     mmi_redundancy,
     pointwise_redundancy,
+    redundancy_of_least,
     soft_minimum,
 )
 from rlkit.analysis.reversibility import (
@@ -194,6 +201,7 @@ from rlkit.analysis.scales import (
 )
 from rlkit.analysis.streaming import (
     decay_moments,
+    pair_moments,
     update_moments,
     windowed_moments,
     zero_moments,
@@ -278,6 +286,8 @@ __all__ = [
     "effective_dimension",
     "effective_information",
     "embed",
+    "emergence_loss",
+    "emergence_reward",
     "emergent_complexity",
     "episode_basis",
     "estimate_tpm",
@@ -329,6 +339,7 @@ __all__ = [
     "pair_information",
     "pair_information_bias",
     "pair_mask",
+    "pair_moments",
     "pairs_mean",
     "partition_information",
     "phase_randomised",
@@ -343,6 +354,7 @@ __all__ = [
     "random_projection_metrics",
     "rank_normal",
     "recompose",
+    "redundancy_of_least",
     "reward_alignment",
     "reward_direction",
     "shrink",

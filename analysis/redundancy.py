@@ -66,24 +66,23 @@ def local_mmi_redundancy(information: Information, weight: jax.Array | None = No
       information: local values, samples or states along the last axis.
       weight: weights of the average along the last axis, up to a factor; equal by default.
     """
-    average = {
-        name: jnp.mean(value, -1, keepdims=True)
-        if weight is None
-        else jnp.sum(weight * value, -1, keepdims=True)
-        for name, value in information._asdict().items()
-    }
+    mean = lambda v: v.mean(-1, keepdims=True) if weight is None else jnp.sum(weight * v, -1, keepdims=True)
+    return redundancy_of_least(information, jax.tree.map(mean, information))
+
+
+def redundancy_of_least(information: Information, average: Information) -> Redundancy:
+    """Local values of the information whose given ``average`` is least; shapes broadcast."""
+    local, mean = information._asdict(), average._asdict()
 
     def smaller(left: str, right: str) -> jax.Array:
-        return jnp.where(
-            average[left] < average[right], getattr(information, left), getattr(information, right)
-        )
+        return jnp.where(mean[left] < mean[right], local[left], local[right])
 
     shared = {name: smaller(left, right) for name, left, right, _ in _SHARED}
-    least, value = average["x_a"], information.x_a
+    least, value = mean["x_a"], local["x_a"]
     for name in _SINGLES[1:]:
-        below = average[name] < least
-        least = jnp.where(below, average[name], least)
-        value = jnp.where(below, getattr(information, name), value)
+        below = mean[name] < least
+        least = jnp.where(below, mean[name], least)
+        value = jnp.where(below, local[name], value)
     return Redundancy(rtr=value, **shared)
 
 

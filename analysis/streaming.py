@@ -55,6 +55,35 @@ def update_moments(
     )
 
 
+def pair_moments(
+    past: jax.Array, future: jax.Array, mask: jax.Array | None = None, axis_name: str | None = None
+) -> Moments:
+    """Moments of pairs that are not neighbours in one series, such as the rows of a shuffled minibatch.
+
+    Args:
+      past, future: [N, n] samples ``z[t]`` and ``z[t + lag]``, pair by pair.
+      mask: [N] bool, pairs to keep; rows of the others may hold anything.
+      axis_name: mapped axis whose pairs are pooled.
+
+    Returns:
+      The moments; gradients flow through all of them but the origin, which changes rounding only.
+    """
+    past, future = jnp.asarray(past), jnp.asarray(future)
+    keep = jnp.ones(past.shape[0], past.dtype) if mask is None else jnp.asarray(mask).astype(past.dtype)
+    clean = lambda rows: jnp.where(keep[:, None] > 0, rows, 0)
+    count, total = psum((keep.sum(), clean(past).sum(0)), axis_name)
+    origin = jax.lax.stop_gradient(total / jnp.maximum(count, 1))
+    past, future = clean(past - origin), clean(future - origin)
+    product = lambda left, right: jnp.matmul(left.T, right, precision=jax.lax.Precision.HIGHEST)
+    sums = past.sum(0), future.sum(0), product(past, past), product(future, future), product(past, future)
+    return Moments(count, count, origin, *psum(sums, axis_name))
+
+
+def psum(tree, axis_name: str | None):
+    """``jax.lax.psum``; no axis name, no sum."""
+    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
 def windowed_moments(
     z: jax.Array, window: int, hop: int, lag: int = 1, mask: jax.Array | None = None
 ) -> Moments:

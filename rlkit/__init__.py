@@ -12,6 +12,7 @@ from rlkit.errors import MissingExtraError, RlkitError, UnknownNameError, UsageE
 from rlkit.types import (
     ActInfo,
     Agent,
+    Auxiliary,
     Environment,
     EnvSpec,
     EnvState,
@@ -28,6 +29,7 @@ _SUBPACKAGES = ("agents", "analysis", "envs", "experiment", "rewards")
 __all__ = [
     "ActInfo",
     "Agent",
+    "Auxiliary",
     "EnvSpec",
     "EnvState",
     "Environment",

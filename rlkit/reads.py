@@ -5,6 +5,7 @@ names they read, so that only those are recorded, and so that a name which the e
 not have is an error before anything compiles.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,8 +13,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rlkit.errors import unknown_name
-from rlkit.types import Environment, EnvSpec, Features, Reward, Transition
+from rlkit.errors import UsageError, unknown_name
+from rlkit.types import Environment, EnvSpec, Features, FeatureSpec, Reward, Transition
+
+AGENT_LATENT = "agent_latent"
+"""The feature by which a reward reads the agent: the torso's latent of ``obs`` in ``features``, that of
+``next_obs`` in ``next_features``. Agents offer it; environments do not have it."""
 
 
 class _Recorder(dict):
@@ -59,6 +64,22 @@ def example_transition(spec: EnvSpec) -> Transition:
     return Transition(
         obs, action, obs, features, dict(features), struct((), "float32"), flag, flag, flag, flag
     )
+
+
+def with_latent(spec: EnvSpec, size: int) -> EnvSpec:
+    """The specification of an environment as an agent with latents ``[size]`` offers it to rewards.
+
+    Raises:
+      UsageError: the environment has a feature of the name that is kept for latents.
+    """
+    if any(feature.name == AGENT_LATENT for feature in spec.features):
+        raise UsageError(
+            f"{spec.id} has a feature named {AGENT_LATENT!r}, which is kept for agents; rename it"
+        )
+    latent = FeatureSpec(
+        AGENT_LATENT, (size,), meaning="output of the policy's torso, which acts on it", observable=False
+    )
+    return dataclasses.replace(spec, features=(*spec.features, latent))
 
 
 @functools.lru_cache(maxsize=256)

@@ -206,6 +206,18 @@ class Reward(NamedTuple):
     """``apply(state, transition) -> (state, reward, terms)``; float32 scalars, terms by name."""
 
 
+class Auxiliary(NamedTuple):
+    """A differentiable loss on an agent's latents that is added to the agent's own, as pure functions."""
+
+    init: Callable[[int], PyTree]
+    """``init(latent_dim) -> state``"""
+
+    apply: Callable[[PyTree, jax.Array, jax.Array, jax.Array], tuple[jax.Array, PyTree]]
+    """``apply(state, latent [N, d], next_latent [N, d], mask [N]) -> (loss [], state)``: latents of a
+    minibatch under the parameters that are being trained, and those one step later; rows where the mask is
+    false are no pairs. Gradients flow through both."""
+
+
 class ActInfo(NamedTuple):
     """What an agent reports beside its action."""
 
