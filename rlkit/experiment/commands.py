@@ -164,6 +164,8 @@ def report(args: list[str]) -> int:
 
     for folder in folders:
         print(module.report(folder))
+    if len(folders) > 1:
+        print(module.compare(folders))
     return 0
 
 
