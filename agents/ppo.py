@@ -196,9 +196,14 @@ def _restart(carry: PyTree, first: jax.Array) -> PyTree:
     return jax.tree.map(lambda c: jnp.where(first[:, None], 0.0, c), carry)
 
 
+def _net(spec: _Spec, params: PyTree, *args: Any, method: str = "__call__") -> Any:
+    """Apply the network."""
+    return spec.net.apply({"params": params}, *args, method=method)
+
+
 def _act(spec: _Spec, policy: Policy, carry: PyTree, obs: jax.Array, key: Key | None = None):
     x = _observe(policy, obs, len(spec.env.spec.observation_space.shape))
-    carry, out, value, latent = spec.net.apply({"params": policy.params}, carry, x)
+    carry, out, value, latent = _net(spec, policy.params, carry, x)
     raw = (
         spec.dist.mode(out)
         if key is None
@@ -297,7 +302,7 @@ def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]
 def _collect(spec: _Spec, state: PPOState, keys: Key, noise: jax.Array) -> tuple[PPOState, Trajectory]:
     """Run the policy and pay it."""
     config, env = state.config, spec.env
-    variables = {"params": state.policy.params}
+    params = state.policy.params
     recurrent = bool(jax.tree.leaves(state.carry))
     ndim = len(env.spec.observation_space.shape)
 
@@ -305,10 +310,10 @@ def _collect(spec: _Spec, state: PPOState, keys: Key, noise: jax.Array) -> tuple
         x = _observe(state.policy, obs, ndim)
         extras = {}
         if recurrent:
-            carry, out, extras["value"], latent = spec.net.apply(variables, _restart(carry, first), x)
+            carry, out, extras["value"], latent = _net(spec, params, _restart(carry, first), x)
             extras["carry"] = carry
         else:
-            carry, out, latent = spec.net.apply(variables, carry, x, method="act")
+            carry, out, latent = _net(spec, params, carry, x, method="act")
         if spec.latents or spec.pays_latents:
             extras["latent"] = latent
         extras |= {"out": out, "raw": spec.dist.sample(out, noise)}
@@ -336,8 +341,8 @@ def _offer_latents(spec: _Spec, state: PPOState, trajectory: Trajectory) -> Traj
     """The trajectory with the latents of every observation and its true successor as features."""
     seen, extras = trajectory.transition, trajectory.extras
     next_obs = _observe(state.policy, seen.next_obs, len(spec.env.spec.observation_space.shape))
-    variables = {"params": state.policy.params}
-    _, _, after = spec.net.apply(variables, extras.get("carry", state.carry), next_obs, method="act")
+    params = state.policy.params
+    _, _, after = _net(spec, params, extras.get("carry", state.carry), next_obs, method="act")
     seen = seen._replace(
         features=seen.features | {AGENT_LATENT: extras["latent"]},
         next_features=seen.next_features | {AGENT_LATENT: after},
@@ -361,10 +366,10 @@ class _Batch(NamedTuple):
 def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
     """Values and advantages of a trajectory, and what its episodes achieved."""
     seen, extras = trajectory.transition, trajectory.extras
-    variables = {"params": state.policy.params}
+    params = state.policy.params
     ndim = len(spec.env.spec.observation_space.shape)
     obs, next_obs = (_observe(state.policy, o, ndim) for o in (seen.obs, seen.next_obs))
-    value_of = functools.partial(spec.net.apply, variables, method="value")
+    value_of = functools.partial(_net, spec, params, method="value")
     if "carry" in extras:
         value, next_value = extras["value"], value_of(extras["carry"], next_obs)
     else:
@@ -416,11 +421,10 @@ _LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/cli
 
 def _loss(spec: _Spec, config: PPOConfig, params: PyTree, carry: PyTree, batch: _Batch):
     """The clipped surrogate (eq. 7 and 9), value loss and entropy bonus of one minibatch."""
-    variables = {"params": params}
     if jax.tree.leaves(carry):
-        out, value, _ = spec.net.apply(variables, carry, batch.obs, batch.first, method="unroll")
+        out, value, _ = _net(spec, params, carry, batch.obs, batch.first, method="unroll")
     else:
-        _, out, value, _ = spec.net.apply(variables, carry, batch.obs)
+        _, out, value, _ = _net(spec, params, carry, batch.obs)
     log_ratio = spec.dist.log_prob(out, batch.raw) - batch.log_prob
     ratio = jnp.exp(log_ratio)
     clipped = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
@@ -440,13 +444,12 @@ def _loss(spec: _Spec, config: PPOConfig, params: PyTree, carry: PyTree, batch: 
 def _auxiliary_loss(spec: _Spec, params: PyTree, carry: PyTree, batch: _Batch, state: PyTree):
     """The auxiliary loss of one minibatch and its new state."""
     assert spec.auxiliary is not None
-    variables = {"params": params}
     if jax.tree.leaves(carry):  # the successor is the next step of the sequence
-        *_, latent = spec.net.apply(variables, carry, batch.obs, batch.first, method="unroll")
+        *_, latent = _net(spec, params, carry, batch.obs, batch.first, method="unroll")
         latent, after, mask = latent[:-1], latent[1:], ~batch.first[1:]
     else:
-        *_, latent = spec.net.apply(variables, carry, batch.obs, method="act")
-        *_, after = spec.net.apply(variables, carry, batch.next_obs, method="act")
+        *_, latent = _net(spec, params, carry, batch.obs, method="act")
+        *_, after = _net(spec, params, carry, batch.next_obs, method="act")
         mask = jnp.ones(latent.shape[:-1], bool)
     latent, after = (x.reshape(-1, x.shape[-1]) for x in (latent, after))
     return spec.auxiliary.apply(state, latent, after, mask.reshape(-1))
@@ -499,7 +502,7 @@ def _learn(spec: _Spec, state: PPOState, batch: _Batch, order: jax.Array):
         if spec.axis_name is not None:
             grad, losses = jax.lax.pmean((grad, losses), spec.axis_name)
         updates, opt_state = optimiser.update(grad, opt_state)
-        return (flat + updates, opt_state, auxiliary), losses
+        return (optax.apply_updates(flat, updates), opt_state, auxiliary), losses
 
     start = (flat, state.optimiser, state.auxiliary)
     (flat, opt_state, auxiliary), losses = jax.lax.scan(body, start, (order, taken))

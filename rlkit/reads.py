@@ -54,7 +54,7 @@ class _Recorder(dict):
 def example_transition(spec: EnvSpec) -> Transition:
     """A transition of ``jax.ShapeDtypeStruct`` leaves with the shapes and dtypes of an environment."""
 
-    def struct(shape: Iterable[int], dtype: Any) -> jax.ShapeDtypeStruct:
+    def struct(shape: Iterable[int], dtype: Any) -> Any:
         return jax.ShapeDtypeStruct(tuple(shape), jnp.dtype(dtype))
 
     obs = struct(spec.observation_space.shape, spec.observation_space.dtype)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 
 def linear_recurrence(
-    x: jax.Array, coefficient: jax.Array, initial: jax.Array, *, reverse: bool = False
+    x: jax.Array, coefficient: jax.Array, initial: jax.Array | float, *, reverse: bool = False
 ) -> jax.Array:
     """Solve ``y_t = x_t + c_t * y_{t-1}`` (``y_{t+1}`` if ``reverse``).
 
