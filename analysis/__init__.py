@@ -78,6 +78,7 @@ from rlkit.analysis.headline import (
     independent_information,
     measure_emergence,
     measure_recordings,
+    null_values,
 )
 from rlkit.analysis.intrinsic import (
     emergence_reward,
@@ -95,6 +96,11 @@ from rlkit.analysis.lattice import (
     derived,
     recompose,
     unit_scale,
+)
+from rlkit.analysis.life import (
+    Life,
+    baselines_over,
+    study_life,
 )
 from rlkit.analysis.local import (
     all_pairs_local_atoms,
@@ -232,6 +238,7 @@ __all__ = [
     "GaussianEmergence",
     "Information",
     "Integration",
+    "Life",
     "MacroEmergence",
     "Moments",
     "NullComparison",
@@ -249,6 +256,7 @@ __all__ = [
     "atoms_from_covariance",
     "atoms_from_distribution",
     "average_ranks",
+    "baselines_over",
     "bin_rows",
     "block_information",
     "causal_emergence",
@@ -334,6 +342,7 @@ __all__ = [
     "normalized_cut_bipartition",
     "null_draws",
     "null_metrics",
+    "null_values",
     "own_correlation",
     "pair_atoms",
     "pair_information",
@@ -361,6 +370,7 @@ __all__ = [
     "soft_minimum",
     "spectral_emergence",
     "state_atoms",
+    "study_life",
     "tie_fraction",
     "transition_counts",
     "unit_mask",

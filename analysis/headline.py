@@ -222,8 +222,42 @@ def _check_options(routes, null, redundancy, quantities, draws) -> None:
         raise ValueError(f"draws={draws}: give at least 2 surrogates, better 100, or 0 for values alone")
 
 
+def null_values(
+    z: jax.Array,
+    key: Key,
+    *,
+    first: jax.Array | None = None,
+    route: str = "means",
+    null: str = "shuffle",
+    draws: int = 100,
+    lag: int = 1,
+    quantities: Sequence[str] = QUANTITIES,
+) -> Values:
+    """The surrogates' values themselves, arrays [draws] by quantity; arguments as for measure_emergence."""
+    _check_options((route,), null, "mmi", quantities, draws)
+    mask = None if first is None else pair_mask(first, lag)
+    options = _Options(lag, (route,), null, draws, "mmi", tuple(quantities), False)
+    z, _, context, defined = _prepared(jnp.asarray(z), None, mask, None, options)
+    series, statistic = _ROUTES[route](z, context)
+    surrogate = _surrogate(series, first, None, route, context)
+    _, drawn = nulls.null_draws(lambda s: statistic(s)[0], surrogate, key, series, draws)
+    return jax.tree.map(lambda v: jnp.where(defined, v, jnp.nan), drawn)
+
+
 @partial(jax.jit, static_argnames="options")
 def _measure(z, key, first, valid, mask, side, options: _Options) -> Emergence:
+    standard, moments, context, defined = _prepared(z, valid, mask, side, options)
+    tests = {}
+    for i, route in enumerate(options.routes):
+        series, statistic = _ROUTES[route](standard, context)
+        surrogate = _surrogate(series, first, valid, route, context)
+        test = _test(statistic, surrogate, jax.random.fold_in(key, i), series, options.draws)
+        tests[route] = jax.tree.map(lambda v: jnp.where(defined, v, jnp.nan), test)
+    return Emergence(tests, context.side, context.active, moments.count)
+
+
+def _prepared(z, valid, mask, side, options: _Options):
+    """Standardised units, moments, context, and whether both halves have an active unit."""
     z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
     if options.gaussianise:
         z = rank_normal(z, valid)
@@ -234,16 +268,9 @@ def _measure(z, key, first, valid, mask, side, options: _Options) -> Emergence:
     if side is None:
         side = fiedler_bipartition(information_graph(matrix[:n, n:]), active)
     side = jnp.asarray(side).astype(bool)
-    standard = _standardised(z, moments, active, valid)
     defined = jnp.any(side & active) & jnp.any(~side & active)
     context = _Context(side, active, mask, options)
-    tests = {}
-    for i, route in enumerate(options.routes):
-        series, statistic = _ROUTES[route](standard, context)
-        surrogate = _surrogate(series, first, valid, route, context)
-        test = _test(statistic, surrogate, jax.random.fold_in(key, i), series, options.draws)
-        tests[route] = jax.tree.map(lambda v: jnp.where(defined, v, jnp.nan), test)
-    return Emergence(tests, side, active, moments.count)
+    return _standardised(z, moments, active, valid), moments, context, defined
 
 
 def _active(moments: Moments, matrix: jax.Array) -> jax.Array:
@@ -296,7 +323,8 @@ def _surrogate(series, first, valid, route: str, context: _Context) -> nulls.Sur
         return lambda key, z: nulls.circular_shift(key, z, starts, side=group)
     options = {"common": null == "common-phases", "side": context.side if grouped else None}
     if starts is not None:
-        options["basis"] = nulls.episode_basis(starts, series.dtype, valid)
+        basis = nulls.episode_basis(starts, series.dtype, valid)
+        return lambda key, z: nulls.phase_randomised(key, z, basis=basis, **options)
     return lambda key, z: nulls.phase_randomised(key, z, **options)
 
 

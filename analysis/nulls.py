@@ -166,8 +166,9 @@ def phase_randomised(
     z = _samples(z)
     steps, units = z.shape
     column, columns = _columns(units, common, side)
-    if first is not None or basis is not None:
-        basis = episode_basis(first, z.dtype) if basis is None else basis
+    if basis is None and first is not None:
+        basis = episode_basis(first, z.dtype)
+    if basis is not None:
         return _episodes_randomised(key, z, basis, column, columns)
     spectrum = jnp.fft.rfft(z, axis=0)
     phase = jax.random.uniform(key, (spectrum.shape[0], columns), z.dtype, 0, 2 * jnp.pi)[:, column]

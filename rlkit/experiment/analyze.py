@@ -1,123 +1,44 @@
 """Emergence of a run's latents over its training, against surrogates: ``latents/`` to ``emergence.json``.
 
-Each recording is measured as the stream it is, pairs across the end of an episode included: then a
-phase-randomised surrogate has exactly its autocorrelation, which is what emergence measures confuse with
-integration. Two ways from many units to pairs: the mean over all pairs of units, and the two halves of the
-Fiedler bipartition, each reduced to its mean.
+Pairs of steps stay inside episodes, and so do surrogates. Two ways from many units to pairs: the mean over
+all pairs of units, and the two halves of the Fiedler bipartition, each reduced to its mean. Beside them the
+five baseline metrics, alignment with the reward, and prediction of the final return from early recordings.
 """
 
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from rlkit.analysis import all_pairs_atoms, lagged_moments, pair_atoms
-from rlkit.analysis.halves import half_means
-from rlkit.analysis.moments import alive, correlation, covariance
-from rlkit.analysis.nulls import NullTest, against_null, phase_randomised
-from rlkit.analysis.partitions import fiedler_bipartition, information_graph
+from rlkit.analysis.baselines import Baselines
+from rlkit.analysis.life import Life, study_life
+from rlkit.analysis.nulls import NullTest
 from rlkit.errors import UsageError
 from rlkit.experiment import config, store
 from rlkit.experiment.logbook import number
-from rlkit.parallel import seed_keys, shard_seeds
 from rlkit.types import Key
 
-EMERGENCE = "emergence.json"
-VERSION = 1
+EMERGENCE, ARRAYS = "emergence.json", "emergence.npz"
+VERSION = 2
 MEASURES = ("phi_r", "ce3", "ce4")
-LEVELS = ("units", "halves")
+LEVELS = {"units": "pairs", "halves": "means"}
 _KEYS = 0xE3E26E  # keeps the keys of surrogates apart from those of training
 
 
-def living_units(z: jax.Array) -> jax.Array:
-    """bool [n]: the units of a recording ``[T, n]`` that are not constant."""
-    living = alive(lagged_moments(z))
-    return living[: z.shape[1]] & living[z.shape[1] :]
-
-
-def all_pairs_measures(z: jax.Array, active: jax.Array) -> dict[str, jax.Array]:
-    """Φ_R, CE3 and CE4 of a recording ``[T, n]``, nats, each the mean over all pairs of ``active`` units."""
-    atoms = all_pairs_atoms(lagged_moments(z))
-    pairs = active[:, None] & active[None, :] & ~jnp.eye(z.shape[1], dtype=bool)
-    count = jnp.maximum(pairs.sum(), 1)
-    return {name: jnp.where(pairs, atoms[name], 0).sum() / count for name in MEASURES}
-
-
-def two_halves(z: jax.Array) -> jax.Array:
-    """The mean series ``[T, 2]`` of the halves of the Fiedler bipartition of a recording ``[T, n]``.
-
-    The graph is the Gaussian information between units at lag 1 (arXiv 2605.06746); units are
-    standardised first and constant ones left out.
-    """
-    moments, n = lagged_moments(z), z.shape[1]
-    active = living_units(z)
-    side = fiedler_bipartition(information_graph(correlation(moments)[:n, n:]), active)
-    deviation = jnp.sqrt(jnp.maximum(jnp.diagonal(covariance(moments))[:n], 0))
-    standard = (z - z.mean(0)) / jnp.where(active, deviation, 1)
-    return half_means(standard, side, active)
-
-
-def _tests(draws: int):
-    def units(key: Key, z: jax.Array) -> NullTest:
-        active = living_units(z)
-        return against_null(lambda s: all_pairs_measures(s, active), phase_randomised, key, z, draws)
-
-    def halves(key: Key, z: jax.Array) -> NullTest:
-        def statistic(s: jax.Array) -> dict[str, jax.Array]:
-            atoms = pair_atoms(lagged_moments(s))
-            return {name: atoms[name] for name in MEASURES}
-
-        return against_null(statistic, phase_randomised, key, z, draws)
-
-    def both(item: tuple[Key, jax.Array, jax.Array]) -> dict[str, NullTest]:
-        key, z, macro = item
-        keys = jax.random.split(key)
-        return {"units": units(keys[0], z), "halves": halves(keys[1], macro)}
-
-    return jax.jit(shard_seeds(both))
-
-
-def _table(test: NullTest) -> dict[str, dict[str, list[float | None]]]:
-    """measure -> field -> one number per seed; z is null where there is no null distribution."""
-    return {
-        name: {
-            field: [number(x) for x in np.asarray(getattr(test, field)[name])] for field in NullTest._fields
-        }
-        for name in MEASURES
-    }
-
-
-def emergence(latents: dict[int, dict[str, np.ndarray]], key: Key, draws: int = 100) -> list[dict[str, Any]]:
-    """Measure recordings of latents.
+def study(latents: dict[int, dict[str, np.ndarray]], returns: np.ndarray, key: Key, draws: int = 100) -> Life:
+    """:func:`rlkit.analysis.life.study_life` of recordings by update.
 
     Args:
-      latents: by update: ``latent [S, T, n]`` and what else the probe recorded, see
+      latents: by update: ``latent [S, T, n]``, ``first [S, T]`` and what else the probe recorded, see
         :func:`rlkit.experiment.observe.latent_probe`.
-      key: typed PRNG key of the surrogates; the recording of seed k at update u uses
-        ``fold_in(fold_in(key, u), k)``.
+      returns: [S, K] what was achieved at each update.
+      key: typed PRNG key of the surrogates.
       draws: surrogates per recording.
-
-    Returns:
-      One entry per update: ``update``, ``active`` (units that vary, by seed), ``reward`` and ``success``
-      (mean per step of the recording, by seed) and, for ``units`` and ``halves``, every measure with
-      ``value``, the surrogates' ``mean`` and ``sd``, ``z`` and ``p`` by seed; nats.
     """
-    test, cut, living = _tests(draws), jax.jit(two_halves), jax.jit(jax.vmap(living_units))
-    points = []
-    for update, recorded in sorted(latents.items()):
-        z = np.asarray(recorded["latent"], np.float32)
-        # One recording at a time: several eigendecompositions in one program can block each other on a CPU.
-        macro = np.stack([np.asarray(cut(one)) for one in z])
-        keys = seed_keys(jax.random.fold_in(key, update), z.shape[0])
-        measured = test((keys, z, np.nan_to_num(macro)))
-        points.append(
-            {"update": int(update), "active": np.asarray(living(z)).sum(1).tolist()}
-            | {name: [number(x) for x in recorded[name].mean(1)] for name in ("reward", "success")}
-            | {level: _table(measured[level]) for level in LEVELS}
-        )
-    return points
+    updates = sorted(latents)
+    z, first = (np.stack([latents[u][name] for u in updates], 1) for name in ("latent", "first"))
+    return study_life(z, returns, key, first=first, draws=draws, routes=tuple(LEVELS.values()))
 
 
 def read_latents(folder: Path) -> dict[int, dict[str, np.ndarray]]:
@@ -138,15 +59,27 @@ def read_latents(folder: Path) -> dict[int, dict[str, np.ndarray]]:
     return found
 
 
+def read_returns(folder: Path, latents: dict[int, dict[str, np.ndarray]]) -> np.ndarray:
+    """``[S, K]``: the evaluated return at each recording, or else the recording's own mean reward."""
+    logged = {
+        line["update"]: line["seeds"]["eval/return"]
+        for line in store.read_jsonl(folder / store.METRICS)
+        if line["kind"] == "eval" and "eval/return" in line["seeds"]
+    }
+    if all(update in logged for update in latents):
+        return np.array([logged[update] for update in sorted(latents)], np.float64).T
+    return np.array([latents[update]["reward"].mean(1) for update in sorted(latents)], np.float64).T
+
+
 def analyze(folder: str | Path, draws: int = 100) -> Path:
-    """Measure the latents of a run and write ``emergence.json`` into its folder.
+    """Measure the latents of a run; write ``emergence.json`` and ``emergence.npz`` into its folder.
 
     Args:
       folder: the run folder.
       draws: surrogates per recording.
 
     Returns:
-      The path of the file. The same run gives the same content.
+      The path of the JSON file. The same run gives the same content.
 
     Raises:
       UsageError: not a run folder, or it has no recordings.
@@ -159,11 +92,96 @@ def analyze(folder: str | Path, draws: int = 100) -> Path:
             f"{folder} has no recorded latents; train with --probes and --probe-steps greater than 0"
         )
     key = jax.random.fold_in(jax.random.key(settings.seed), _KEYS)
-    points = emergence(latents, key, draws)
+    returns = read_returns(folder, latents)
+    life = study(latents, returns, key, draws)
     per_update = config.build(settings).steps_per_update
-    for point in points:
-        point["step"] = point["update"] * per_update
-    steps = next(iter(latents.values()))["latent"].shape[1]
-    data = {"version": VERSION, "lag": 1, "draws": draws, "steps_per_recording": steps, "points": points}
+    data = {
+        "version": VERSION,
+        "lag": 1,
+        "draws": draws,
+        "steps_per_recording": next(iter(latents.values()))["latent"].shape[1],
+        "points": points(life, latents, per_update),
+        "alignment": _alignment(life),
+        "prediction": _prediction(life),
+    }
+    store.write_arrays(folder / ARRAYS, _arrays(life, returns))
     store.write_json(folder / EMERGENCE, data)
     return folder / EMERGENCE
+
+
+def points(life: Life, latents: dict[int, dict[str, np.ndarray]], per_update: int) -> list[dict[str, Any]]:
+    """One entry per recorded update.
+
+    ``update``, ``step``, ``active`` (units that vary, by seed), ``reward`` and ``success`` (mean per step of
+    the recording, by seed), for ``units`` and ``halves`` every measure with the fields of
+    :class:`rlkit.analysis.nulls.NullTest` by seed (nats), and the ``baselines`` by name and seed.
+    """
+    found = []
+    for k, update in enumerate(sorted(latents)):
+        recorded = latents[update]
+        entry: dict[str, Any] = {"update": int(update), "step": int(update) * per_update}
+        entry["active"] = life.active[:, k].tolist()
+        entry |= {name: _numbers(recorded[name].mean(1)) for name in ("reward", "success")}
+        for level, route in LEVELS.items():
+            test = life.tests[route]
+            entry[level] = {
+                name: {field: _numbers(getattr(test, field)[name][:, k]) for field in NullTest._fields}
+                for name in MEASURES
+            }
+        columns = life.metrics["baselines"][:, k].T
+        entry["baselines"] = {
+            name: _numbers(row) for name, row in zip(Baselines._fields, columns, strict=True)
+        }
+        found.append(entry)
+    return found
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [number(x) for x in np.asarray(values).tolist()]
+
+
+def _alignment(life: Life) -> dict[str, Any]:
+    """By metric: global and local alignment by seed, their nulls, and the plane ``[S', K, 2]``."""
+    table = {}
+    for name, found in life.alignment.items():
+        table[name] = {
+            "seeds": life.seeds.tolist(),
+            "global": _numbers(found.global_alignment),
+            "local": _numbers(found.local_alignment),
+            "embedding": [[_numbers(point) for point in run] for run in found.embedding],
+            "nulls": {
+                kind: {
+                    null: {field: number(x) for field, x in row._asdict().items()}
+                    for null, row in rows.items()
+                }
+                for kind, rows in life.null_alignment[name].items()
+            },
+        }
+    return table
+
+
+def _prediction(life: Life) -> dict[str, Any]:
+    """By metric: predicted and true final returns by seed, R² and Spearman's ρ with intervals."""
+    return {
+        name: {
+            "seeds": life.seeds.tolist(),
+            "predicted": _numbers(found.predicted),
+            "target": _numbers(found.target),
+            "r2": number(found.r2),
+            "r2_interval": _numbers(found.r2_interval),
+            "spearman": number(found.spearman),
+            "spearman_interval": _numbers(found.spearman_interval),
+        }
+        for name, found in life.prediction.items()
+    }
+
+
+def _arrays(life: Life, returns: np.ndarray) -> dict[str, np.ndarray]:
+    """Everything measured, ``[S, K]`` and ``[S, K, F]``: names like ``means/phi_r/value``."""
+    arrays = {"returns": returns, "active": life.active}
+    arrays |= {f"metric/{name}": values for name, values in life.metrics.items()}
+    for route, test in life.tests.items():
+        for field in NullTest._fields:
+            values = getattr(test, field)
+            arrays |= {f"{route}/{name}/{field}": value for name, value in values.items()}
+    return arrays

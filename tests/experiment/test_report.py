@@ -174,39 +174,30 @@ def test_analysis_without_latents_says_so(folders, tmp_path):
 
 
 def test_analysis_is_repeatable_and_agrees_with_the_library(folders):
-    before = (folders[0] / "emergence.json").read_bytes()
+    before = [(folders[0] / name).read_bytes() for name in ("emergence.json", "emergence.npz")]
     analyze.analyze(folders[0], draws=8)
-    assert (folders[0] / "emergence.json").read_bytes() == before
-    points = json.loads(before)["points"]
+    assert [(folders[0] / name).read_bytes() for name in ("emergence.json", "emergence.npz")] == before
+    data = json.loads(before[0])
+    points = data["points"]
     assert [point["update"] for point in points] == [0, 2, 4]
     assert [point["step"] for point in points] == [0, 128, 256]
     latents = analyze.read_latents(folders[0])
-    from rlkit.analysis import phi_id
+    from rlkit.analysis import latent_baselines, pair_mask, phi_id
 
-    z = latents[4]["latent"][1]
+    z, first = latents[4]["latent"][1], latents[4]["first"][1]
     for name in analyze.MEASURES:
-        exact = np.asarray(phi_id(z, check="off")[name])[np.triu_indices(8, 1)].mean()
-        np.testing.assert_allclose(points[-1]["units"][name]["value"][1], exact, rtol=1e-4, atol=1e-6)
-
-
-def test_dead_units_do_not_count():
-    z = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
-    dead = np.concatenate([z, np.ones((200, 2), np.float32)], 1)
-    alone, padded = (analyze.all_pairs_measures(x, analyze.living_units(x)) for x in (z, dead))
-    for name in analyze.MEASURES:
-        np.testing.assert_allclose(alone[name], padded[name], rtol=1e-4, atol=1e-7)
-
-
-def test_halves_follow_planted_blocks():
-    rng = np.random.default_rng(0)
-    drivers = np.zeros((400, 2))
-    for t in range(1, 400):
-        drivers[t] = 0.9 * drivers[t - 1] + rng.normal(size=2)
-    z = np.repeat(drivers, 4, axis=1) + 0.3 * rng.normal(size=(400, 8))
-    halves = np.asarray(analyze.two_halves(z.astype(np.float32)))
-    correlation = np.abs(np.corrcoef(halves.T, drivers.T)[:2, 2:])
-    assert np.sort(correlation.max(0))[0] > 0.95
-    assert correlation.argmax(0).tolist() in ([0, 1], [1, 0])
+        exact = np.asarray(phi_id(z, first=first, check="off")[name])[np.triu_indices(8, 1)].mean()
+        np.testing.assert_allclose(points[-1]["units"][name]["value"][1], exact, rtol=1e-3, atol=1e-5)
+    plain = latent_baselines(z, pair_mask=pair_mask(first))
+    for name, value in plain._asdict().items():
+        np.testing.assert_allclose(points[-1]["baselines"][name][1], value, rtol=1e-4)
+    assert set(data["alignment"]) == {"emergence", "beyond null", "baselines"}
+    assert set(data["alignment"]["emergence"]["nulls"]["global"]) == {
+        "projections", "shuffled", "autocorrelation"
+    }  # fmt: skip
+    assert data["prediction"] == {}  # of three seeds nothing can be learned
+    arrays = np.load(folders[0] / "emergence.npz")
+    assert arrays["pairs/phi_r/value"].shape == (3, 3)
 
 
 def test_intervals_are_scipys(folders):
