@@ -69,11 +69,10 @@ PROBLEMS = {
     "value of the action": problem(from_action=1.0, on=0.5),
     "value of action and observation": problem(cues=True, from_action=1.0, with_cue=0.5),
     "time limit": problem(length=1000, constant=1.0, max_steps=1),
+    "memory": problem(length=3, cues=True, hides=True, timed=True, from_action=1.0, with_cue=0.5),
 }
-"""The five, and one that only the time limit ends, whose value is that of going on for ever."""
-
-MEMORY = problem(length=3, cues=True, hides=True, timed=True, from_action=1.0, with_cue=0.5)
-"""The action of the last step must remember the cue of the first."""
+"""The five, one that only the time limit ends, whose value is that of going on for ever, and one
+whose last action must answer the cue of the first step."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ from rlkit.rewards import chain, scale, task
 
 module = importlib.import_module("rlkit.agents.ppo")  # `rlkit.agents.ppo` is the function
 
+# These programs take longer to compile than to run: the backend need not optimise them.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
 PAY = 0.5
 LOUD = 1e5
 
@@ -116,7 +119,7 @@ def small(kind):
     """The agent of one of the KINDS."""
     env, config, options = _SETTINGS[kind]
     agent = ppo(env, config, **options)
-    return Small(agent, jax.jit(agent.init), jax.jit(looking_inside(agent)))
+    return Small(agent, jit(agent.init), jit(looking_inside(agent)))
 
 
 def close(a, b, rtol=1e-5, atol=1e-6):

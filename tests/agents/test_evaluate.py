@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small import KINDS, PAY, Restless, small
+from small import KINDS, PAY, Restless, jit, small
 
 from rlkit.agents import Evaluation, PPOConfig, evaluate, ppo, probe
 from rlkit.envs import Same, advance, reset
@@ -35,8 +35,8 @@ class Judged(Restless):
 def judged():
     """For each way to reduce fitness: the agent, one policy for all, and its evaluation."""
     agents = {over: ppo(Judged(over), PPOConfig(sizes=(8,))) for over in ("mean", "final", "max")}
-    policy = agents["mean"].policy(jax.jit(agents["mean"].init)(jax.random.key(0)))
-    run = lambda agent: jax.jit(lambda key: evaluate(agent, policy, key, EPISODES, greedy=False))
+    policy = agents["mean"].policy(jit(agents["mean"].init)(jax.random.key(0)))
+    run = lambda agent: jit(lambda key: evaluate(agent, policy, key, EPISODES, greedy=False))
     return policy, agents, {over: run(agent)(jax.random.key(5)) for over, agent in agents.items()}
 
 
@@ -44,8 +44,8 @@ def episode(agent, policy, key, params, greedy):
     """One whole episode, step by step: what :func:`evaluate` says it does, and every fitness."""
     key_reset, key_steps = jax.random.split(key)
     (obs, state), carry = reset(agent.env, key_reset, params), agent.carry()
-    act = jax.jit(agent.act)
-    step = jax.jit(lambda key, state, action: advance(agent.env, key, state, action, params))
+    act = jit(agent.act)
+    step = jit(lambda key, state, action: advance(agent.env, key, state, action, params))
     fitness, success = [], False
     for key in jax.random.split(key_steps, agent.env.spec.max_steps):
         key_act, key_step = jax.random.split(key)
@@ -91,11 +91,11 @@ def test_greedy_evaluation_uses_memory_and_parameters_of_the_environment(kind):
     *_, (_, state, _, _) = small(kind).states(3)
     policy = agent.policy(state)
     params = CartPole().default_params()._replace(max_steps=jnp.int32(25), gravity=jnp.float32(5.0))
-    found = jax.jit(lambda key: evaluate(agent, policy, key, 3, env_params=params))(jax.random.key(2))
+    found = jit(lambda key: evaluate(agent, policy, key, 3, env_params=params))(jax.random.key(2))
     for i, key in enumerate(jax.random.split(jax.random.key(2), 3)):
         assert int(found.length[i]) == episode(agent, policy, key, params, greedy=True)[0]
     assert int(found.length.max()) <= 25
-    again = jax.jit(lambda key: evaluate(agent, policy, key, 3, env_params=params))(jax.random.key(2))
+    again = jit(lambda key: evaluate(agent, policy, key, 3, env_params=params))(jax.random.key(2))
     assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
 
 
@@ -104,7 +104,7 @@ def test_evaluations_of_a_population_are_mapped(judged):
     stacked = jax.tree.map(lambda x: jnp.stack([x, x]), policy)
     keys = jnp.stack([jax.random.key(5), jax.random.key(6)])
     run = jax.vmap(lambda policy, key: evaluate(agents["mean"], policy, key, EPISODES, greedy=False))
-    both: Evaluation = jax.jit(run)(stacked, keys)
+    both: Evaluation = jit(run)(stacked, keys)
     assert both.returned.shape == (2, EPISODES)
     np.testing.assert_array_equal(both.length[0], found["mean"].length)
     assert bool((both.length[0] != both.length[1]).any())
@@ -116,9 +116,7 @@ def test_probe_records_what_acting_on_the_observations_gives(kind, greedy):
     agent = small(kind).agent
     *_, (_, state, _, _) = small(kind).states(2)
     policy, steps, slots = agent.policy(state), 40, 2
-    trajectory = jax.jit(lambda key: probe(agent, policy, key, steps, slots, greedy=greedy))(
-        jax.random.key(0)
-    )
+    trajectory = jit(lambda key: probe(agent, policy, key, steps, slots, greedy=greedy))(jax.random.key(0))
     seen, extras = trajectory.transition, trajectory.extras
     assert set(extras) == {"latent", "value", "log_prob"}
     assert extras["latent"].shape == (steps, slots, agent.config.sizes[-1])
@@ -130,7 +128,7 @@ def test_probe_records_what_acting_on_the_observations_gives(kind, greedy):
     assert bool(seen.first[0].all())
     assert kind == "continuous" or bool(seen.first[1:].any())
 
-    @jax.jit
+    @jit
     def replay(obs, first):
         def body(carry, x):
             obs, first = x
@@ -160,7 +158,7 @@ def test_probe_resets_as_it_is_told():
     policy = agent.policy(small("discrete").init(jax.random.key(0)))
     params = Restless().default_params()._replace(max_steps=jnp.int32(4))
     run = lambda key: probe(agent, policy, key, 13, 2, env_params=params, auto_reset=Same())
-    seen = jax.jit(run)(jax.random.key(0)).transition
+    seen = jit(run)(jax.random.key(0)).transition
     assert seen.first.nonzero()[0][::2].tolist() == [0, 4, 8, 12]
     starts = np.asarray(seen.obs[::4])
     np.testing.assert_array_equal(starts, np.broadcast_to(starts[0], starts.shape))

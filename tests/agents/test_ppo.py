@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from small import KINDS, Inside, Restless, close, looking_inside, module, same_bits, small
+from small import KINDS, Inside, Restless, close, jit, looking_inside, module, same_bits, small
 
 from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import make
@@ -61,7 +61,7 @@ def test_a_step_is_the_same_without_jit():
 def test_a_scan_is_a_loop():
     agent = small("discrete")
     state = agent.init(jax.random.key(3))
-    scanned, metrics = jax.jit(lambda s: jax.lax.scan(lambda s, _: agent.agent.step(s), s, length=3))(state)
+    scanned, metrics = jit(lambda s: jax.lax.scan(lambda s, _: agent.agent.step(s), s, length=3))(state)
     loop = list(agent.states(3, state))
     close(scanned, loop[-1][1], rtol=1e-4, atol=1e-5)
     assert metrics["loss/value"].shape == (3,)
@@ -71,13 +71,24 @@ def test_a_scan_is_a_loop():
 @pytest.fixture(scope="module")
 def batched():
     """A compiled step of a batch of seeds."""
-    return jax.jit(jax.vmap(small("discrete").agent.step))
+    return jit(jax.vmap(small("discrete").agent.step))
 
 
-def test_a_seed_learns_the_same_alone_and_in_a_batch(batched):
+@pytest.fixture(scope="module")
+def population():
+    """States of a batch of seeds, with all hyper-parameters and environment parameters as arrays."""
+    agent = small("discrete").agent
+    config, physics = (
+        jax.tree.map(lambda x: jnp.full(SEEDS, x), tree)
+        for tree in (agent.config, Restless().default_params())
+    )
+    return jit(jax.vmap(agent.init))(seed_keys(jax.random.key(0), SEEDS), config, physics)
+
+
+def test_a_seed_learns_the_same_alone_and_in_a_batch(batched, population):
     agent = small("discrete")
     keys = seed_keys(jax.random.key(0), SEEDS)
-    states, metrics = batched(jax.vmap(agent.agent.init)(keys))
+    states, metrics = batched(population)
     for k in range(SEEDS):
         state, alone, _ = agent.step(agent.init(keys[k]))
         mine = jax.tree.map(lambda x, k=k: x[k], states)
@@ -87,35 +98,24 @@ def test_a_seed_learns_the_same_alone_and_in_a_batch(batched):
     assert len({float(x) for x in metrics["loss/value"]}) == SEEDS
 
 
-def test_a_mapped_seed_has_the_same_bits_alone_and_in_a_batch():
-    agent = small("discrete").agent
-    keys = seed_keys(jax.random.key(0), SEEDS)
-    learn = jax.jit(over_seeds(lambda key: agent.step(agent.init(key))))
-    together, alone = learn(keys), learn(keys[SEEDS - 1 :])
-    same_bits(jax.tree.map(lambda x: x[SEEDS - 1 :], together), alone)
+def test_a_mapped_seed_has_the_same_bits_alone_and_in_a_batch(population):
+    step = jax.jit(over_seeds(small("discrete").agent.step))
+    last = lambda tree: jax.tree.map(lambda x: x[SEEDS - 1 :], tree)
+    same_bits(last(step(population)), step(last(population)))
 
 
-def test_hyperparameters_and_physics_are_swept(batched):
-    agent = small("discrete").agent
-    rates = jnp.array([0.0, 1e-3, 1e-2])
-    config = jax.tree.map(lambda x: jnp.full(SEEDS, x), agent.config)
-    physics = jax.tree.map(lambda x: jnp.full(SEEDS, x), Restless().default_params())
-    limits = jnp.array([3, 5, 500], jnp.int32)
-    keys = jnp.stack([jax.random.key(1)] * SEEDS)
-    states = jax.vmap(agent.init)(
-        keys, config.replace(learning_rate=rates), physics._replace(max_steps=limits)
+def test_hyperparameters_and_physics_are_swept(batched, population):
+    assert weak(jax.eval_shape(lambda: population)) == []
+    rates, limits = jnp.array([0.0, 1e-3, 1e-2]), jnp.array([3, 5, 500], jnp.int32)
+    states = population._replace(
+        config=population.config.replace(learning_rate=rates),
+        env_params=population.env_params._replace(max_steps=limits),
     )
-    assert not weak(jax.eval_shape(lambda: states))
     after, metrics = batched(states)
-    moved = [
-        max(
-            float(jnp.abs(a[k] - b[k]).max())
-            for a, b in zip(
-                jax.tree.leaves(states.policy.params), jax.tree.leaves(after.policy.params), strict=True
-            )
-        )
-        for k in range(SEEDS)
-    ]
+    change = jax.tree.map(
+        lambda a, b: np.abs(np.asarray(a) - b).reshape(SEEDS, -1).max(1), after.policy, states.policy
+    )
+    moved = np.max(jax.tree.leaves(change), 0)
     assert moved[0] == 0.0
     assert 0.0 < moved[1] < moved[2]
     np.testing.assert_array_equal(metrics["episode/length"][:2], [3.0, 5.0])
@@ -143,9 +143,9 @@ def test_replicas_share_parameters_and_statistics_and_average_gradients():
         normalize_reward=True,
     )
     agent = ppo(Restless(), config, axis_name="batch")
-    init = jax.vmap(lambda _, key: agent.init(key), (0, None), axis_name="batch")
+    init = jit(jax.vmap(lambda _, key: agent.init(key), (0, None), axis_name="batch"))
     start = init(jnp.arange(2), jax.random.key(0))
-    step = jax.jit(jax.vmap(looking_inside(agent), axis_name="batch"))
+    step = jit(jax.vmap(looking_inside(agent), axis_name="batch"))
     state, seen, params = start, [], None
     for update in range(3):
         before = state
@@ -228,7 +228,7 @@ def test_latents_cost_nothing_when_off():
     state = jax.eval_shape(ppo(Restless(), config).init, jax.random.key(0))
 
     def program(**options):
-        return jax.jit(ppo(Restless(), config, **options).step).lower(state)
+        return jit(ppo(Restless(), config, **options).step).lower(state)
 
     silent, off, on = program(), program(latents=False), program(latents=True)
     assert silent.as_text() == off.as_text() != on.as_text()
@@ -238,11 +238,12 @@ def test_latents_cost_nothing_when_off():
 
 def test_the_optimiser_decays_linearly_to_nothing():
     config = PPOConfig(learning_rate=0.01, decay_updates=4.0, max_grad_norm=1e9)
-    rates = []
-    for update in range(6):
-        optimiser = module._optimiser(config, jnp.int32(update))
-        gradient = jnp.ones(3)
-        rates.append(float(-optimiser.update(gradient, optimiser.init(gradient))[0][0]))
+
+    def step(update):
+        optimiser, gradient = module._optimiser(config, update), jnp.ones(3)
+        return -optimiser.update(gradient, optimiser.init(gradient))[0][0]
+
+    rates = jit(jax.vmap(step))(jnp.arange(6))
     np.testing.assert_allclose(rates, [0.01, 0.0075, 0.005, 0.0025, 0.0, 0.0], rtol=1e-4, atol=1e-9)
     agent = small("discrete")
     state = agent.init(jax.random.key(0))

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small import KINDS, small
+from small import KINDS, jit, small
 
 
 def trained(kind):
@@ -26,7 +26,7 @@ def head(kind, policy, carry, obs):
 @pytest.mark.parametrize("kind", KINDS)
 def test_greedy_actions_are_the_most_likely(kind):
     agent, policy, carry, obs = trained(kind)
-    action, after, info = jax.jit(agent.act)(policy, carry, obs)
+    action, after, info = jit(agent.act)(policy, carry, obs)
     wanted_carry, out, value, latent = head(kind, policy, carry, obs)
     space = agent.env.spec.action_space
     assert action.dtype == space.dtype
@@ -47,10 +47,10 @@ def test_greedy_actions_are_the_most_likely(kind):
 
 def test_sampled_discrete_actions_have_the_reported_probabilities():
     agent, policy, carry, obs = trained("discrete")
-    draws = jax.jit(jax.vmap(agent.act, (None, None, None, 0)))
+    draws = jit(jax.vmap(agent.act, (None, None, None, 0)))
     actions, _, info = draws(policy, carry, obs, jax.random.split(jax.random.key(0), 20_000))
     share = np.bincount(actions, minlength=2) / len(actions)
-    probability = {int(a): float(p) for a, p in zip(actions, jnp.exp(info.log_prob), strict=True)}
+    probability = dict(zip(np.asarray(actions).tolist(), np.exp(info.log_prob).tolist(), strict=True))
     assert sum(probability.values()) == pytest.approx(1.0, abs=1e-5)
     for action, p in probability.items():
         assert share[action] == pytest.approx(p, abs=4 * np.sqrt(0.25 / len(actions)))
@@ -60,7 +60,7 @@ def test_sampled_continuous_actions_have_the_reported_density():
     agent, policy, carry, obs = trained("continuous")
     _, out, _, _ = head("continuous", policy, carry, obs)
     narrow = policy._replace(params=policy.params | {"log_std": jnp.full(1, -3.0)})  # nothing is clipped
-    draws = jax.jit(jax.vmap(agent.act, (None, None, None, 0)))
+    draws = jit(jax.vmap(agent.act, (None, None, None, 0)))
     actions, _, info = draws(narrow, carry, obs, jax.random.split(jax.random.key(0), 20_000))
     raw = np.asarray(actions[:, 0], np.float64) / 2.0
     std = np.exp(-3.0)

@@ -40,8 +40,7 @@ def check_episodes(kind, state, updates):
 
 def test_episodes_are_counted_across_updates():
     params = Restless().default_params()._replace(max_steps=jnp.int32(40))
-    state = small("discrete").agent.init(jax.random.key(0), None, params)
-    # A slower start: nothing ends in some updates, and some episodes span three of them.
+    state = small("discrete").init(jax.random.key(0))._replace(env_params=params)
     episodes, _ = check_episodes("discrete", state, 30)
     returned, paid, success, length = episodes.T
     assert len(episodes) > 50

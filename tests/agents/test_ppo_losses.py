@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from small import KINDS, PAY, Restless, close, module, small
+from small import KINDS, PAY, Restless, close, jit, module, small
 
 from rlkit.returns import gae
 
@@ -36,7 +36,7 @@ def test_losses_are_those_of_the_formulas(kind, clip_value):
     weight = np.linspace(-2.0, 2.0, len(rows.value), dtype=np.float32)
     carry = agent.carry()
     batch = inside.batch._replace(weight=weight.reshape(inside.batch.value.shape))
-    total, means = jax.jit(lambda p, b: module._loss(spec, config, p, carry, b))(params, batch)
+    total, means = jit(lambda p, b: module._loss(spec, config, p, carry, b))(params, batch)
     exact = lambda tree: jax.tree.map(
         lambda a: np.asarray(a, np.float64 if a.dtype == np.float32 else a.dtype), tree
     )
@@ -75,7 +75,7 @@ def test_values_and_advantages_are_those_of_the_true_successor(kind):
     seen, batch = inside.trajectory.transition, inside.batch
     assert seen.done.any() or kind == "continuous"
 
-    @jax.jit
+    @jit
     def values(carry, obs, next_obs, first):
         def body(carry, x):
             obs, next_obs, first = x
@@ -112,7 +112,7 @@ def valued(state, value, discount):
 def test_a_time_limit_is_bootstrapped_from_the_true_final_observation(discount, atol):
     agent = small("discrete")
     params = Restless().default_params()._replace(max_steps=jnp.int32(6))  # too short for a fall
-    state = valued(agent.init(jax.random.key(0), None, params), PAY / (1 - discount), discount)
+    state = valued(agent.init(jax.random.key(0)), PAY / (1 - discount), discount)._replace(env_params=params)
     ((*_, inside),) = agent.states(1, state)
     seen = inside.trajectory.transition
     assert seen.truncated.any(0).all()
