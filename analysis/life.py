@@ -42,7 +42,8 @@ class Life(NamedTuple):
         (the same less the null mean: what persistence does not explain) and ``"baselines"`` (the five).
       seeds: [S'] the seeds whose metrics and returns are all finite; only they enter what follows.
       alignment: by metric; empty with fewer than two such seeds or checkpoints.
-      null_alignment: ``{metric: {"global" | "local": {null: NullComparison}}}``.
+      null_alignment: ``{metric: {"global" | "local": {null: NullComparison}}}``; the nulls are
+        ``"projections"``, and for the two emergence metrics also ``"shuffled"`` and ``"autocorrelation"``.
       prediction: of the final return from the early part of each metric; empty with fewer than four seeds.
     """
 
@@ -56,11 +57,11 @@ class Life(NamedTuple):
 
 
 def study_life(
-    latents: jax.Array,
+    latents: jax.Array | np.ndarray,
     returns: np.ndarray,
     key: Key,
     *,
-    first: jax.Array | None = None,
+    first: jax.Array | np.ndarray | None = None,
     routes: Sequence[str] = ("means", "pairs"),
     draws: int = 100,
     projections: int = 200,
@@ -95,7 +96,7 @@ def study_life(
     if first is not None and np.shape(first) != latents.shape[:3]:
         raise ValueError(f"first has shape {np.shape(first)}; expected {latents.shape[:3]}")
     first = None if first is None else jnp.asarray(first).astype(bool)
-    keys = jax.random.split(key, 2 + len(SURROGATES))
+    keys = jax.random.split(key, 3)
     routes = tuple(dict.fromkeys(("means", *routes)))
     found = measure_recordings(
         latents, keys[0], first=first, routes=routes, draws=draws, lag=lag, check="off"
@@ -109,12 +110,19 @@ def study_life(
     if known.sum() < 2 or returns.shape[1] < 2:
         return life
     kept = {name: metric[known] for name, metric in metrics.items()}
-    nulls = {"projections": random_projection_metrics(keys[1], latents[known], len(FEATURES), projections)}
-    for name, k in zip(SURROGATES, keys[2:], strict=True):
-        part = None if first is None else first[known]
-        nulls[name] = _null_features(latents[known], k, part, SURROGATES[name], draws, lag)
+    projected = np.asarray(random_projection_metrics(keys[1], latents[known], len(FEATURES), projections))
+    drawn = _null_features(latents[known], keys[2], None if first is None else first[known], draws, lag)
+    # Surrogates have nothing beyond their own mean but chance; what they do to baselines was not drawn.
+    own_nulls = {
+        "emergence": drawn,
+        "beyond null": {name: draw - draw.mean(0) for name, draw in drawn.items()},
+        "baselines": {},
+    }
     aligned = {name: reward_alignment(metric, returns[known]) for name, metric in kept.items()}
-    against = {name: alignment_against_nulls(metric, returns[known], nulls) for name, metric in kept.items()}
+    against = {
+        name: alignment_against_nulls(metric, returns[known], {"projections": projected, **own_nulls[name]})
+        for name, metric in kept.items()
+    }
     life = life._replace(alignment=aligned, null_alignment=against)
     if known.sum() < 4:
         return life
@@ -141,16 +149,18 @@ def baselines_over(latents: jax.Array, first: jax.Array | None = None, lag: int 
     return {name: np.asarray(value).reshape(lead) for name, value in found._asdict().items()}
 
 
-def _null_features(latents, key: Key, first, null: str, draws: int, lag: int) -> np.ndarray:
-    """FEATURES of surrogates, ``[draws, S, K, F]``."""
+def _null_features(latents, key: Key, first, draws: int, lag: int) -> dict[str, np.ndarray]:
+    """FEATURES of each of SURROGATES, ``[draws, S, K, F]``."""
     lead = latents.shape[:2]
     flat = lambda a: None if a is None else a.reshape(-1, *a.shape[2:])
     items = (jax.random.split(key, lead).reshape(-1), flat(latents), flat(first))
 
-    def one(item: Any) -> jax.Array:
+    def one(item: Any) -> dict[str, jax.Array]:
         key, z, starts = item
-        drawn = null_values(z, key, first=starts, null=null, draws=draws, lag=lag, quantities=FEATURES)
-        return jnp.stack([drawn[name] for name in FEATURES], -1)
+        options = {"first": starts, "draws": draws, "lag": lag, "quantities": FEATURES}
+        drawn = {name: null_values(z, key, null=null, **options) for name, null in SURROGATES.items()}
+        return {name: jnp.stack([values[f] for f in FEATURES], -1) for name, values in drawn.items()}
 
     found = jax.jit(lambda items: jax.lax.map(one, items))(items)
-    return np.asarray(found).reshape(*lead, draws, len(FEATURES)).transpose(2, 0, 1, 3)
+    shaped = lambda draw: np.asarray(draw).reshape(*lead, draws, len(FEATURES)).transpose(2, 0, 1, 3)
+    return jax.tree.map(shaped, found)

@@ -9,6 +9,7 @@ must obey the same rule: partition, moments and rank transforms of an early chec
 Statistics of small arrays on the host: NumPy float64 and SciPy.
 """
 
+import warnings
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -194,18 +195,21 @@ def _spearman(predicted: np.ndarray, target: np.ndarray, others: np.ndarray, axi
 
 
 def _bootstrap(rows, statistic, num_resamples: int, confidence: float, seed: int) -> np.ndarray:
-    from scipy.stats import bootstrap
+    from scipy.stats import DegenerateDataWarning, bootstrap
 
-    result = bootstrap(
-        rows,
-        statistic,
-        paired=True,
-        vectorized=True,
-        n_resamples=num_resamples,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
+    with warnings.catch_warnings():
+        # Resamples without spread are dealt with below.
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        result = bootstrap(
+            rows,
+            statistic,
+            paired=True,
+            vectorized=True,
+            n_resamples=num_resamples,
+            confidence_level=confidence,
+            method="percentile",
+            rng=np.random.default_rng(seed),
+        )
     # Resamples of one seed only have no rank correlation: take the percentiles of the others.
     tails = 50 * (1 - confidence), 50 * (1 + confidence)
     drawn = result.bootstrap_distribution
