@@ -38,7 +38,7 @@ def outcome(name, env, config, steps, seeds, reward=None, episodes=32):
     found = jax.tree.map(np.asarray, jax.jit(over_seeds(learn))(keys, jnp.int32(updates)))
     seconds = time.process_time() - begin
     means = found._replace(**{field: getattr(found, field).mean(1) for field in found._fields})
-    for what in ("returned", "success"):
+    for what in ("returned", "success", "fitness"):
         x = getattr(means, what)
         half = stats.t.ppf(0.975, seeds - 1) * x.std(ddof=1) / np.sqrt(seeds)
         print(f"\n{name}: {what} {x.mean():.2f} ± {half:.2f} {np.round(x, 2).tolist()}", end="")
@@ -110,9 +110,11 @@ def test_inverted_pendulum_is_solved():
     assert found.returned.mean() >= 950
 
 
-def test_hopper_learns():
+def test_hopper_learns_to_hop():
+    # By its speed: standing still, as an untrained mean action does, is paid 600 and moves at 0.07 m/s.
     found = outcome("hopper", make("mujoco/hopper"), CONTROL, 1_000_000, 3, episodes=8)
-    assert found.returned.min() > 300
+    assert found.fitness.min() > 1.0
+    assert found.success.mean() > 0.25
 
 
 @pytest.mark.parametrize("actions", ["discrete", "continuous"])
