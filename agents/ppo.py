@@ -152,7 +152,8 @@ def ppo(
 
     Returns:
       The agent. Its metrics are float32 scalars: ``episode/*`` describe episodes that ended in the
-      update (NaN if none did): ``return`` is the environment's own reward, ``paid`` the agent's.
+      update (NaN if none did): ``return`` is the environment's own reward, ``paid`` the agent's (after
+      normalisation, if that is on).
 
     Raises:
       ValueError: a hyper-parameter is out of range, or the environment is not pure.

@@ -1,7 +1,8 @@
 """PPO learns what it should, judged by greedy fresh episodes of several seeds.
 
-Settings were chosen once for each task, from what is common for it; none was chosen for a seed. Run
-with ``-s`` to see mean return, its 95 % interval, every seed, steps and CPU time.
+Settings were found for each task by trying a few, with other keys than those of the tests: the
+numbers say what PPO can learn, not what a first try gives. Run with ``-s`` to see mean return, its
+95 % interval, every seed, steps and CPU time.
 """
 
 import time
