@@ -4,6 +4,13 @@ Trains PPO with emergence (Φ_R, arXiv 2109.13186) as an auxiliary loss or as an
 -c, 0 and +c, on two tasks, and prints what fresh episodes and fresh recordings say, with 95 % bootstrap
 intervals over seeds; differences to 0 are paired by seed. Usage:
 ``python benchmarks/emergence_in_the_loop.py [--seeds 8] [--json FILE]``.
+
+What 8 seeds showed (about 150 CPU seconds on two cores; the numbers move with versions and seeds): the loss
+does move Φ_R of the latents, from 1.32 nats a pair to 0.42 or 2.56 on the pole and from .040 to .032 or
+.056 in the maze. It did not help learning: returns during training fell for both signs on the pole (by 43
+and 22 of 264), and nothing changed in the maze. As a reward, Φ_R did not change reliably on the pole; in
+the maze +c raised it (by .027) and cost success (from 100 % to 78 %). Emergence can be had on demand; no
+gain came with it.
 """
 
 import argparse

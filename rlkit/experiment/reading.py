@@ -25,6 +25,8 @@ class Run(NamedTuple):
     points: list[dict[str, Any]]  # of emergence.json
     surrogates: int
     finished: bool
+    alignment: dict[str, Any]  # of emergence.json
+    prediction: dict[str, Any]  # of emergence.json
 
     def series(self, kind: str, metric: str, label: str, colour: str) -> Series | None:
         """A metric over training; None if it was never logged."""
@@ -69,6 +71,8 @@ def read(folder: str | Path) -> Run:
         found.get("points", []),
         found.get("draws", 0),
         (folder / store.DONE).exists(),
+        found.get("alignment", {}),
+        found.get("prediction", {}),
     )
 
 

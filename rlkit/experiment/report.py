@@ -118,7 +118,28 @@ def _one(run: Run, label: str, colour: str, path: Path | None) -> dict[str, Any]
         "gif_caption": caption,
         "emergence": _emergence(run, colour),
         "surrogates": run.surrogates,
+        "life": _life(run),
     }
+
+
+def _life(run: Run) -> list[dict[str, Any]]:
+    """Rows about whole lives: how each metric goes with the reward, and predicts its end."""
+    rows = []
+    for metric, found in run.alignment.items():
+        nulls = found["nulls"]["global"]
+        row: dict[str, Any] = {"metric": metric, "seeds": len(found["seeds"])}
+        row["whole"], row["steps"] = (interval(_floats(found[kind])) for kind in ("global", "local"))
+        row["nulls"] = ", ".join(f"{name} {_or_dash(null['p'])}" for name, null in nulls.items())
+        told = run.prediction.get(metric)
+        if told is not None:
+            low, high = (_or_dash(bound) for bound in told["r2_interval"])
+            row["r2"] = f"{_or_dash(told['r2'])} [{low}, {high}]"
+        rows.append(row)
+    return rows
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 _EVALUATED = (
