@@ -75,7 +75,6 @@ from rlkit.analysis.halves import (
 )
 from rlkit.analysis.headline import (
     Emergence,
-    independent_information,
     measure_emergence,
     measure_recordings,
     null_values,
@@ -198,6 +197,7 @@ from rlkit.analysis.reversibility import (
     linear_dynamics,
     spectral_emergence,
 )
+from rlkit.analysis.routes import independent_information
 from rlkit.analysis.scales import (
     CausalPath,
     causal_path,

@@ -5,9 +5,9 @@ carry ``q`` nats of their own future each have ``ce4 = q`` and ``decoupling = 2q
 redundancy. A surrogate of the same spectrum has nearly the same, and nearly is the trouble: the spectrum
 fixes the circular persistence, but a recording has ends that do not meet, and the difference, though small,
 has one sign and is large beside the spread of surrogates. So recording and surrogates are compared in what
-they have *beyond* independent units of their own persistence (:func:`independent_information`), where the
-persistence cancels; the reported null mean adds it back. The correction is ours. Scores allow for the
-skewness of surrogates (:func:`rlkit.analysis.nulls.normal_score`).
+they have *beyond* independent units of their own persistence, where the persistence cancels
+(:func:`rlkit.analysis.routes.independent_information`); the reported null mean adds it back. The correction
+is ours. Scores allow for the skewness of surrogates (:func:`rlkit.analysis.nulls.normal_score`).
 """
 
 from collections.abc import Sequence
@@ -19,39 +19,18 @@ import jax.numpy as jnp
 
 from rlkit.analysis import nulls, validate
 from rlkit.analysis.copula import rank_normal
-from rlkit.analysis.gaussian import all_pairs_information, block_information, pair_correlations
-from rlkit.analysis.gaussian import pair_information as correlated_information
-from rlkit.analysis.halves import half_means
-from rlkit.analysis.lattice import DERIVED, Information, Redundancy, decompose, unit_scale
-from rlkit.analysis.local import local_information, residuals
-from rlkit.analysis.macro import macro_emergence_from_covariance
-from rlkit.analysis.moments import (
-    Moments,
-    alive,
-    correlation,
-    covariance,
-    lagged_moments,
-    lagged_rows,
-    mean,
-    pair_mask,
-)
+from rlkit.analysis.lattice import DERIVED, unit_scale
+from rlkit.analysis.moments import Moments, alive, correlation, covariance, lagged_moments, mean, pair_mask
 from rlkit.analysis.nulls import NullTest
 from rlkit.analysis.partitions import fiedler_bipartition, information_graph
-from rlkit.analysis.redundancy import (
-    ccs_redundancy,
-    check_redundancy,
-    mmi_redundancy,
-    pointwise_redundancy,
-)
+from rlkit.analysis.redundancy import check_redundancy
+from rlkit.analysis.routes import STATISTICS, Context, Options, Values
 from rlkit.errors import unknown_name
 from rlkit.types import Key
 
 ROUTES = ("means", "vectors", "pairs", "macro")
 NULLS = ("phases", "common-phases", "shift", "shuffle", "projections")
 QUANTITIES = ("phi_r", "phi_wms", "ce3", "ce4", "downward", "upward", "decoupling")
-MACRO_QUANTITIES = ("psi", "psi_corrected", "delta", "gamma")
-
-Values = dict[str, jax.Array]
 
 
 class Emergence(NamedTuple):
@@ -73,16 +52,6 @@ class Emergence(NamedTuple):
     def __getitem__(self, name):  # pyrefly: ignore[bad-override]
         """The test of the route called ``name``; integers index the fields."""
         return tuple.__getitem__(self, name) if not isinstance(name, str) else self.tests[name]
-
-
-def independent_information(information: Information) -> Information:
-    """What the informations would be if x and y were independent and each kept what it knows of itself.
-
-    Holds for averages and, under a model without coupling, for local values.
-    """
-    x, y = information.x_a, information.y_b
-    none = jnp.zeros_like(x)
-    return Information(x_a=x, x_b=none, y_a=none, y_b=y, xy_a=x, xy_b=y, x_ab=x, y_ab=y, xy_ab=x + y)
 
 
 def measure_emergence(
@@ -147,7 +116,7 @@ def measure_emergence(
     if first is not None or valid is not None:
         mask = pair_mask(jnp.zeros(z.shape[0], bool) if first is None else first, lag, valid)
     validate.check_samples(z, lag, mask, policy=check, outcome="constant units and later copies are left out")
-    options = _Options(lag, tuple(routes), null, draws, redundancy, tuple(quantities), gaussianise)
+    options = Options(lag, tuple(routes), null, draws, redundancy, tuple(quantities), gaussianise)
     result = _measure(z, key, first, valid, mask, side, options)
     if scale == 1.0:
         return result
@@ -194,16 +163,6 @@ def measure_recordings(
     return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), result)
 
 
-class _Options(NamedTuple):
-    lag: int
-    routes: tuple[str, ...]
-    null: str
-    draws: int
-    redundancy: str
-    quantities: tuple[str, ...]
-    gaussianise: bool
-
-
 def _check_options(routes, null, redundancy, quantities, draws) -> None:
     check_redundancy(redundancy)
     if isinstance(routes, str) or not routes:
@@ -236,27 +195,27 @@ def null_values(
     """The surrogates' values themselves, arrays [draws] by quantity; arguments as for measure_emergence."""
     _check_options((route,), null, "mmi", quantities, draws)
     mask = None if first is None else pair_mask(first, lag)
-    options = _Options(lag, (route,), null, draws, "mmi", tuple(quantities), False)
+    options = Options(lag, (route,), null, draws, "mmi", tuple(quantities), False)
     z, _, context, defined = _prepared(jnp.asarray(z), None, mask, None, options)
-    series, statistic = _ROUTES[route](z, context)
+    series, statistic = STATISTICS[route](z, context)
     surrogate = _surrogate(series, first, None, route, context)
     _, drawn = nulls.null_draws(lambda s: statistic(s)[0], surrogate, key, series, draws)
     return jax.tree.map(lambda v: jnp.where(defined, v, jnp.nan), drawn)
 
 
 @partial(jax.jit, static_argnames="options")
-def _measure(z, key, first, valid, mask, side, options: _Options) -> Emergence:
+def _measure(z, key, first, valid, mask, side, options: Options) -> Emergence:
     standard, moments, context, defined = _prepared(z, valid, mask, side, options)
     tests = {}
     for i, route in enumerate(options.routes):
-        series, statistic = _ROUTES[route](standard, context)
+        series, statistic = STATISTICS[route](standard, context)
         surrogate = _surrogate(series, first, valid, route, context)
         test = _test(statistic, surrogate, jax.random.fold_in(key, i), series, options.draws)
         tests[route] = jax.tree.map(lambda v: jnp.where(defined, v, jnp.nan), test)
     return Emergence(tests, context.side, context.active, moments.count)
 
 
-def _prepared(z, valid, mask, side, options: _Options):
+def _prepared(z, valid, mask, side, options: Options):
     """Standardised units, moments, context, and whether both halves have an active unit."""
     z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
     if options.gaussianise:
@@ -269,7 +228,7 @@ def _prepared(z, valid, mask, side, options: _Options):
         side = fiedler_bipartition(information_graph(matrix[:n, n:]), active)
     side = jnp.asarray(side).astype(bool)
     defined = jnp.any(side & active) & jnp.any(~side & active)
-    context = _Context(side, active, mask, options)
+    context = Context(side, active, mask, options)
     return _standardised(z, moments, active, valid), moments, context, defined
 
 
@@ -291,13 +250,6 @@ def _standardised(z, moments, active, valid) -> jax.Array:
     return jnp.where(keep, standard, 0)
 
 
-class _Context(NamedTuple):
-    side: jax.Array
-    active: jax.Array
-    mask: jax.Array | None
-    options: _Options
-
-
 def _test(statistic, surrogate, key, series, draws: int) -> NullTest:
     """Value, and what it has beyond independent units against the same of surrogates."""
     if not draws:
@@ -309,7 +261,7 @@ def _test(statistic, surrogate, key, series, draws: int) -> NullTest:
     return test._replace(value=value, mean=jax.tree.map(jnp.add, test.mean, alone))
 
 
-def _surrogate(series, first, valid, route: str, context: _Context) -> nulls.Surrogate:
+def _surrogate(series, first, valid, route: str, context: Context) -> nulls.Surrogate:
     """The null of a route: what is a group in ``series``, and where episodes begin."""
     null, units = context.options.null, series.shape[1]
     if null == "projections":
@@ -335,107 +287,3 @@ def _starts(first, valid) -> jax.Array | None:
     valid = jnp.asarray(valid).astype(bool)
     change = valid != jnp.roll(valid, 1)
     return change if first is None else change | jnp.asarray(first).astype(bool)
-
-
-def _named(atoms, alone, quantities) -> tuple[Values, Values]:
-    return {name: atoms[name] for name in quantities}, {name: alone[name] for name in quantities}
-
-
-def _mmi(information: Information):
-    alone = independent_information(information)
-    return decompose(mmi_redundancy(information), information), decompose(mmi_redundancy(alone), alone)
-
-
-def _means(standard, context: _Context):
-    halve = lambda z: half_means(z, context.side, context.active)
-    options = context.options
-
-    def statistic(pair: jax.Array):
-        pair = halve(pair) if options.null == "projections" else pair
-        moments = lagged_moments(pair, options.lag, context.mask)
-        correlations = pair_correlations(correlation(moments), 0, 1)
-        information = correlated_information(*correlations)
-        if options.redundancy == "mmi":
-            return _named(*_mmi(information), options.quantities)
-        atoms = _local(pair, moments, correlations, information, context)
-        return _named(*atoms, options.quantities)
-
-    return standard if options.null == "projections" else halve(standard), statistic
-
-
-def _local(pair, moments, correlations, information, context: _Context):
-    """Average atoms of two series under a local redundancy, and those of two independent series."""
-    pointwise = context.options.redundancy == "pointwise"
-    ddof = 0.0 if pointwise else 1.0
-    rows = lagged_rows(pair, context.options.lag, moments, context.mask, ddof)
-    x, y = rows[:, 0], rows[:, 1]
-    local = local_information(residuals(*correlations), *rows.T)
-    # Pointwise redundancy compares surprisals, whose zero depends on the scale of x and of y.
-    scale = 0.5 * jnp.log(jnp.diagonal(covariance(moments))[:2])
-    source = 0.5 * x * x + scale[0], 0.5 * y * y + scale[1]
-    weight = jnp.ones(rows.shape[0]) if context.mask is None else context.mask.astype(rows.dtype)
-
-    def average(values: Information) -> Redundancy:
-        redundant = pointwise_redundancy(values, *source) if pointwise else ccs_redundancy(values, tolerance)
-        return jax.tree.map(lambda v: (weight * v).sum() / moments.count, redundant)
-
-    # Without coupling many local values are zero up to rounding, and their signs mean nothing.
-    tolerance = None
-    coupled = decompose(average(local), information)
-    tolerance = 1e-6
-    alone = decompose(average(independent_information(local)), independent_information(information))
-    return coupled, alone
-
-
-def _unit_correlation(z, context: _Context) -> jax.Array:
-    """[2n, 2n] correlations; units that take no part are independent of all."""
-    matrix = correlation(lagged_moments(z, context.options.lag, context.mask))
-    both = jnp.tile(context.active, 2)
-    return jnp.where(both[:, None] & both[None, :], matrix, jnp.eye(matrix.shape[0], dtype=matrix.dtype))
-
-
-def _vectors(standard, context: _Context):
-    def statistic(z: jax.Array):
-        moments = lagged_moments(z, context.options.lag, context.mask)
-        enough = moments.count > 2 * context.active.sum()
-        sides = context.side & context.active, ~context.side & context.active
-        information = block_information(_unit_correlation(z, context), *sides)
-        named = _named(*_mmi(information), context.options.quantities)
-        return jax.tree.map(lambda v: jnp.where(enough, v, jnp.nan), named)
-
-    return standard, statistic
-
-
-def _pairs(standard, context: _Context):
-    active = context.active
-    pairs = active[:, None] & active[None, :] & ~jnp.eye(active.shape[0], dtype=bool)
-
-    def statistic(z: jax.Array):
-        atoms = _mmi(all_pairs_information(_unit_correlation(z, context)))
-        named = _named(*atoms, context.options.quantities)
-        return jax.tree.map(lambda v: jnp.where(pairs, v, 0).sum() / pairs.sum(), named)
-
-    return standard, statistic
-
-
-def _macro(standard, context: _Context):
-    halves = jnp.stack([context.side, ~context.side], 0) & context.active
-    weights = halves / halves.sum(1, keepdims=True)
-    n = context.active.shape[0]
-    up = jnp.concatenate([jnp.eye(n), weights]).astype(standard.dtype)
-    own = jnp.tile(jnp.eye(n, dtype=bool), (2, 2))
-
-    def criteria(matrix: jax.Array) -> Values:
-        lift = jax.scipy.linalg.block_diag(up, up)
-        joint = jnp.matmul(lift @ matrix, lift.T, precision=jax.lax.Precision.HIGHEST)
-        found = macro_emergence_from_covariance(joint, n)
-        return {name: getattr(found, name) for name in MACRO_QUANTITIES}
-
-    def statistic(z: jax.Array):
-        matrix = _unit_correlation(z, context)
-        return criteria(matrix), criteria(jnp.where(own, matrix, 0))
-
-    return standard, statistic
-
-
-_ROUTES = {"means": _means, "vectors": _vectors, "pairs": _pairs, "macro": _macro}

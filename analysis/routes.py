@@ -1,0 +1,164 @@
+"""The ways from many units to the named quantities of two, each beside what independent units would have.
+
+A route is ``(standardised units, context) -> (series, statistic)``; ``statistic(series)`` gives the
+quantities, and the same of independent units with the persistence that this series has.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.analysis.gaussian import all_pairs_information, block_information, pair_correlations
+from rlkit.analysis.gaussian import pair_information as correlated_information
+from rlkit.analysis.halves import half_means
+from rlkit.analysis.lattice import Information, Redundancy, decompose
+from rlkit.analysis.local import local_information, residuals
+from rlkit.analysis.macro import macro_emergence_from_covariance
+from rlkit.analysis.moments import correlation, covariance, lagged_moments, lagged_rows
+from rlkit.analysis.redundancy import ccs_redundancy, mmi_redundancy, pointwise_redundancy
+
+MACRO_QUANTITIES = ("psi", "psi_corrected", "delta", "gamma")
+
+Values = dict[str, jax.Array]
+
+
+def independent_information(information: Information) -> Information:
+    """What the informations would be if x and y were independent and each kept what it knows of itself.
+
+    Holds for averages and, under a model without coupling, for local values.
+    """
+    x, y = information.x_a, information.y_b
+    none = jnp.zeros_like(x)
+    return Information(x_a=x, x_b=none, y_a=none, y_b=y, xy_a=x, xy_b=y, x_ab=x, y_ab=y, xy_ab=x + y)
+
+
+class Options(NamedTuple):
+    """The static side of a measurement, see :func:`rlkit.analysis.headline.measure_emergence`."""
+
+    lag: int
+    routes: tuple[str, ...]
+    null: str
+    draws: int
+    redundancy: str
+    quantities: tuple[str, ...]
+    gaussianise: bool
+
+
+class Context(NamedTuple):
+    """What all routes of one recording share."""
+
+    side: jax.Array
+    active: jax.Array
+    mask: jax.Array | None
+    options: Options
+
+
+def _named(atoms, alone, quantities) -> tuple[Values, Values]:
+    return {name: atoms[name] for name in quantities}, {name: alone[name] for name in quantities}
+
+
+def _mmi(information: Information):
+    alone = independent_information(information)
+    return decompose(mmi_redundancy(information), information), decompose(mmi_redundancy(alone), alone)
+
+
+def _means(standard, context: Context):
+    halve = lambda z: half_means(z, context.side, context.active)
+    options = context.options
+
+    def statistic(pair: jax.Array):
+        pair = halve(pair) if options.null == "projections" else pair
+        moments = lagged_moments(pair, options.lag, context.mask)
+        correlations = pair_correlations(correlation(moments), 0, 1)
+        information = correlated_information(*correlations)
+        if options.redundancy == "mmi":
+            return _named(*_mmi(information), options.quantities)
+        atoms = _local(pair, moments, correlations, information, context)
+        return _named(*atoms, options.quantities)
+
+    return standard if options.null == "projections" else halve(standard), statistic
+
+
+def _local(pair, moments, correlations, information, context: Context):
+    """Average atoms of two series under a local redundancy, and those of two independent series."""
+    pointwise = context.options.redundancy == "pointwise"
+    ddof = 0.0 if pointwise else 1.0
+    rows = lagged_rows(pair, context.options.lag, moments, context.mask, ddof)
+    x, y = rows[:, 0], rows[:, 1]
+    local = local_information(residuals(*correlations), *rows.T)
+    # Pointwise redundancy compares surprisals, whose zero depends on the scale of x and of y.
+    scale = 0.5 * jnp.log(jnp.diagonal(covariance(moments))[:2])
+    source = 0.5 * x * x + scale[0], 0.5 * y * y + scale[1]
+    weight = jnp.ones(rows.shape[0]) if context.mask is None else context.mask.astype(rows.dtype)
+
+    def average(values: Information) -> Redundancy:
+        redundant = pointwise_redundancy(values, *source) if pointwise else ccs_redundancy(values, tolerance)
+        return jax.tree.map(lambda v: (weight * v).sum() / moments.count, redundant)
+
+    # Without coupling many local values are zero up to rounding, and their signs mean nothing.
+    tolerance = None
+    coupled = decompose(average(local), information)
+    tolerance = 1e-6
+    alone = decompose(average(independent_information(local)), independent_information(information))
+    return coupled, alone
+
+
+def _unit_correlation(z, context: Context) -> jax.Array:
+    """[2n, 2n] correlations; units that take no part are independent of all."""
+    matrix = correlation(lagged_moments(z, context.options.lag, context.mask))
+    both = jnp.tile(context.active, 2)
+    return jnp.where(both[:, None] & both[None, :], matrix, jnp.eye(matrix.shape[0], dtype=matrix.dtype))
+
+
+def _vectors(standard, context: Context):
+    def statistic(z: jax.Array):
+        moments = lagged_moments(z, context.options.lag, context.mask)
+        enough = moments.count > 2 * context.active.sum()
+        sides = context.side & context.active, ~context.side & context.active
+        information = block_information(_unit_correlation(z, context), *sides)
+        named = _named(*_mmi(information), context.options.quantities)
+        return jax.tree.map(lambda v: jnp.where(enough, v, jnp.nan), named)
+
+    return standard, statistic
+
+
+def _pairs(standard, context: Context):
+    active = context.active
+    pairs = active[:, None] & active[None, :] & ~jnp.eye(active.shape[0], dtype=bool)
+
+    def statistic(z: jax.Array):
+        atoms = _mmi(all_pairs_information(_unit_correlation(z, context)))
+        named = _named(*atoms, context.options.quantities)
+        return jax.tree.map(lambda v: jnp.where(pairs, v, 0).sum() / pairs.sum(), named)
+
+    return standard, statistic
+
+
+def _macro(standard, context: Context):
+    halves = jnp.stack([context.side, ~context.side], 0) & context.active
+    weights = halves / halves.sum(1, keepdims=True)
+    n = context.active.shape[0]
+    up = jnp.concatenate([jnp.eye(n), weights]).astype(standard.dtype)
+    own = jnp.tile(jnp.eye(n, dtype=bool), (2, 2))
+
+    def criteria(matrix: jax.Array) -> Values:
+        lift = jax.scipy.linalg.block_diag(up, up)
+        joint = jnp.matmul(lift @ matrix, lift.T, precision=jax.lax.Precision.HIGHEST)
+        found = macro_emergence_from_covariance(joint, n)
+        return {name: getattr(found, name) for name in MACRO_QUANTITIES}
+
+    def statistic(z: jax.Array):
+        matrix = _unit_correlation(z, context)
+        return criteria(matrix), criteria(jnp.where(own, matrix, 0))
+
+    return standard, statistic
+
+
+STATISTICS: dict[str, Callable[[jax.Array, Context], tuple[jax.Array, Any]]] = {
+    "means": _means,
+    "vectors": _vectors,
+    "pairs": _pairs,
+    "macro": _macro,
+}
