@@ -13,16 +13,17 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
-from jax.flatten_util import ravel_pytree
 
 from rlkit.distributions import ActionDistribution, action_distribution
 from rlkit.draws import as_keys, draw_bits, key_shape, normal
 from rlkit.envs import AutoReset, Slots, rollout, start
 from rlkit.envs.rollout import start_keys
 from rlkit.minibatches import minibatch_indices
-from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, check_choice, orthogonal
+from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, Initialiser, check_choice, orthogonal
 from rlkit.normalize import RunningMoments, normalise, update_moments
+from rlkit.packing import Packing, packing
 from rlkit.reads import AGENT_LATENT, reward_reads, with_latent
 from rlkit.returns import linear_recurrence, td_error
 from rlkit.rewards import chain, init_slots, relabel, task
@@ -81,8 +82,9 @@ class PPOState(NamedTuple):
 
     config: PPOConfig
     env_params: PyTree
-    policy: Policy
-    optimiser: PyTree  # Adam on the flattened parameters
+    params: jax.Array  # float32 [P]: the network's, packed; `agent.policy(state).params` is the tree
+    obs_moments: RunningMoments | None
+    optimiser: PyTree  # Adam on `params`
     reward: PyTree  # state of the reward, leaves [B, ...]
     slots: Slots  # the environments
     carry: PyTree  # the policy's memory, leaves [B, ...]
@@ -97,6 +99,8 @@ class _Spec(NamedTuple):
 
     env: Environment
     net: ActorCritic
+    initialiser: Initialiser
+    layout: Packing  # of the network's parameters
     dist: ActionDistribution
     reward: Reward
     record: tuple[str, ...]
@@ -170,13 +174,25 @@ def ppo(
     net = ActorCritic(outputs, continuous, config.torso, config.sizes, config.activation, config.shared_torso)
     reads = reward_reads(reward, with_latent(env.spec, config.sizes[-1]))
     record = tuple(name for name in reads if name != AGENT_LATENT)
+    initialiser = _initialiser(env, net)
     spec = _Spec(
-        env, net, dist, reward, record, auto_reset, axis_name, latents, AGENT_LATENT in reads, auxiliary
+        env=env,
+        net=net,
+        initialiser=initialiser,
+        layout=packing(initialiser.shapes),
+        dist=dist,
+        reward=reward,
+        record=record,
+        auto_reset=auto_reset,
+        axis_name=axis_name,
+        latents=latents,
+        pays_latents=AGENT_LATENT in reads,
+        auxiliary=auxiliary,
     )
     return Agent(
         init=functools.partial(_init, spec, config),
         step=functools.partial(_step, spec),
-        policy=lambda state: state.policy,
+        policy=functools.partial(_policy, spec),
         carry=net.memory,
         act=functools.partial(_act, spec),
         env=env,
@@ -186,10 +202,27 @@ def ppo(
     )
 
 
-def _observe(policy: Policy, obs: jax.Array, ndim: int) -> jax.Array:
+def _initialiser(env: Environment, net: ActorCritic) -> Initialiser:
+    """Orthogonal, with the gains that are usual for PPO."""
+    gains = {"actor_head": 0.01, "critic_head": 1.0, "gates": 1.0}
+    gains |= {f"recurrent_{gate}": 1.0 for gate in ("reset", "update", "new")}
+    width = math.prod(env.spec.observation_space.shape)
+    return orthogonal(net, net.memory(), jax.ShapeDtypeStruct((width,), jnp.float32), gains=gains)
+
+
+def _unpacked(spec: _Spec, params: jax.Array) -> PyTree:
+    """The parameters as the network takes them."""
+    return spec.layout.unpack({"float32": params})
+
+
+def _policy(spec: _Spec, state: PPOState) -> Policy:
+    return Policy(_unpacked(spec, state.params), state.obs_moments)
+
+
+def _observe(moments: RunningMoments | None, obs: jax.Array, ndim: int) -> jax.Array:
     """Flatten and normalise observations whose last ``ndim`` axes are one observation."""
     x = obs.reshape(*obs.shape[: obs.ndim - ndim], -1).astype(jnp.float32)
-    return x if policy.obs_moments is None else normalise(x, policy.obs_moments, clip=10.0)
+    return x if moments is None else normalise(x, moments, clip=10.0)
 
 
 def _restart(carry: PyTree, first: jax.Array) -> PyTree:
@@ -203,7 +236,7 @@ def _net(spec: _Spec, params: PyTree, *args: Any, method: str = "__call__") -> A
 
 
 def _act(spec: _Spec, policy: Policy, carry: PyTree, obs: jax.Array, key: Key | None = None):
-    x = _observe(policy, obs, len(spec.env.spec.observation_space.shape))
+    x = _observe(policy.obs_moments, obs, len(spec.env.spec.observation_space.shape))
     carry, out, value, latent = _net(spec, policy.params, carry, x)
     raw = (
         spec.dist.mode(out)
@@ -237,19 +270,16 @@ def _init(
     env_params = spec.env.default_params() if env_params is None else env_params
     width = math.prod(spec.env.spec.observation_space.shape)
     memory = spec.net.memory()
-    gains = {"actor_head": 0.01, "critic_head": 1.0, "gates": 1.0}
-    gains |= {f"recurrent_{gate}": 1.0 for gate in ("reset", "update", "new")}
-    initialiser = orthogonal(spec.net, memory, jax.ShapeDtypeStruct((width,), jnp.float32), gains=gains)
     pairs = start_keys(spec.env, config.num_envs, spec.auto_reset)
     net_bits, env_bits, rest = draw_bits(
-        key, (initialiser.words,), key_shape(key, (pairs, 2)), key_shape(key, (2,))
+        key, (spec.initialiser.words,), key_shape(key, (pairs, 2)), key_shape(key, (2,))
     )
     env_keys, (key_reward, key_run) = as_keys(env_bits, key), as_keys(rest, key)
     if spec.axis_name is not None:  # parameters are shared along the axis, experience is not
         index = jax.lax.axis_index(spec.axis_name)
         env_keys = jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, index)))(env_keys)
         key_reward, key_run = (jax.random.fold_in(k, index) for k in (key_reward, key_run))
-    params = initialiser.build(normal(net_bits))
+    params = spec.layout.pack(spec.initialiser.build(normal(net_bits)))["float32"]
     moments = RunningMoments.zeros(width) if config.normalize_obs else None
     slots = start(
         spec.env, env_keys, env_params, config.num_envs, auto_reset=spec.auto_reset, record=spec.record
@@ -257,8 +287,9 @@ def _init(
     return PPOState(
         config=config,
         env_params=env_params,
-        policy=Policy(params, moments),
-        optimiser=_optimiser(config).init(ravel_pytree(params)[0]),
+        params=params,
+        obs_moments=moments,
+        optimiser=_optimiser(config).init(params),
         reward=init_slots(_paid(spec, config), key_reward, config.num_envs),
         slots=slots,
         carry=jax.tree.map(lambda m: jnp.zeros((config.num_envs, *m.shape)), memory),
@@ -281,16 +312,18 @@ def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]
     collected, trajectory = _collect(spec, state, as_keys(key_bits, key), spec.dist.noise(noise_bits))
     batch, unfinished, metrics = _evaluate(spec, state, trajectory)
     order = minibatch_indices(order_bits, config.minibatches)
-    policy, optimiser, auxiliary, losses = _learn(spec, state, batch, order)
+    new, optimiser, auxiliary, losses = _learn(spec, state, batch, order)
     metrics |= losses
     if spec.latents:
         metrics["latent"] = trajectory.extras["latent"]
-    if policy.obs_moments is not None:
+    moments = state.obs_moments
+    if moments is not None:
         seen = trajectory.transition.obs
         rows = seen.reshape(seen.shape[0] * seen.shape[1], -1).astype(jnp.float32)
-        policy = policy._replace(obs_moments=update_moments(policy.obs_moments, rows, spec.axis_name))
+        moments = update_moments(moments, rows, spec.axis_name)
     collected = collected._replace(
-        policy=policy,
+        params=new,
+        obs_moments=moments,
         optimiser=optimiser,
         unfinished=unfinished,
         auxiliary=auxiliary,
@@ -303,12 +336,12 @@ def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]
 def _collect(spec: _Spec, state: PPOState, keys: Key, noise: jax.Array) -> tuple[PPOState, Trajectory]:
     """Run the policy and pay it."""
     config, env = state.config, spec.env
-    params = state.policy.params
+    params = _unpacked(spec, state.params)
     recurrent = bool(jax.tree.leaves(state.carry))
     ndim = len(env.spec.observation_space.shape)
 
     def act(carry: PyTree, obs: jax.Array, first: jax.Array, noise: jax.Array):
-        x = _observe(state.policy, obs, ndim)
+        x = _observe(state.obs_moments, obs, ndim)
         extras = {}
         if recurrent:
             carry, out, extras["value"], latent = _net(spec, params, _restart(carry, first), x)
@@ -341,8 +374,8 @@ def _collect(spec: _Spec, state: PPOState, keys: Key, noise: jax.Array) -> tuple
 def _offer_latents(spec: _Spec, state: PPOState, trajectory: Trajectory) -> Trajectory:
     """The trajectory with the latents of every observation and its true successor as features."""
     seen, extras = trajectory.transition, trajectory.extras
-    next_obs = _observe(state.policy, seen.next_obs, len(spec.env.spec.observation_space.shape))
-    params = state.policy.params
+    next_obs = _observe(state.obs_moments, seen.next_obs, len(spec.env.spec.observation_space.shape))
+    params = _unpacked(spec, state.params)
     _, _, after = _net(spec, params, extras.get("carry", state.carry), next_obs, method="act")
     seen = seen._replace(
         features=seen.features | {AGENT_LATENT: extras["latent"]},
@@ -367,9 +400,9 @@ class _Batch(NamedTuple):
 def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
     """Values and advantages of a trajectory, and what its episodes achieved."""
     seen, extras = trajectory.transition, trajectory.extras
-    params = state.policy.params
+    params = _unpacked(spec, state.params)
     ndim = len(spec.env.spec.observation_space.shape)
-    obs, next_obs = (_observe(state.policy, o, ndim) for o in (seen.obs, seen.next_obs))
+    obs, next_obs = (_observe(state.obs_moments, o, ndim) for o in (seen.obs, seen.next_obs))
     value_of = functools.partial(_net, spec, params, method="value")
     if "carry" in extras:
         value, next_value = extras["value"], value_of(extras["carry"], next_obs)
@@ -382,8 +415,8 @@ def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
     if spec.auxiliary is not None and not jax.tree.leaves(state.carry):
         batch = batch._replace(next_obs=next_obs)
     target = advantage + value
-    rows = [advantage, advantage**2, target, target**2, *trajectory.terms.values()]
-    means = jnp.mean(jnp.stack([row.reshape(-1) for row in rows]), 1)
+    rows = (advantage, advantage**2, target, target**2, *trajectory.terms.values())
+    means = _means(rows)
     if spec.axis_name is not None:
         means = jax.lax.pmean(means, spec.axis_name)
     residual, spread = means[1] - means[0] ** 2, means[3] - means[2] ** 2
@@ -401,23 +434,39 @@ def _look_back(spec: _Spec, state: PPOState, trajectory: Trajectory, value: jax.
     config, seen = state.config, trajectory.transition
     success, done = (flag.astype(jnp.float32) for flag in (seen.success, seen.done))
     delta = td_error(trajectory.reward, value, next_value, seen.terminated, config.discount)
-    x = jnp.stack([delta, seen.reward, trajectory.reward, success, jnp.ones_like(done), done], 1)
-    x = x.at[0, 1:5].add(state.unfinished)
-    keep = jnp.full(6, 1.0).at[0].set(config.discount * config.gae_lambda)
+    zero, ones = jnp.zeros_like(state.unfinished[:1]), jnp.ones_like(done)
+    begun = jnp.concatenate([zero, state.unfinished, zero])  # the first row continues what was begun
+    is_first_row = (np.arange(len(done)) == 0)[:, None]
+    x = jnp.stack([delta, seen.reward, trajectory.reward, success, ones, done], 1)
+    x = x + jnp.where(is_first_row[..., None], begun, 0.0)
+    keep = jnp.where(np.arange(6) == 0, config.discount * config.gae_lambda, 1.0)
     sums = linear_recurrence(x, (1.0 - done)[:, None] * keep[:, None], jnp.zeros_like(x[0]), reverse=True)
-    advantage, totals, ends = sums[:, 0], sums[:, 1:5], sums[:, 5:]
-    begins = seen.first.at[0].set(True)[:, None].astype(jnp.float32)
-    finished = totals.at[:, 2].min(1.0)  # seeing success twice is one success
-    sums = jnp.sum(jnp.concatenate([finished, jnp.ones_like(begins)], 1) * ends * begins, (0, 2))
+    advantage, totals, ends = sums[:, 0], sums[:, 1:5], sums[:, 5]
+    begins = (seen.first | is_first_row).astype(jnp.float32)
+    totals = jnp.minimum(totals, _MOST[:, None])
+    ended, going_on = ((begins * where)[:, None] for where in (ends, 1.0 - ends))
+    slots = jnp.sum(jnp.concatenate([totals * ended, ended, totals * going_on], 1), 0)  # [9, B]
+    sums = jnp.sum(slots[:5], 1)
     if spec.axis_name is not None:
         sums = jax.lax.psum(sums, spec.axis_name)
     names = ("episode/return", "episode/paid", "episode/success", "episode/length")
     metrics = dict(zip(names, sums[:4] / sums[4], strict=True))  # NaN if none ended: nothing to report
     metrics["episode/count"] = sums[4]
-    return advantage, jnp.sum(totals * begins * (1.0 - ends), 0), metrics
+    return advantage, slots[5:], metrics
 
 
 _LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/clip_fraction")
+_MOST = np.array([np.inf, np.inf, 1.0, np.inf], np.float32)  # seeing success twice is one success
+
+
+def _clip(x: jax.Array, bound: jax.Array) -> jax.Array:
+    """``x`` clipped to ``±bound``; its derivative is 0 or 1, where the library's is a half at the bounds."""
+    return jnp.where(jnp.abs(x) > bound, jnp.sign(x) * bound, x)
+
+
+def _means(rows: tuple[jax.Array, ...]) -> jax.Array:
+    """The mean of each of some arrays of one shape; one mean of all, because each is a program on the CPU."""
+    return jnp.mean(jnp.stack([row.reshape(-1).astype(jnp.float32) for row in rows]), 1)
 
 
 def _loss(spec: _Spec, config: PPOConfig, params: PyTree, carry: PyTree, batch: _Batch):
@@ -426,20 +475,21 @@ def _loss(spec: _Spec, config: PPOConfig, params: PyTree, carry: PyTree, batch: 
         out, value, _ = _net(spec, params, carry, batch.obs, batch.first, method="unroll")
     else:
         _, out, value, _ = _net(spec, params, carry, batch.obs)
-    log_ratio = spec.dist.log_prob(out, batch.raw) - batch.log_prob
+    log_prob, entropy = spec.dist.log_prob_and_entropy(out, batch.raw)
+    log_ratio = log_prob - batch.log_prob
     ratio = jnp.exp(log_ratio)
-    clipped = jnp.clip(ratio, 1.0 - config.clip, 1.0 + config.clip)
-    surrogate = jnp.minimum(ratio * batch.weight, clipped * batch.weight)
+    gain = ratio * batch.weight
+    clipped = (1.0 + _clip(ratio - 1.0, config.clip)) * batch.weight
+    surrogate = jnp.where(gain < clipped, gain, clipped)
     target = batch.advantage + batch.value
     error = (value - target) ** 2
     if config.clip_value:
-        near = batch.value + jnp.clip(value - batch.value, -config.clip, config.clip)
-        error = jnp.maximum(error, (near - target) ** 2)
+        near = (batch.value + _clip(value - batch.value, config.clip) - target) ** 2
+        error = jnp.where(error > near, error, near)
+    each = 0.5 * config.value_coef * error - surrogate - config.entropy_coef * entropy
     outside = jnp.abs(ratio - 1.0) > config.clip
-    # One mean of all quantities: each reduction is a program of its own on the CPU.
-    rows = (-surrogate, 0.5 * error, spec.dist.entropy(out), ratio - 1.0 - log_ratio, outside)
-    means = jnp.mean(jnp.stack([row.reshape(-1).astype(jnp.float32) for row in rows]), 1)
-    return means[0] + config.value_coef * means[1] - config.entropy_coef * means[2], means
+    rows = (-surrogate, 0.5 * error, entropy, ratio - 1.0 - log_ratio, outside)
+    return jnp.mean(each), _means(jax.lax.stop_gradient(rows))
 
 
 def _auxiliary_loss(spec: _Spec, params: PyTree, carry: PyTree, batch: _Batch, state: PyTree):
@@ -458,12 +508,13 @@ def _auxiliary_loss(spec: _Spec, params: PyTree, carry: PyTree, batch: _Batch, s
 
 def _normalised(advantage: jax.Array, axis_name: str | None) -> jax.Array:
     """Advantages ``[minibatches, ...]`` with zero mean and unit deviation in each minibatch."""
-    axes = tuple(range(1, advantage.ndim))
-    mean = jnp.mean(advantage, axes, keepdims=True)
-    mean = mean if axis_name is None else jax.lax.pmean(mean, axis_name)
-    var = jnp.mean((advantage - mean) ** 2, axes, keepdims=True)
-    var = var if axis_name is None else jax.lax.pmean(var, axis_name)
-    return (advantage - mean) / (jnp.sqrt(var) + 1e-8)
+
+    def mean(x: jax.Array) -> jax.Array:
+        x = jnp.mean(x, tuple(range(1, x.ndim)), keepdims=True)
+        return x if axis_name is None else jax.lax.pmean(x, axis_name)
+
+    centred = advantage - mean(advantage)
+    return centred / (jnp.sqrt(mean(centred**2)) + 1e-8)
 
 
 def _learn(spec: _Spec, state: PPOState, batch: _Batch, order: jax.Array):
@@ -480,7 +531,6 @@ def _learn(spec: _Spec, state: PPOState, batch: _Batch, order: jax.Array):
         rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), batch)  # [T B, ...]
     taken = jax.tree.map(lambda a: a[order], rows._replace(obs=(), next_obs=(), weight=()))
     taken = taken._replace(weight=_normalised(taken.advantage, spec.axis_name))
-    flat, unravel = ravel_pytree(state.policy.params)
     optimiser = _optimiser(config, state.update)
     before = state.carry  # `state` is the one that collected the batch
 
@@ -497,16 +547,16 @@ def _learn(spec: _Spec, state: PPOState, batch: _Batch, order: jax.Array):
         return total, (means, auxiliary)
 
     def body(carry: tuple[jax.Array, PyTree, PyTree], x: tuple[jax.Array, _Batch]):
-        flat, opt_state, auxiliary = carry
-        (_, (losses, auxiliary)), grads = jax.value_and_grad(loss, has_aux=True)(unravel(flat), auxiliary, *x)
-        grad = ravel_pytree(grads)[0]
+        params, opt_state, auxiliary = carry
+        grads, (losses, auxiliary) = jax.grad(loss, has_aux=True)(_unpacked(spec, params), auxiliary, *x)
+        grad = spec.layout.pack(grads)["float32"]  # by layer and packed once: cheaper than through slices
         if spec.axis_name is not None:
             grad, losses = jax.lax.pmean((grad, losses), spec.axis_name)
         updates, opt_state = optimiser.update(grad, opt_state)
-        return (optax.apply_updates(flat, updates), opt_state, auxiliary), losses
+        return (optax.apply_updates(params, updates), opt_state, auxiliary), losses
 
-    start = (flat, state.optimiser, state.auxiliary)
-    (flat, opt_state, auxiliary), losses = jax.lax.scan(body, start, (order, taken))
+    start = (state.params, state.optimiser, state.auxiliary)
+    (params, opt_state, auxiliary), losses = jax.lax.scan(body, start, (order, taken))
     names = _LOSSES if spec.auxiliary is None else (*_LOSSES, "loss/auxiliary")
     metrics = dict(zip(names, jnp.mean(losses, 0), strict=True))
-    return state.policy._replace(params=unravel(flat)), opt_state, auxiliary, metrics
+    return params, opt_state, auxiliary, metrics

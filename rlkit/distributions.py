@@ -44,21 +44,41 @@ class ActionDistribution(NamedTuple):
     entropy: Callable[[jax.Array], jax.Array]
     """``entropy(params) -> [...]``, nats."""
 
+    log_prob_and_entropy: Callable[[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]
+    """``log_prob_and_entropy(params, action)``: both, from one normalisation of the parameters."""
+
     to_env: Callable[[jax.Array], jax.Array]
     """``to_env(action) -> action in the environment's units, within its bounds``"""
+
+
+@jax.custom_jvp
+def log_softmax(logits: jax.Array) -> jax.Array:
+    """Normalised log-probabilities ``[..., n]``, as :func:`jax.nn.log_softmax`.
+
+    Its derivative is written with the probabilities themselves, which a loss has at hand.
+    """
+    return jax.nn.log_softmax(logits)
+
+
+@log_softmax.defjvp
+def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    log_p, (change,) = log_softmax(*primals), tangents
+    return log_p, change - jnp.sum(jnp.exp(log_p) * change, -1, keepdims=True)
 
 
 def categorical(n: int) -> ActionDistribution:
     """Categorical distribution over ``n`` actions; parameters are the logits ``[..., n]``."""
 
-    def log_prob(logits: jax.Array, action: jax.Array) -> jax.Array:
+    def chosen(log_p: jax.Array, action: jax.Array) -> jax.Array:
         # A masked sum, because the gradient of an index is a scatter, which is slow on the CPU.
-        chosen = action[..., None] == jnp.arange(n)
-        return jnp.sum(jnp.where(chosen, jax.nn.log_softmax(logits), 0.0), -1)
+        return jnp.sum(jnp.where(action[..., None] == jnp.arange(n), log_p, 0.0), -1)
 
-    def entropy(logits: jax.Array) -> jax.Array:
-        log_p = jax.nn.log_softmax(logits)
+    def spread(log_p: jax.Array) -> jax.Array:
         return -jnp.sum(jnp.exp(log_p) * log_p, -1)
+
+    def both(logits: jax.Array, action: jax.Array) -> tuple[jax.Array, jax.Array]:
+        log_p = log_softmax(logits)
+        return chosen(log_p, action), spread(log_p)
 
     def pick(logits: jax.Array) -> jax.Array:
         return jnp.argmax(logits, -1).astype(jnp.int32)
@@ -69,8 +89,9 @@ def categorical(n: int) -> ActionDistribution:
         noise=gumbel,
         sample=lambda logits, noise: pick(logits + noise),
         mode=pick,
-        log_prob=log_prob,
-        entropy=entropy,
+        log_prob=lambda logits, action: chosen(log_softmax(logits), action),
+        entropy=lambda logits: spread(log_softmax(logits)),
+        log_prob_and_entropy=both,
         to_env=lambda action: action,
     )
 
@@ -101,6 +122,9 @@ def gaussian(space: Box) -> ActionDistribution:
         z = (action - mean) * jnp.exp(-log_std)
         return -jnp.sum(0.5 * z**2 + log_std, -1) - 0.5 * d * math.log(2 * math.pi)
 
+    def entropy(params: jax.Array) -> jax.Array:
+        return jnp.sum(split(params)[1], -1) + 0.5 * d * math.log(2 * math.pi * math.e)
+
     return ActionDistribution(
         size=2 * d,
         width=d,
@@ -108,7 +132,8 @@ def gaussian(space: Box) -> ActionDistribution:
         sample=sample,
         mode=lambda params: split(params)[0],
         log_prob=log_prob,
-        entropy=lambda params: jnp.sum(split(params)[1], -1) + 0.5 * d * math.log(2 * math.pi * math.e),
+        entropy=entropy,
+        log_prob_and_entropy=lambda params, action: (log_prob(params, action), entropy(params)),
         to_env=lambda action: jnp.clip(middle + half * action, low, high),
     )
 

@@ -189,6 +189,9 @@ class Initialiser(NamedTuple):
     build: Callable[[jax.Array], PyTree]
     """``build(normals [words]) -> params``, structured as ``module.init(...)["params"]``."""
 
+    shapes: PyTree
+    """``jax.ShapeDtypeStruct`` of the parameters."""
+
 
 def orthogonal(module: nn.Module, *example: Any, gains: dict[str, float] | None = None) -> Initialiser:
     """Orthogonal kernels, zero biases and other vectors (Saxe et al. 2014, arXiv 1312.6120).
@@ -222,7 +225,7 @@ def orthogonal(module: nn.Module, *example: Any, gains: dict[str, float] | None 
                 out[index] = (gain * rotation[:rows, :columns]).astype(leaf.dtype)
         return jax.tree.unflatten(treedef, out)
 
-    return Initialiser(sum(size * size * len(members) for size, members in groups.items()), build)
+    return Initialiser(sum(size * size * len(members) for size, members in groups.items()), build, shapes)
 
 
 def _orthonormal(matrices: jax.Array) -> jax.Array:
@@ -232,14 +235,16 @@ def _orthonormal(matrices: jax.Array) -> jax.Array:
     but loading it (it comes with SciPy) takes longer than this loop compiles and runs.
     """
 
-    def body(i: jax.Array, q: jax.Array) -> jax.Array:
-        row = matrices[:, i]
-        for _ in range(2):
-            row = row - jnp.einsum("kjn,kj->kn", q, jnp.einsum("kjn,kn->kj", q, row))
-            row = row / jnp.linalg.norm(row, axis=-1, keepdims=True)
-        return q.at[:, i].set(row)
+    n = matrices.shape[1]
 
-    return jax.lax.fori_loop(0, matrices.shape[1], body, jnp.zeros_like(matrices))
+    def body(turn: jax.Array, q: jax.Array) -> jax.Array:
+        i = turn // 2
+        row = q[:, i]
+        along = jnp.einsum("kjn,kn->kj", q, row) * (jnp.arange(n) < i)
+        row = row - jnp.einsum("kjn,kj->kn", q, along)
+        return q.at[:, i].set(row / jnp.linalg.norm(row, axis=-1, keepdims=True))
+
+    return jax.lax.fori_loop(0, 2 * n, body, matrices)
 
 
 def _gain(path: str, gains: dict[str, float]) -> float:

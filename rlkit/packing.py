@@ -5,11 +5,12 @@ one packed row instead of a dozen small leaves runs, and compiles, faster.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlkit.types import PyTree
 
@@ -80,3 +81,13 @@ def packing(example: PyTree, lead: int = 0) -> Packing:
         return treedef.unflatten(out)
 
     return Packing(pack, unpack)
+
+
+def stack_scalars(scalars: Sequence[jax.Array]) -> jax.Array:
+    """``jnp.stack`` of scalars, as one loop: on a CPU each operand of a stack is a program of its own."""
+    dtype = jnp.result_type(*scalars)
+    place = np.arange(len(scalars))  # of NumPy: comparisons are then constants
+    row = jnp.zeros(len(scalars), dtype)
+    for i, scalar in enumerate(scalars):
+        row = jnp.where(place == i, scalar.astype(dtype), row)
+    return row

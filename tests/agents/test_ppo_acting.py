@@ -77,7 +77,7 @@ def test_the_log_probabilities_of_training_are_those_of_act(kind):
     assert np.all(seen.first[0] == np.asarray(state.slots.first))
     for slot in range(2):
         carry = jax.tree.map(lambda c, slot=slot: c[slot] * ~seen.first[0, slot], state.carry)
-        _, out, _, _ = head(kind, state.policy, carry, seen.obs[0, slot])
+        _, out, _, _ = head(kind, small(kind).agent.policy(state), carry, seen.obs[0, slot])
         raw = inside.batch.raw[0, slot]
         np.testing.assert_allclose(inside.batch.log_prob[0, slot], spec.dist.log_prob(out, raw), atol=1e-3)
         np.testing.assert_allclose(seen.action[0, slot], spec.dist.to_env(raw), rtol=1e-6)

@@ -67,12 +67,12 @@ def test_observations_are_normalised_by_all_that_was_seen_before():
         if seen:
             past = np.concatenate(seen).astype(np.float64)
             mean, std = past.mean(0), past.std(0)
-            np.testing.assert_allclose(before.policy.obs_moments.mean, mean, rtol=1e-6)
-            np.testing.assert_allclose(before.policy.obs_moments.var, std**2, rtol=1e-3)
+            np.testing.assert_allclose(before.obs_moments.mean, mean, rtol=1e-6)
+            np.testing.assert_allclose(before.obs_moments.var, std**2, rtol=1e-3)
             wanted = np.clip((rows - mean) / std, -10, 10)
             np.testing.assert_allclose(inside.batch.obs.reshape(-1, 3), wanted, atol=2e-3)
         seen.append(rows)
-        assert after.policy.obs_moments.count == sum(map(len, seen))
+        assert after.obs_moments.count == sum(map(len, seen))
     assert np.abs(rows).min() > 1e4  # the scale it copes with
     assert np.abs(wanted).mean() < 3
 

@@ -31,7 +31,7 @@ def test_losses_are_those_of_the_formulas(kind, clip_value):
     agent, spec = small(kind).agent, small(kind).spec
     state, _, _, inside = history(kind)[-1]
     config = agent.config.replace(clip_value=clip_value)
-    params = jax.tree.map(shaken, state.policy.params)
+    params = jax.tree.map(shaken, agent.policy(state).params)
     rows = oracle.flat_rows(inside.batch)
     weight = np.linspace(-2.0, 2.0, len(rows.value), dtype=np.float32)
     carry = agent.carry()
@@ -49,10 +49,11 @@ def test_losses_are_those_of_the_formulas(kind, clip_value):
 @pytest.mark.parametrize("kind", MLPS)
 def test_an_update_is_minibatch_adam_on_those_losses(kind):
     state, after, _, inside = history(kind)[0]
-    config = small(kind).agent.config
-    wanted = oracle.learn(config, state.policy.params, None, [inside.batch], [inside.order])
-    close(after.policy.params, wanted, atol=2e-5)
-    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), wanted, state.policy.params)
+    agent = small(kind).agent
+    before, learned = (agent.policy(s).params for s in (state, after))
+    wanted = oracle.learn(agent.config, before, None, [inside.batch], [inside.order])
+    close(learned, wanted, atol=2e-5)
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), wanted, before)
     assert min(jax.tree.leaves(moved)) > 1e-4
 
 
@@ -74,6 +75,7 @@ def test_values_and_advantages_are_those_of_the_true_successor(kind):
     state, _, _, inside = history(kind)[-1]
     seen, batch = inside.trajectory.transition, inside.batch
     assert seen.done.any() or kind == "continuous"
+    policy = agent.policy(state)
 
     @jit
     def values(carry, obs, next_obs, first):
@@ -81,8 +83,8 @@ def test_values_and_advantages_are_those_of_the_true_successor(kind):
             obs, next_obs, first = x
             carry = jax.tree.map(lambda c: jnp.where(first[:, None], 0.0, c), carry)
             act = jax.vmap(agent.act, (None, 0, 0))
-            _, carry, info = act(state.policy, carry, obs)
-            return carry, (info.value, act(state.policy, carry, next_obs)[2].value, info.latent)
+            _, carry, info = act(policy, carry, obs)
+            return carry, (info.value, act(policy, carry, next_obs)[2].value, info.latent)
 
         return jax.lax.scan(body, carry, (obs, next_obs, first))[1]
 
@@ -99,11 +101,12 @@ def test_values_and_advantages_are_those_of_the_true_successor(kind):
 
 def valued(state, value, discount):
     """The state with a critic that says ``value`` everywhere."""
-    params = dict(state.policy.params)
+    layout = small("discrete").spec.layout
+    params = dict(small("discrete").agent.policy(state).params)
     head = params["critic_head"]
     params["critic_head"] = {"kernel": jnp.zeros_like(head["kernel"]), "bias": jnp.full((1,), value)}
     return state._replace(
-        policy=state.policy._replace(params=params),
+        params=layout.pack(params)["float32"],
         config=state.config.replace(discount=jnp.float32(discount)),
     )
 
@@ -146,7 +149,7 @@ def test_the_first_minibatch_sees_the_policy_that_collected_it(kind):
         net, batch = small(kind).spec.net, inside.batch
         assert all(jnp.abs(c).max() > 0.01 for c in jax.tree.leaves(state.carry))
         unroll = lambda carry: net.apply(
-            {"params": state.policy.params}, carry, batch.obs, batch.first, method="unroll"
+            {"params": small(kind).agent.policy(state).params}, carry, batch.obs, batch.first, method="unroll"
         )
         for carry, equal in ((state.carry, True), (jax.tree.map(jnp.zeros_like, state.carry), False)):
             out, value, _ = unroll(carry)

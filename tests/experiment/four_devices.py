@@ -74,7 +74,7 @@ def data_parallel_ppo() -> dict[str, float]:
     for how in ("vmap", "shard_map", "pmap"):
         run = over_replicas(learn, "batch", how)
         state = (run if how == "pmap" else jax.jit(run))(jnp.arange(4), jax.random.key(0), jnp.int32(10))
-        results[how] = [np.asarray(x) for x in jax.tree.leaves(state.policy.params)]
+        results[how] = [np.asarray(x) for x in jax.tree.leaves(jax.vmap(agent.policy)(state).params)]
         observations = np.asarray(state.slots.row.obs)
     gap = lambda a, b: float(max(np.abs(p - q).max() for p, q in zip(a, b, strict=True)))
     first = [x[0] for x in results["vmap"]]
@@ -107,7 +107,7 @@ def ppo_seeds() -> dict[str, bool]:
     mapped = single.advance(single.init(jax.random.key(0)), 1, np.ones(len(pop.leaves), bool))[0]
 
     def gap(other):
-        pairs = zip(jax.tree.leaves(other.policy), jax.tree.leaves(mapped.policy), strict=True)
+        pairs = zip(jax.tree.leaves(other.params), jax.tree.leaves(mapped.params), strict=True)
         return max(float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in pairs)
 
     return {
