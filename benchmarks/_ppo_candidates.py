@@ -43,10 +43,9 @@ def peak_mb() -> float:
 
 def rlkit(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[str, Any]:
     begin = cpu()
-    if options.get("devices", 1) > 1:
-        from rlkit.experiment.devices import use_host_devices
+    from rlkit.experiment.devices import use_host_devices
 
-        use_host_devices(options["devices"])
+    use_host_devices(options.get("devices", 1))
     import jax
 
     from rlkit import envs

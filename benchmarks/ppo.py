@@ -5,13 +5,15 @@
 
 Every run is a fresh process; the candidates take turns, round by round, so that a machine that
 changes speed changes it for all. Figures are medians over rounds, in CPU seconds of the process
-(all threads); ratios are taken between medians of the same rounds. ``--peers-python`` is the
+(all threads); ratios are taken between medians of the same rounds. With one seed, every candidate runs
+with one thread per operation, which suits these networks (XLA reads the variable NPROC). ``--peers-python`` is the
 interpreter of an environment with benchmarks/requirements.txt, ``--purejaxrl`` a folder with that
 project's ``ppo.py``, ``ppo_continuous_action.py`` and ``wrappers.py``; what is not given is left out.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -28,7 +30,8 @@ def measure(
 ) -> dict[str, Any] | None:
     """Run one candidate in a fresh process; None, and a line that says why, if it fails."""
     command = [python, str(HERE / "_ppo_candidates.py"), candidate, job, str(seeds), json.dumps(options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    threads = {"NPROC": "1"} if seeds == 1 else {}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | threads)
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
             return json.loads(line.removeprefix("RESULT "))

@@ -111,7 +111,7 @@ def _train(
 
     if not cached:
         os.environ[cache.VARIABLE] = "off"
-    devices.use_host_devices(settings.devices)
+    devices.use_host_devices(settings.devices, settings.threads)
     from rlkit.experiment import run
 
     if folder is not None:

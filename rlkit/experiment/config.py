@@ -73,13 +73,22 @@ class TrainConfig:
     keep: int = _option(3, "checkpoints to keep, the newest ones")
     batching: str = _option("auto", "seeds of one device: map (in turn), vmap (at once) or auto")
     devices: int = _option(0, "devices to spread seeds over; 0 takes all, on a CPU one per core")
+    threads: int = _option(0, "CPU threads that one operation may be split over; 0: the cores of a device")
     on_nan: str = _option("stop", "when something is not finite: stop, skip (the update) or rollback")
     sinks: tuple[str, ...] = _option((), "where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow")
 
     def __post_init__(self) -> None:
         for name in ("seeds", "total_steps", "keep"):
             _at_least(self, name, 1)
-        for name in ("log_every", "probes", "probe_steps", "eval_episodes", "checkpoint_every", "devices"):
+        for name in (
+            "log_every",
+            "probes",
+            "probe_steps",
+            "eval_episodes",
+            "checkpoint_every",
+            "devices",
+            "threads",
+        ):
             _at_least(self, name, 0)
         for name, known in CHOICES.items():
             if getattr(self, name) not in known:

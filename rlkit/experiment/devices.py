@@ -5,7 +5,7 @@ import os
 from rlkit.errors import UsageError
 
 
-def use_host_devices(count: int) -> None:
+def use_host_devices(count: int = 0, threads: int = 0) -> None:
     """Split the CPU into devices, so that seeds spread over cores.
 
     Must run before anything asks JAX for a device; afterwards, or if the user has set the number
@@ -13,6 +13,9 @@ def use_host_devices(count: int) -> None:
 
     Args:
       count: how many; 0 takes one per core this process may use.
+      threads: most threads that one kernel is split over (XLA keeps at least one per device, and a
+        number in the variable ``NPROC`` stays); 0 gives each device its share of the cores. For one
+        seed with small networks, 1 is best: its kernels are over before a second thread has woken up.
     """
     import jax
 
@@ -20,10 +23,12 @@ def use_host_devices(count: int) -> None:
         return
     if jax.config.jax_num_cpu_devices > 0:  # pyrefly: ignore
         return
+    count = count or cores()
     try:
-        jax.config.update("jax_num_cpu_devices", count or cores())
+        jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:  # the backend runs already
         return
+    os.environ.setdefault("NPROC", str(threads or max(cores() // count, 1)))
 
 
 def cores() -> int:
