@@ -75,7 +75,8 @@ def rlkit(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[str,
         def update(state, _):
             state, metrics = agent.step(state)
             latent = metrics.pop("latent", None)
-            return state, (metrics, latent if latent is None else latent[-1])
+            episodes = {name: x for name, x in metrics.items() if name.startswith("episode/")}
+            return state, (episodes, latent if latent is None else latent[-1])  # what the peers report
 
         return jax.lax.scan(update, state, length=updates)
 
