@@ -103,6 +103,7 @@ from rlkit.analysis.life import (
 )
 from rlkit.analysis.local import (
     all_pairs_local_atoms,
+    expected_atoms,
     local_atoms,
 )
 from rlkit.analysis.macro import (
@@ -300,6 +301,7 @@ __all__ = [
     "episode_basis",
     "estimate_tpm",
     "exact_bipartition",
+    "expected_atoms",
     "fiedler_bipartition",
     "final_return",
     "gaussian_effective_information",

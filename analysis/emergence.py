@@ -56,7 +56,7 @@ def phi_id(
     beta: float | None = None,
     bins: int = 2,
     binning: str = "mean",
-    chunk: int = 256,
+    chunk: int = 64,
     check: str = "warn",
 ) -> PhiID:
     """Integrated information decomposition of recorded units (arXiv 2109.13186).
@@ -186,11 +186,16 @@ def phi_id_distribution(p: jax.Array, *, redundancy: str = "mmi", unit: str = "n
     return PhiID(atoms, derived(atoms), jnp.asarray(jnp.inf, atoms.rtr.dtype))
 
 
-def phi_id_covariance(covariance: jax.Array, pairs: Sides = (0, 1), *, unit: str = "nats") -> PhiID:
-    """Gaussian MMI decomposition of an exact [2n, 2n] covariance (past units first), checked if concrete."""
+def phi_id_covariance(
+    covariance: jax.Array, pairs: Sides = (0, 1), *, redundancy: str = "mmi", unit: str = "nats"
+) -> PhiID:
+    """Gaussian decomposition of an exact [2n, 2n] covariance (past units first), checked if concrete.
+
+    ``redundancy`` is ``"mmi"`` (closed form), ``"ccs"`` or ``"pointwise"`` (see :func:`expected_atoms`).
+    """
     validate.check_covariance(covariance)
     x, y = map(_members, pairs)
-    atoms = gaussian.atoms_from_covariance(covariance, x, y).to(unit)
+    atoms = local.expected_atoms(covariance, x, y, redundancy=redundancy).to(unit)
     return PhiID(atoms, derived(atoms), jnp.asarray(jnp.inf, atoms.rtr.dtype))
 
 

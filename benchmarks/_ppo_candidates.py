@@ -4,6 +4,7 @@
 imported before the clock starts. CPU seconds are those of the whole process, all threads.
 """
 
+import functools
 import json
 import resource
 import sys
@@ -69,7 +70,9 @@ def rlkit(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[str,
         discount=job["discount"], entropy_coef=job["entropy"], clip_value=job["clip_value"],
         normalize_obs=job["normalize"], normalize_reward=job["normalize"],
     )  # fmt: skip
-    agent = ppo(env, config, latents=options.get("latents", False))
+    # As brax's own wrapper, which the peers use, robots start again where they started.
+    auto_reset = envs.Same() if job["rlkit"].startswith("mujoco/") else None
+    agent = ppo(env, config, latents=options.get("latents", False), auto_reset=auto_reset)
 
     def train(state):
         def update(state, _):
@@ -153,35 +156,62 @@ def rejax(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[str,
     }  # fmt: skip
 
 
+def _unit_actions(name: str) -> Any:
+    """A gymnax environment for PureJaxRL's continuous PPO, which clips actions to ±1: its bounds are mapped
+    to the environment's."""
+    import gymnax
+    from gymnax.environments import spaces
+    from gymnax.wrappers.purerl import GymnaxWrapper
+
+    class UnitActions(GymnaxWrapper):
+        def step(self, key, state, action, params=None):
+            return self._env.step(key, state, action * self._env.action_space(params).high, params)
+
+        def action_space(self, params=None):
+            return spaces.Box(-1.0, 1.0, self._env.action_space(params).shape)
+
+        def observation_space(self, params=None):
+            return self._env.observation_space(self._env.default_params)
+
+    return UnitActions(gymnax.make(name)[0])
+
+
 def purejaxrl(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[str, Any]:
     begin = cpu()
     import importlib.util
     import types
 
     # Its wrappers import these for other environments; loading them would only slow it down.
-    for name in ("navix", "brax", "brax.envs", "brax.envs.wrappers", "brax.envs.wrappers.training"):
+    discrete, robot = job["gymnax"].startswith("CartPole"), job["gymnax"].startswith("brax/")
+    brax = ("brax", "brax.envs", "brax.envs.wrappers", "brax.envs.wrappers.training")
+    for name in ("navix", *(() if robot else brax)):
         sys.modules[name] = types.ModuleType(name)
     sys.modules["navix"].Environment = sys.modules["navix"].environments = types.SimpleNamespace(
         Environment=object
     )
-    sys.modules["brax"].envs = sys.modules["brax.envs"]
-    for name in ("EpisodeWrapper", "AutoResetWrapper"):
-        setattr(sys.modules["brax.envs.wrappers.training"], name, object)
+    if not robot:
+        sys.modules["brax"].envs = sys.modules["brax.envs"]
+        for name in ("EpisodeWrapper", "AutoResetWrapper"):
+            setattr(sys.modules["brax.envs.wrappers.training"], name, object)
     import jax
 
     folder = options["purejaxrl"]
     sys.path.insert(0, folder)
-    name = "ppo" if job["gymnax"].startswith("CartPole") else "ppo_continuous_action"
+    name = "ppo" if discrete else "ppo_continuous_action"
     spec = importlib.util.spec_from_file_location(name, f"{folder}/{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if robot:
+        module.BraxGymnaxWrapper = functools.partial(module.BraxGymnaxWrapper, **job["env_params"])
+    elif not discrete:
+        module.BraxGymnaxWrapper = _unit_actions
     imported = cpu()
     config = {
         "LR": job["lr"], "NUM_ENVS": job["envs"], "NUM_STEPS": job["steps"], "TOTAL_TIMESTEPS": job["total"],
         "UPDATE_EPOCHS": job["epochs"], "NUM_MINIBATCHES": job["minibatches"], "GAMMA": job["discount"],
         "GAE_LAMBDA": 0.95, "CLIP_EPS": 0.2, "ENT_COEF": job["entropy"], "VF_COEF": 0.5, "MAX_GRAD_NORM": 0.5,
-        "ACTIVATION": "tanh", "ENV_NAME": job["gymnax"], "ANNEAL_LR": job["anneal"], "NORMALIZE_ENV": True,
-        "DEBUG": False,
+        "ACTIVATION": "tanh", "ENV_NAME": job["gymnax"].removeprefix("brax/"),
+        "ANNEAL_LR": job["anneal"], "NORMALIZE_ENV": True, "DEBUG": False,
     }  # fmt: skip
     train, keys = module.make_train(config), jax.random.PRNGKey(options.get("seed", 0))
     if seeds > 1:

@@ -5,10 +5,11 @@
 
 Every run is a fresh process; the candidates take turns, round by round, so that a machine that
 changes speed changes it for all. Figures are medians over rounds, in CPU seconds of the process
-(all threads); ratios are taken between medians of the same rounds. With one seed, every candidate runs
-with one thread per operation, which suits these networks (XLA reads the variable NPROC). ``--peers-python`` is the
-interpreter of an environment with benchmarks/requirements.txt, ``--purejaxrl`` a folder with that
-project's ``ppo.py``, ``ppo_continuous_action.py`` and ``wrappers.py``; what is not given is left out.
+(all threads); ratios are taken between medians of the same rounds. With one seed, every candidate
+runs with one thread per operation, which suits these networks (XLA reads the variable NPROC).
+``--peers-python`` is the interpreter of an environment with benchmarks/requirements.txt,
+``--purejaxrl`` a folder with that project's ``ppo.py``, ``ppo_continuous_action.py`` and
+``wrappers.py``; what is not given is left out.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+PATIENCE = 300  # seconds that a candidate may take
 COLUMNS = ("imported", "trace", "compile", "run", "cold", "wall", "memory")
 
 
@@ -30,8 +32,14 @@ def measure(
 ) -> dict[str, Any] | None:
     """Run one candidate in a fresh process; None, and a line that says why, if it fails."""
     command = [python, str(HERE / "_ppo_candidates.py"), candidate, job, str(seeds), json.dumps(options)]
-    threads = {"NPROC": "1"} if seeds == 1 else {}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | threads)
+    environment = os.environ | ({"NPROC": "1"} if seeds == 1 else {})
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment, timeout=PATIENCE
+        )
+    except subprocess.TimeoutExpired:
+        print(f"  {candidate} on {job} was stopped after {PATIENCE} s")
+        return None
     for line in done.stdout.splitlines():
         if line.startswith("RESULT "):
             return json.loads(line.removeprefix("RESULT "))
@@ -88,7 +96,7 @@ def one_seed(args: argparse.Namespace, job: str, cache: str) -> None:
     """One seed beside the peers, and rlkit's second process with its compilation cache."""
     us, them = sys.executable, args.peers_python
     candidates: dict[str, tuple] = {"rlkit": (us, "rlkit", 1, {})}
-    if args.purejaxrl and them and job == "cartpole":  # its continuous PPO only takes brax's old wrappers
+    if args.purejaxrl and them:
         candidates["PureJaxRL"] = (them, "purejaxrl", 1, {"purejaxrl": args.purejaxrl})
     if them:
         candidates["rejax"] = (them, "rejax", 1, {})
@@ -107,7 +115,8 @@ def one_seed(args: argparse.Namespace, job: str, cache: str) -> None:
     per_step = lambda name: run(name) / results[name][0]["steps"] if results.get(name) else None
     cold = lambda name: median(results, name, "cold")
     memory = lambda name: median(results, name, "memory")
-    ratio("trace + compile, of PureJaxRL's", start("rlkit"), start("PureJaxRL"), "<= 0.45")
+    goal = "<= 0.60" if job == "inverted_pendulum" else "<= 0.45"  # there, physics are compiled by both
+    ratio("trace + compile, of PureJaxRL's", start("rlkit"), start("PureJaxRL"), goal)
     ratio(
         "trace + compile, second process, of PureJaxRL's first",
         start("rlkit, warm cache"),

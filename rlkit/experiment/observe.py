@@ -1,5 +1,6 @@
 """Looking at a population during training: probe rollouts and evaluation, compiled once each."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.compiling import compiler_options
 from rlkit.experiment.population import Population, resolve_batching
 from rlkit.parallel import seed_keys, shard_seeds
 from rlkit.types import Key, PyTree
@@ -22,7 +24,7 @@ def _over_population(pop: Population, fn: Callable, key: Key, batching: str) -> 
         lambda item: fn(pop.agent.policy(item[0]), item[1]), devices, resolve_batching(batching)
     )
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=compiler_options())
     def run(state: PyTree, update: jax.Array):
         return spread((state, seed_keys(jax.random.fold_in(key, update), pop.num_seeds)))
 

@@ -168,3 +168,55 @@ def test_gradients_exist_and_are_right(x64, latents, redundancy):
 def test_unknown_redundancy_gets_a_suggestion(latents):
     with pytest.raises(KeyError, match="pointwise"):
         local.local_atoms(latents, redundancy="pointwse")
+
+
+def exact(seed, units=2):
+    """A stationary lagged covariance."""
+    transition = np.random.default_rng(seed).uniform(-0.4, 0.5, (units, units))
+    return oracles.var_covariance(transition, np.eye(units) + 0.3)[0]
+
+
+@pytest.mark.parametrize("redundancy", ["ccs", "pointwise"])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_expected_atoms_are_what_long_recordings_converge_to(x64, redundancy, seed):
+    c = exact(seed)
+    scale = np.sqrt(np.diag(c))
+    rows = np.random.default_rng(seed).multivariate_normal(np.zeros(4), c / np.outer(scale, scale), 400_000).T
+    h = oracles.gaussian_surprisal(rows)
+    info = oracles.information(h)
+    wanted = oracles.pointwise(h) if redundancy == "pointwise" else oracles.solve(oracles.ccs(info), info)
+    wanted = {name: value.mean() for name, value in wanted.items()}
+    assert spread(local.expected_atoms(c, redundancy=redundancy), wanted) < 5e-3
+
+
+@pytest.mark.parametrize("redundancy", REDUNDANCIES)
+def test_expected_atoms_keep_the_exact_informations(x64, redundancy):
+    c = exact(5, units=3)
+    atoms = local.expected_atoms(c, [0, 2], [1], redundancy=redundancy)
+    closed = gaussian.atoms_from_covariance(c, [0, 2], [1])
+    for known in ("tdmi", "phi_wms", "te_xy", "te_yx", "active_storage_x", "active_storage_y"):
+        np.testing.assert_allclose(atoms[known], closed[known], atol=1e-10)
+    if redundancy == "mmi":
+        np.testing.assert_array_equal(atoms.stack(), closed.stack())
+
+
+def test_expected_atoms_of_sets_are_those_of_recordings_of_sets(x64):
+    transition = 0.3 * np.eye(3) + 0.1
+    z = oracles.var_series(transition, 100_000, 1)
+    c = oracles.var_covariance(transition, np.eye(3))[0]
+    recorded = local.local_atoms(z, [0, 2], [1], redundancy="ccs").stack().mean(1)
+    np.testing.assert_allclose(local.expected_atoms(c, [0, 2], [1]).stack(), recorded, atol=1.5e-2)
+
+
+def test_expected_atoms_are_accurate_and_differentiable(x64):
+    c = jnp.asarray(exact(4))
+    few, many = (local.expected_atoms(c, points=n).stack() for n in (2**15, 2**18))
+    np.testing.assert_allclose(few, many, atol=2e-3)
+    slope = jax.grad(lambda c: local.expected_atoms(c, points=2**10)["phi_r"])(c)
+    assert np.isfinite(slope).all()
+    assert np.abs(slope).max() > 1e-3
+
+
+def test_a_number_of_points_that_is_no_power_of_two_is_refused():
+    with pytest.raises(ValueError, match="points=1000: expected a power of two"):
+        local.expected_atoms(jnp.eye(4), points=1000)
