@@ -459,7 +459,7 @@ _LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/cli
 _MOST = np.array([np.inf, np.inf, 1.0, np.inf], np.float32)  # seeing success twice is one success
 
 
-def _clip(x: jax.Array, bound: jax.Array) -> jax.Array:
+def _clip(x: jax.Array, bound: jax.Array | float) -> jax.Array:
     """``x`` clipped to ``±bound``; its derivative is 0 or 1, where the library's is a half at the bounds."""
     return jnp.where(jnp.abs(x) > bound, jnp.sign(x) * bound, x)
 

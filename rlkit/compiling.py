@@ -1,12 +1,13 @@
 """How training programs are compiled."""
 
 import functools
+from typing import Any
 
 import jax
 
 
 @functools.cache
-def _known(name: str, value: int | str | bool) -> bool:
+def _known(name: str, value: Any) -> bool:
     """Whether this version of XLA has an option: they come and go."""
     try:
         jax.jit(lambda: 0).lower().compile({name: value})
@@ -27,7 +28,7 @@ def compiler_options(*, once: bool = False) -> dict[str, int | str | bool]:
 
     Args:
       once: the program runs once, like an initialisation: do not optimise it at all, and generate its
-        kernels the older way, in a third of the time.
+        kernels the older way, in a third of the time. Last bits may differ from those of other options.
     """
     if jax.default_backend() != "cpu":
         return {}

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
-from rlkit.compiling import compiler_options
 from rlkit.errors import unknown_name
 from rlkit.parallel import device_mesh, seed_keys, shard_seeds
 from rlkit.types import Agent, Key, PyTree
@@ -151,10 +150,6 @@ def population(
         metrics=(*names, "skipped") if skip_nonfinite else names,
         leaves=tuple(float_leaves(example)),
         max_chunk=max_chunk,
-        init=jax.jit(
-            lambda key: init(seed_keys(key, num_seeds)),
-            out_shardings=sharding,
-            compiler_options=compiler_options(once=True),
-        ),
+        init=jax.jit(lambda key: init(seed_keys(key, num_seeds)), out_shardings=sharding),
         advance=jax.jit(chunk, donate_argnums=0, in_shardings=(sharding, None, None), out_shardings=sharding),
     )

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from rlkit.errors import UnknownNameError, UsageError
+from rlkit.experiment.devices import cores
 from rlkit.parallel import over_replicas, over_seeds, seed_keys, shard_seeds, stack_size
 
 SCRIPT = Path(__file__).resolve().parent / "four_devices.py"
@@ -85,3 +86,20 @@ def test_bad_requests_name_what_was_expected():
         over_replicas(jnp.sin, "batch", "shard_map", jax.devices()[:1])(jnp.zeros((3, 1)))
     with pytest.raises(ValueError, match="one length"):
         stack_size({"a": jnp.zeros((2, 1)), "b": jnp.zeros((3,))})
+
+
+@pytest.mark.parametrize(
+    ("call", "threads", "found"),
+    [("2", None, "2 {share}"), ("1, 1", None, "1 1"), ("1, 1", "3", "1 3")],
+)
+def test_cores_are_shared_by_devices_before_the_backend_starts(call, threads, found):
+    script = (
+        "import os, jax\n"
+        "from rlkit.experiment.devices import use_host_devices\n"
+        f"use_host_devices({call})\n"
+        "print(jax.device_count(), os.environ['NPROC'])"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in ("NPROC", "XLA_FLAGS")}
+    environment |= {"JAX_PLATFORMS": "cpu"} | ({"NPROC": threads} if threads else {})
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == found.format(share=max(cores() // 2, 1)).split(), done.stderr[-2000:]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlkit.distributions import action_distribution, categorical, gaussian
+from rlkit.distributions import action_distribution, categorical, gaussian, log_softmax
 from rlkit.spaces import Box, Discrete
 
 N = 50_000
@@ -34,6 +34,28 @@ def test_categorical_log_probabilities_and_entropy():
     gradient = jax.jit(jax.grad(lambda logits: dist.log_prob(logits, jnp.int32(2))))(LOGITS[0])
     np.testing.assert_allclose(gradient, np.eye(3)[2] - p[0], atol=1e-6)
     assert bool(jnp.isfinite(jax.jit(jax.jacobian(dist.entropy))(LOGITS)).all())
+
+
+def test_both_at_once_are_the_same_with_the_same_gradients():
+    cases = ((categorical(3), LOGITS, jnp.array([2, 0, 1])), (gaussian(BOX), PARAMS, jnp.ones(2)))
+    for dist, params, action in cases:
+        one = lambda p, d=dist, a=action: (
+            jnp.sum(d.log_prob_and_entropy(p, a)[0] * 0.3) + jnp.sum(d.log_prob_and_entropy(p, a)[1] * 0.7)
+        )
+        two = lambda p, d=dist, a=action: jnp.sum(d.log_prob(p, a) * 0.3) + jnp.sum(d.entropy(p) * 0.7)
+        for mine, theirs in zip(
+            jax.value_and_grad(one)(params), jax.value_and_grad(two)(params), strict=True
+        ):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_log_softmax_has_the_derivatives_of_the_library():
+    weight = jnp.array([0.5, -1.0, 2.0])
+    for derivative in (jax.grad, jax.hessian):
+        mine, theirs = (
+            jax.jit(derivative(lambda x, f=f: f(x) @ weight)) for f in (log_softmax, jax.nn.log_softmax)
+        )
+        np.testing.assert_allclose(mine(LOGITS[0]), theirs(LOGITS[0]), atol=1e-5)
 
 
 def test_categorical_samples_follow_the_logits():

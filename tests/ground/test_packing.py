@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.packing import packing
+from rlkit.packing import packing, stack_scalars
 
 
 class Pair(NamedTuple):
@@ -79,3 +79,13 @@ def test_keys_are_refused():
 def test_another_structure_is_refused():
     with pytest.raises(ValueError, match=r"(?i)expected|arity|mismatch|dict"):
         packing({"a": jnp.zeros(2)}).pack({"b": jnp.zeros(2)})
+
+
+def test_scalars_are_stacked_as_by_the_library():
+    scalars = [jnp.float32(1.5), jnp.int32(2), jnp.array(True), jnp.float32(jnp.nan), jnp.float32(-jnp.inf)]
+    wanted = jnp.stack([x.astype(jnp.float32) for x in scalars])
+    got = jax.jit(stack_scalars)(scalars)
+    assert got.dtype == wanted.dtype
+    np.testing.assert_array_equal(got, wanted)
+    slope = jax.grad(lambda x: stack_scalars([x, 3.0 * x]) @ jnp.array([1.0, 10.0]))(2.0)
+    assert float(slope) == 31.0
