@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rlkit.errors import unknown_name
+from rlkit.packing import stack_scalars
 from rlkit.parallel import device_mesh, seed_keys, shard_seeds
 from rlkit.types import Agent, Key, PyTree
 
@@ -81,7 +82,7 @@ def _chunk(step: Callable, max_chunk: int, skip_nonfinite: bool) -> Callable:
         def body(loop):
             i, state, rows = loop
             new, metrics = step(state)
-            row = jnp.stack([metrics[name].astype(dtype) for name in names])
+            row = stack_scalars([metrics[name].astype(dtype) for name in names])
             if skip_nonfinite:
                 new, skipped = _skip(names, born, state, new, row)
                 row = jnp.append(row, skipped)
