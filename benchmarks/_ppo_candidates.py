@@ -178,7 +178,7 @@ def _unit_actions(name: str) -> Any:
 
 def purejaxrl(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[str, Any]:
     begin = cpu()
-    import importlib.util
+    import pathlib
     import types
 
     # Its wrappers import these for other environments; loading them would only slow it down.
@@ -198,9 +198,10 @@ def purejaxrl(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[
     folder = options["purejaxrl"]
     sys.path.insert(0, folder)
     name = "ppo" if discrete else "ppo_continuous_action"
-    spec = importlib.util.spec_from_file_location(name, f"{folder}/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = types.ModuleType(name)
+    # Its continuous policies have 256 units written into the file; here all candidates have 64.
+    source = pathlib.Path(f"{folder}/{name}.py").read_text(encoding="utf-8").replace("256", "64")
+    exec(compile(source, f"{folder}/{name}.py", "exec"), module.__dict__)
     if robot:
         module.BraxGymnaxWrapper = functools.partial(module.BraxGymnaxWrapper, **job["env_params"])
     elif not discrete:
