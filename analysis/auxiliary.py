@@ -10,6 +10,7 @@ from rlkit.analysis.moments import Moments, correlation, merge_moments
 from rlkit.analysis.redundancy import mmi_redundancy
 from rlkit.analysis.streaming import decay_moments, pair_moments, zero_moments
 from rlkit.errors import unknown_name
+from rlkit.products import matmul
 from rlkit.types import Auxiliary, PyTree
 
 ROUTES = ("pairs", "means")
@@ -86,7 +87,7 @@ def _reduced(rows: jax.Array, route: str, side: jax.Array | None) -> jax.Array:
     if chosen.shape != (units,):
         raise ValueError(f"side has shape {chosen.shape}; expected [{units}], one entry a unit")
     halves = jnp.stack([chosen, ~chosen], 1).astype(rows.dtype)
-    return rows @ halves / halves.sum(0)
+    return matmul(rows, halves) / halves.sum(0)
 
 
 def _average(moments: Moments, quantity: str, route: str, beta: float | None, shrinkage: float) -> PyTree:

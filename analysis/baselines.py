@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from rlkit.analysis.blocks import MIN_VARIANCE
 from rlkit.analysis.lattice import unit_scale
 from rlkit.analysis.moments import lagged_moments
+from rlkit.products import matmul
 
 
 class Baselines(NamedTuple):
@@ -102,7 +103,7 @@ def latent_mutual_information(
     z, valid = _checked(z, valid)
     n = z.shape[1]
     symbols = _histogram_symbols(z, valid, bins).reshape(z.shape[0], n * bins)
-    joint = (symbols.T @ symbols).reshape(n, bins, n, bins) / jnp.sum(valid)
+    joint = matmul(symbols.T, symbols).reshape(n, bins, n, bins) / jnp.sum(valid)
     entropy = jax.scipy.special.entr(joint).sum(axis=(1, 3))
     own = jnp.diagonal(entropy)
     information = own[:, None] + own[None, :] - entropy
@@ -149,7 +150,7 @@ def effective_dimension(z: jax.Array, valid: jax.Array | None = None) -> jax.Arr
     z, valid = _checked(z, valid)
     mean = jnp.sum(jnp.where(valid[:, None], z, 0.0), axis=0) / jnp.sum(valid)
     centred = jnp.where(valid[:, None], z - mean, 0.0)
-    gram = centred.T @ centred
+    gram = matmul(centred.T, centred)
     return jnp.square(jnp.trace(gram)) / jnp.sum(jnp.square(gram))
 
 

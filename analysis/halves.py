@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.products import matmul
+
 
 def half_means(z: jax.Array, side: jax.Array, active: jax.Array | None = None) -> jax.Array:
     """Reduce many units to two scalar series: the mean over the units of each half.
@@ -20,7 +22,7 @@ def half_means(z: jax.Array, side: jax.Array, active: jax.Array | None = None) -
     active = jnp.ones(side.shape, dtype=bool) if active is None else jnp.asarray(active, dtype=bool)
     halves = jnp.stack([side & active, ~side & active], axis=-1).astype(z.dtype)
     # NaN in an inactive unit must not reach the mean: 0 * NaN is NaN.
-    return jnp.where(active, z, 0.0) @ halves / halves.sum(axis=0)
+    return matmul(jnp.where(active, z, 0.0), halves) / halves.sum(axis=0)
 
 
 def vector_halves(z: jax.Array, side: jax.Array) -> tuple[jax.Array, jax.Array]:

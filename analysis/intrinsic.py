@@ -10,6 +10,7 @@ from rlkit.analysis.moments import Moments, correlation, covariance, mean, merge
 from rlkit.analysis.redundancy import redundancy_of_least
 from rlkit.analysis.streaming import decay_moments, pair_moments, zero_moments
 from rlkit.errors import unknown_name
+from rlkit.products import matmul
 from rlkit.reads import AGENT_LATENT
 from rlkit.types import Key, Reward, Terms, Transition
 
@@ -104,7 +105,7 @@ def _halves(latent: jax.Array, side: jax.Array | None, feature: str) -> jax.Arra
     if chosen.shape != (units,):
         raise ValueError(f"side has shape {chosen.shape}; expected [{units}], one entry a unit")
     halves = jnp.stack([chosen, ~chosen]).astype(jnp.float32)
-    return halves @ latent.astype(jnp.float32) / halves.sum(1)
+    return matmul(halves, latent.astype(jnp.float32)) / halves.sum(1)
 
 
 def _unit_moments() -> Moments:

@@ -41,6 +41,7 @@ from rlkit.analysis.redundancy import (
     mmi_redundancy,
     pointwise_redundancy,
 )
+from rlkit.products import matmul
 
 _STEPS_PER_BLOCK = 512
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
@@ -308,7 +309,7 @@ def _normal_points(points: int, dimensions: int) -> np.ndarray:
 def _expected(covariance, x, y, draws, redundancy):
     scale = lax.rsqrt(jnp.diagonal(covariance))
     matrix = clip_correlation(covariance * scale[:, None] * scale[None, :])
-    rows = jnp.matmul(draws, jnp.linalg.cholesky(matrix).T, precision=lax.Precision.HIGHEST)
+    rows = matmul(draws, jnp.linalg.cholesky(matrix).T)
     redundant = _redundancy(redundancy, *_block_surprisals(matrix, rows, x, y))
     return decompose(jax.tree.map(jnp.mean, redundant), block_information(matrix, x, y))
 
@@ -365,7 +366,7 @@ def _all_pairs(z, mask, redundancy, lag, ddof, chunk):
             source = (0.5 * x * x, 0.5 * y * y)
             redundant = _redundancy(redundancy, local_information(weights, x, y, a, b), source)
             # A product with the weights sums faster than a reduction, which would not be vectorised.
-            product = lambda value: jnp.matmul(value, keep, precision=lax.Precision.HIGHEST)
+            product = lambda value: matmul(value, keep)
             sums = jax.tree.map(product, redundant)
             return jax.tree.map(jnp.add, total, sums), None
 

@@ -4,8 +4,11 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlkit.analysis.macro import MacroEmergence, criteria
+from rlkit.analysis.validate import check_symbols
+from rlkit.products import matmul
 
 
 def macro_emergence_discrete(
@@ -38,11 +41,11 @@ def macro_emergence_discrete(
         raise ValueError(
             f"x is {x.shape}, v is {v.shape}, lag is {lag}; expected [T, n], [T] and 1 <= lag < T"
         )
-    _check_symbols(x, num_symbols, "x")
-    _check_symbols(v, num_macro, "v")
+    check_symbols(x, num_symbols, "x")
+    check_symbols(v, num_macro, "v")
     features = _one_hot(x, v, num_symbols, num_macro)
     weight = jnp.ones(x.shape[0] - lag) if mask is None else jnp.asarray(mask).astype(features.dtype)
-    table = (features[:-lag] * weight[:, None]).T @ features[lag:] / weight.sum()
+    table = matmul((features[:-lag] * weight[:, None]).T, features[lag:]) / weight.sum()
     return _discrete_criteria(table, x.shape[1], num_symbols, unit)
 
 
@@ -67,15 +70,15 @@ def macro_emergence_exact(
             f"joint is {joint.shape}, x is {x.shape}, v is {v.shape}; expected [S, S], [S, n], [S]"
         )
     if not isinstance(joint, jax.core.Tracer):
-        total, least = float(joint.sum()), float(joint.min())
-        if not (abs(total - 1.0) < 1e-4 and least >= 0.0):
+        known = np.asarray(joint)  # a constant of a traced function would be traced by jax's reductions
+        if not (abs(known.sum() - 1.0) < 1e-4 and known.min() >= 0.0):
             raise ValueError(
-                f"joint sums to {total:g}, least entry {float(joint.min()):g}; expected a distribution"
+                f"joint sums to {known.sum():g}, least entry {known.min():g}; expected a distribution"
             )
-    _check_symbols(x, num_symbols, "x")
-    _check_symbols(v, num_macro, "v")
+    check_symbols(x, num_symbols, "x")
+    check_symbols(v, num_macro, "v")
     features = _one_hot(x, v, num_symbols, num_macro).astype(joint.dtype)
-    return _discrete_criteria(features.T @ joint @ features, x.shape[1], num_symbols, unit)
+    return _discrete_criteria(matmul(matmul(features.T, joint), features), x.shape[1], num_symbols, unit)
 
 
 def joint_symbols(x: jax.Array, num_symbols: int) -> jax.Array:
@@ -110,12 +113,3 @@ def _discrete_criteria(table: jax.Array, n: int, num_symbols: int, unit: str) ->
         micro_to_micro=_table_information(micro),
         unit=unit,
     )
-
-
-def _check_symbols(symbols: jax.Array, size: int, name: str) -> None:
-    if not jnp.issubdtype(symbols.dtype, jnp.integer):
-        raise ValueError(f"{name} has dtype {symbols.dtype}; expected integers: quantise it first")
-    if not isinstance(symbols, jax.core.Tracer) and (int(symbols.min()) < 0 or int(symbols.max()) >= size):
-        raise ValueError(
-            f"{name} has symbols from {int(symbols.min())} to {int(symbols.max())}; expected 0 to {size - 1}"
-        )

@@ -13,7 +13,9 @@ import numpy as np
 from jax.scipy.special import entr
 
 from rlkit.analysis.lattice import unit_scale
+from rlkit.analysis.validate import check_symbols
 from rlkit.errors import unknown_name
+from rlkit.products import matmul
 
 UNVISITED = ("nan", "uniform", "stay")
 
@@ -117,7 +119,7 @@ def coarse_grain(
         raise ValueError(f"labels is {labels.shape}; expected one group for each of {tpm.shape[0]} states")
     member = jax.nn.one_hot(labels, num_macro, dtype=tpm.dtype)
     weighted = member if weights is None else member * jnp.asarray(weights, tpm.dtype)[:, None]
-    return weighted.T @ tpm @ member / weighted.sum(axis=0)[:, None]
+    return matmul(matmul(weighted.T, tpm), member) / weighted.sum(axis=0)[:, None]
 
 
 def causal_emergence(tpm: jax.Array, labels: jax.Array, num_macro: int, *, unit: str = "nats") -> jax.Array:
@@ -148,13 +150,7 @@ def transition_counts(
         raise ValueError(
             f"states is {states.dtype}{states.shape} with lag {lag}; expected integers [T] and 1 <= lag < T"
         )
-    if (
-        not isinstance(states, jax.core.Tracer)
-        and not 0 <= int(states.min()) <= int(states.max()) < num_states
-    ):
-        raise ValueError(
-            f"states lie in {int(states.min())}..{int(states.max())}; expected 0..{num_states - 1}"
-        )
+    check_symbols(states, num_states, "states")
     weight = jnp.ones(states.shape[0] - lag) if mask is None else jnp.asarray(mask).astype(float)
     counts = jnp.zeros((num_states, num_states), dtype=weight.dtype)
     return counts.at[states[:-lag], states[lag:]].add(weight)

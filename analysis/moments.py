@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from rlkit.products import matmul
+
 # Rows per matrix product: a block stays in cache while both products read it, and partial sums of this
 # length keep single precision accurate for any number of steps.
 _BLOCK = 2048
@@ -71,8 +73,7 @@ def check_lag(steps: int, lag: int) -> None:
 
 
 def _dot(left: jax.Array, right: jax.Array) -> jax.Array:
-    # HIGHEST: the default on accelerators rounds float32 factors to 10 or 8 bits.
-    return jnp.matmul(left.mT, right, precision=lax.Precision.HIGHEST)
+    return matmul(left.mT, right)
 
 
 def _blocked(products, steps: int):

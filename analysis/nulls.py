@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.products import matmul
 from rlkit.types import Key, PyTree
 
 Surrogate = Callable[[Key, jax.Array], jax.Array]
@@ -230,8 +231,7 @@ def _episodes_randomised(
     """Phase randomisation of each episode by itself."""
     steps = z.shape[0]
     cosine, sine, length, dealt, mirror = basis
-    precise = jax.lax.Precision.HIGHEST
-    real, imaginary = (jnp.matmul(part.T, z, precision=precise) for part in (cosine, -sine))
+    real, imaginary = (matmul(part.T, z) for part in (cosine, -sine))
 
     key_phase, key_mean = jax.random.split(key)
     phase = jax.random.uniform(key_phase, (steps, columns), z.dtype, 0, 2 * jnp.pi)[:, column]
@@ -243,8 +243,8 @@ def _episodes_randomised(
     root = jnp.sqrt(length.astype(z.dtype))[:, None]
     lots = jax.random.uniform(key_mean, (steps, columns))[:, column]
     turned = jnp.where(dealt, _dealt(lots, real / root, dealt) * root, turned)
-    back = jnp.matmul(cosine, turned, precision=precise)
-    return back - jnp.matmul(sine, turned_imaginary, precision=precise)
+    back = matmul(cosine, turned)
+    return back - matmul(sine, turned_imaginary)
 
 
 def _dealt(lots: jax.Array, values: jax.Array, chosen: jax.Array) -> jax.Array:
@@ -316,7 +316,7 @@ def random_projection(key: Key, z: jax.Array, first: jax.Array | None = None) ->
     standard = (z - z.mean(0)) / jnp.where(deviation > 0, deviation, 1)
     directions = jax.random.normal(key, (z.shape[1], z.shape[1]), z.dtype)
     directions = directions / jnp.linalg.norm(directions, axis=0)
-    return jnp.matmul(standard, directions, precision=jax.lax.Precision.HIGHEST)
+    return matmul(standard, directions)
 
 
 def _samples(z: Any) -> jax.Array:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from rlkit.analysis.lattice import unit_scale
 from rlkit.analysis.markov import check_tpm
+from rlkit.products import matmul
 
 
 class SpectralEmergence(NamedTuple):
@@ -87,7 +88,7 @@ def linear_dynamics(covariance: jax.Array) -> tuple[jax.Array, jax.Array]:
     n = size // 2
     past, cross, future = covariance[:n, :n], covariance[:n, n:], covariance[n:, n:]
     transition = jnp.linalg.solve(past, cross).T
-    noise = future - transition @ cross
+    noise = future - matmul(transition, cross)
     return transition, 0.5 * (noise + noise.T)
 
 
@@ -144,5 +145,5 @@ def _signal(transition: jax.Array, noise: jax.Array) -> jax.Array:
     transition, noise = jnp.asarray(transition), jnp.asarray(noise)
     if transition.ndim != 2 or transition.shape[0] != transition.shape[1] or noise.shape != transition.shape:
         raise ValueError(f"transition is {transition.shape}, noise is {noise.shape}; expected two [n, n]")
-    matrix = transition.T @ jnp.linalg.solve(noise, transition)
+    matrix = matmul(transition.T, jnp.linalg.solve(noise, transition))
     return jnp.maximum(jnp.linalg.eigvalsh(0.5 * (matrix + matrix.T))[::-1], 0.0)

@@ -18,6 +18,7 @@ from rlkit.analysis.local import local_information, residuals
 from rlkit.analysis.macro import macro_emergence_from_covariance
 from rlkit.analysis.moments import correlation, covariance, lagged_moments, lagged_rows
 from rlkit.analysis.redundancy import ccs_redundancy, mmi_redundancy, pointwise_redundancy
+from rlkit.products import matmul
 
 MACRO_QUANTITIES = ("psi", "psi_corrected", "delta", "gamma")
 
@@ -145,7 +146,7 @@ def _macro(standard, context: Context):
 
     def criteria(matrix: jax.Array) -> Values:
         lift = jax.scipy.linalg.block_diag(up, up)
-        joint = jnp.matmul(lift @ matrix, lift.T, precision=jax.lax.Precision.HIGHEST)
+        joint = matmul(matmul(lift, matrix), lift.T)
         found = macro_emergence_from_covariance(joint, n)
         return {name: getattr(found, name) for name in MACRO_QUANTITIES}
 

@@ -10,6 +10,7 @@ from jax.scipy.special import entr
 
 from rlkit.analysis.lattice import unit_scale
 from rlkit.analysis.markov import check_tpm, coarse_grain
+from rlkit.products import matmul
 
 
 class CausalPath(NamedTuple):
@@ -114,8 +115,8 @@ def dynamical_inconsistency(tpm: jax.Array, labels: jax.Array, num_macro: int, h
     member = jax.nn.one_hot(jnp.asarray(labels), num_macro, dtype=tpm.dtype)
 
     def step(state, _):
-        micro_walk, macro_walk = state[0] @ tpm, state[1] @ macro
-        seen = micro_walk @ member
+        micro_walk, macro_walk = matmul(state[0], tpm), matmul(state[1], macro)
+        seen = matmul(micro_walk, member)
         ratio = jnp.where(seen > 0, seen, 1.0) / jnp.where(seen > 0, macro_walk, 1.0)
         return (micro_walk, macro_walk), jnp.sum(seen * jnp.log(ratio), axis=1).mean()
 

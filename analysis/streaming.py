@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.analysis.moments import Moments, check_lag, lagged_moments
+from rlkit.products import matmul
 
 
 def zero_moments(units: int, dtype=jnp.float32) -> Moments:
@@ -74,7 +75,7 @@ def pair_moments(
     count, total = psum((keep.sum(), clean(past).sum(0)), axis_name)
     origin = jax.lax.stop_gradient(total / jnp.maximum(count, 1))
     past, future = clean(past - origin), clean(future - origin)
-    product = lambda left, right: jnp.matmul(left.T, right, precision=jax.lax.Precision.HIGHEST)
+    product = lambda left, right: matmul(left.T, right)
     sums = past.sum(0), future.sum(0), product(past, past), product(future, future), product(past, future)
     return Moments(count, count, origin, *psum(sums, axis_name))
 

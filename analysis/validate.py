@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import unknown_name
@@ -180,3 +181,17 @@ def check_distribution(p) -> None:
         raise ValueError("p must hold finite, non-negative probabilities")
     if abs(p.sum() - 1) > 1e-5:
         raise ValueError(f"p sums to {p.sum():.8g}, it must sum to 1: divide it by its sum")
+
+
+def check_symbols(symbols: jax.Array, size: int, name: str) -> None:
+    """Raise a ValueError unless ``symbols`` are integers in [0, size); values are checked where known.
+
+    NumPy looks at the values: jax's reductions would trace the constants of a traced function.
+    """
+    if not jnp.issubdtype(symbols.dtype, jnp.integer):
+        raise ValueError(f"{name} has dtype {symbols.dtype}; expected integers: quantise it first")
+    if isinstance(symbols, jax.core.Tracer):
+        return
+    least, largest = np.min(np.asarray(symbols)), np.max(np.asarray(symbols))
+    if least < 0 or largest >= size:
+        raise ValueError(f"{name} lies in {least}..{largest}; expected 0..{size - 1}")

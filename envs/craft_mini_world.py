@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs import craft_view as tile
+from rlkit.products import matmul
 from rlkit.types import Key
 
 SIDE = 16
@@ -62,7 +63,7 @@ def generate(key: Key) -> World:
     cells = SIDE * SIDE
     draws = jax.random.uniform(key, (coarse * coarse + 3 * cells + 16,))
     spread = jnp.asarray(_interpolation(coarse))
-    height = spread @ draws[: coarse * coarse].reshape(coarse, coarse) @ spread.T
+    height = matmul(matmul(spread, draws[: coarse * coarse].reshape(coarse, coarse)), spread.T)
     grains = draws[coarse * coarse : coarse * coarse + 3 * cells].reshape(3, SIDE, SIDE)
     mountain = height >= -jax.lax.top_k(-height.reshape(-1), round((1 - _MOUNTAIN) * cells))[0][-1]
 

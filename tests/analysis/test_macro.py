@@ -178,7 +178,7 @@ def test_joint_symbols_is_a_mixed_radix_code():
     [
         (lambda: macro.macro_emergence(jnp.ones((5, 2)), jnp.ones(4)), "one length"),
         (lambda: macro.macro_emergence_from_covariance(jnp.eye(6), 3), "num_micro=3"),
-        (lambda: macro_discrete.macro_emergence_discrete(STATES, PARITY, 1, 2), "0 to 0"),
+        (lambda: macro_discrete.macro_emergence_discrete(STATES, PARITY, 1, 2), "expected 0..0"),
         (lambda: macro_discrete.macro_emergence_discrete(STATES * 1.0, PARITY, 2, 2), "integers"),
         (lambda: macro_discrete.macro_emergence_exact(np.eye(4), STATES, PARITY, 2, 2), "sums to 4"),
         (lambda: macro.integrated_information(jnp.eye(3)), "2n, 2n"),

@@ -1,0 +1,132 @@
+"""PPO and integrated information decomposition on whatever device JAX finds: wall time, compile time apart.
+
+    python benchmarks/accelerator.py [--seeds 1 16 256] [--envs 4 256 4096] [--no-robots]
+
+Prints, after a warm-up call of the compiled program: whole training runs of PPO by the number of seeds that
+learn at once and by the number of environments of one seed; all pairs of 64 units; and how far float32
+on this device lies from float64 on the host. Wall times are the least of three runs.
+"""
+
+import argparse
+import dataclasses
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit import envs
+from rlkit.agents import PPOConfig, evaluate, ppo
+from rlkit.analysis import all_pairs_atoms, all_pairs_local_atoms, lagged_moments, measure_emergence
+from rlkit.compiling import compiler_options
+from rlkit.experiment.population import resolve_batching
+from rlkit.parallel import over_seeds, seed_keys
+
+ON_CPU = jax.default_backend() == "cpu"
+
+
+def timed(function, *arguments):
+    """Trace and compile seconds, least wall seconds of three warm calls, and the result."""
+    start = time.perf_counter()
+    program = jax.jit(function).lower(*arguments).compile(compiler_options())
+    compiled = time.perf_counter() - start
+    out, walls = jax.block_until_ready(program(*arguments)), []
+    for _ in range(3):
+        start = time.perf_counter()
+        jax.block_until_ready(program(*arguments))
+        walls.append(time.perf_counter() - start)
+    return compiled, min(walls), out
+
+
+def learn(title, name, config, total, seeds, **options):
+    """Train ``seeds`` agents for ``total`` steps each and print one row."""
+    agent = ppo(envs.make(name), config, **options)
+    updates = max(total // (config.num_envs * config.num_steps), 1)
+
+    def train(key):
+        def update(state, _):
+            state, metrics = agent.step(state)
+            return state, metrics["episode/return"]
+
+        state, _ = jax.lax.scan(update, agent.init(key), length=updates)
+        return evaluate(agent, agent.policy(state), key, 16).returned.mean()
+
+    batching = resolve_batching("auto")
+    keys = seed_keys(jax.random.key(0), seeds)
+    compiled, wall, returned = timed(over_seeds(train, batching), keys)
+    steps = updates * config.num_envs * config.num_steps * seeds
+    spread = returned.std() / np.sqrt(seeds)
+    print(
+        f"{title:44}{compiled:9.1f}{wall:9.2f}{steps / wall:14,.0f}   {returned.mean():.0f} ± {spread:.0f}",
+        flush=True,
+    )
+
+
+def training(arguments):
+    print(f"\n{'PPO, evaluation included':44}{'compile':>9}{'wall':>9}{'steps/s':>14}   return ± s.e.")
+    for seeds in arguments.seeds:
+        config = PPOConfig(decay_updates=195.0)
+        learn(f"cartpole, {seeds} seeds x 100k steps", "classic/cartpole", config, 100_000, seeds)
+    for num_envs in arguments.envs:
+        config = PPOConfig(num_envs=num_envs, num_steps=32, minibatches=4, learning_rate=1e-3)
+        title = f"cartpole, {num_envs} environments x 32, 1M steps"
+        learn(title, "classic/cartpole", config, 1_000_000, 1)
+    if arguments.robots:
+        config = PPOConfig(num_envs=2048, num_steps=16, minibatches=16, learning_rate=1e-3)
+        config = dataclasses.replace(config, normalize_obs=True, normalize_reward=True)
+        title = "ant (spring), 2048 environments x 16, 2M steps"
+        learn(title, "mujoco/ant", config, 2_000_000, 1, auto_reset=envs.Same())
+
+
+def latents(steps, units=64):
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((steps, units)) @ (np.eye(units) + 0.1 * rng.standard_normal((units, units)))
+    z = np.empty_like(noise)
+    z[0] = noise[0]
+    for t in range(1, steps):
+        z[t] = 0.7 * z[t - 1] + noise[t]
+    return z
+
+
+def analysis():
+    print(f"\n{'all pairs of 64 units, float32':44}{'compile':>9}{'wall ms':>9}{'error':>14}   (of float64)")
+    pairs = lambda z: all_pairs_atoms(lagged_moments(z)).stack()
+    local = lambda z: all_pairs_local_atoms(z, redundancy="ccs").stack()
+    host = jax.local_devices(backend="cpu")[0]
+    for title, function, steps in (
+        ("16 atoms (MMI), T = 10,000", pairs, 10_000),
+        ("16 atoms (MMI), T = 100,000", pairs, 100_000),
+        ("16 atoms (CCS), T = 10,000", local, 10_000),
+    ):
+        samples = latents(steps)
+        with jax.enable_x64(True), jax.default_device(host):
+            exact = np.asarray(jax.jit(function)(jnp.asarray(samples)))
+        compiled, wall, out = timed(function, jnp.asarray(samples, jnp.float32))
+        error = np.nanmax(np.abs(np.asarray(out, np.float64) - exact))
+        print(f"{title:44}{compiled:9.1f}{wall * 1e3:9.2f}{error:14.1e}", flush=True)
+    z = jnp.asarray(latents(2000), jnp.float32)
+    compiled, wall, _ = timed(lambda z: measure_emergence(z, jax.random.key(0), check="off"), z)
+    print(f"{'report values, 100 surrogates, T = 2,000':44}{compiled:9.1f}{wall * 1e3:9.2f}", flush=True)
+    shape = (4, 10, 2000, 64) if ON_CPU else (32, 50, 2000, 64)
+    runs = jax.random.normal(jax.random.key(0), shape)
+    batch = lambda runs: jax.lax.map(pairs, runs.reshape(-1, *shape[2:]), batch_size=8)
+    compiled, wall, _ = timed(batch, runs)
+    title = f"{shape[0]} seeds x {shape[1]} checkpoints, T = 2,000"
+    print(f"{title:44}{compiled:9.1f}{wall * 1e3:9.2f}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", type=int, nargs="*", default=[1, 16] if ON_CPU else [1, 16, 256, 1024])
+    parser.add_argument("--envs", type=int, nargs="*", default=[256] if ON_CPU else [256, 4096])
+    parser.add_argument("--robots", action=argparse.BooleanOptionalAction, default=not ON_CPU)
+    arguments = parser.parse_args()
+    print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}")
+    analysis()
+    training(arguments)
+
+
+if __name__ == "__main__":
+    main()

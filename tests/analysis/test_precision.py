@@ -1,0 +1,61 @@
+"""Products are asked for at full precision: by default, accelerators round factors to 8 or 10 bits."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rlkit import analysis
+from rlkit.analysis.halves import half_means
+from rlkit.envs.craft_mini_world import generate
+from rlkit.products import matmul
+
+STEPS, UNITS = 64, 6
+KEY = jax.random.key(0)
+Z = np.random.default_rng(0).normal(size=(STEPS, UNITS)).astype(np.float32)
+FIRST = jnp.arange(STEPS) % 32 == 0
+SYMBOLS = (Z[:, :3] > 0).astype(np.int32)
+TPM = jnp.full((6, 6), 1 / 6)
+LABELS = jnp.array([0, 0, 1, 1, 2, 2])
+SIDE = jnp.arange(UNITS) < 3
+CHAIN = jnp.stack([jnp.arange(6) % 2, jnp.arange(6) // 3], 1)
+
+FUNCTIONS = {
+    "measure_emergence": lambda z: analysis.measure_emergence(z, KEY, draws=4),
+    "measure_emergence_ccs": lambda z: analysis.measure_emergence(
+        z, KEY, draws=4, routes=("means",), redundancy="ccs"
+    ),
+    "episodes": lambda z: analysis.measure_emergence(z, KEY, first=FIRST, draws=4),
+    "random_projection": lambda z: analysis.random_projection(KEY, z),
+    "baselines": analysis.latent_baselines,
+    "half_means": lambda z: half_means(z, SIDE),
+    "macro_emergence": lambda z: analysis.macro_emergence(z, z[:, 0]),
+    "macro_emergence_discrete": lambda z: (
+        analysis.macro_emergence_discrete(SYMBOLS, SYMBOLS[:, 0], 2, 2).psi + z[0, 0]
+    ),
+    "macro_emergence_exact": lambda z: (
+        analysis.macro_emergence_exact(TPM / 6, CHAIN, CHAIN[:, 0], 2, 2).psi + z[0, 0]
+    ),
+    "expected_atoms": lambda z: analysis.expected_atoms(jnp.eye(4) + 0 * z[0, 0]),
+    "gaussian_emergence": lambda z: analysis.gaussian_emergence(
+        *analysis.linear_dynamics(analysis.covariance(analysis.lagged_moments(z)))
+    ),
+    "coarse_grain": lambda z: analysis.dynamical_inconsistency(TPM + 0 * z[0, 0], LABELS, 3),
+    "craft_world": lambda z: generate(jax.random.fold_in(KEY, z[0, 0].astype(int))),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_products_at_full_precision(name):
+    text = jax.jit(FUNCTIONS[name]).lower(Z).as_text()
+    products = [line for line in text.splitlines() if "dot_general" in line and "f32>" in line]
+    rounded = [line for line in products if "HIGHEST" not in line]
+    assert products, "no product: this case tests nothing"
+    assert not rounded, rounded[0].strip()
+
+
+def test_full_precision_is_seen():
+    default = jax.jit(lambda z: z @ z.T).lower(Z).as_text()
+    asked = jax.jit(lambda z: matmul(z, z.T)).lower(Z).as_text()
+    assert "HIGHEST" not in default
+    assert "HIGHEST" in asked
