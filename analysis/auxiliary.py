@@ -9,6 +9,7 @@ from rlkit.analysis.lattice import DERIVED, decompose
 from rlkit.analysis.moments import Moments, correlation, merge_moments
 from rlkit.analysis.redundancy import mmi_redundancy
 from rlkit.analysis.streaming import decay_moments, pair_moments, zero_moments
+from rlkit.analysis.validate import check_units
 from rlkit.errors import unknown_name
 from rlkit.products import matmul
 from rlkit.types import Auxiliary, PyTree
@@ -63,8 +64,7 @@ def emergence_loss(
         raise ValueError(f"beta={beta}: expected a positive number, or None for the exact minimum")
 
     def init(units: int) -> Moments:
-        if units < 2:
-            raise ValueError(f"the latent has {units} unit; emergence needs at least two")
+        check_units(units)
         return zero_moments(2 if route == "means" else units)
 
     def apply(state: Moments, latent: jax.Array, next_latent: jax.Array, mask: jax.Array):

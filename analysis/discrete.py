@@ -20,6 +20,7 @@ from rlkit.analysis.redundancy import (
     local_mmi_redundancy,
     pointwise_redundancy,
 )
+from rlkit.analysis.validate import check_units
 
 
 def bin_rows(z: jax.Array, bins: int = 2, method: str = "mean", mask: jax.Array | None = None) -> jax.Array:
@@ -175,6 +176,7 @@ def all_pairs_discrete_atoms(
       16 arrays [n, n], nats; the diagonal is 0.
     """
     past, future, weight = _codes(z, lag, bins, method, mask)
+    check_units(past.shape[0])
     count = weight.sum()
 
     def one(i, j):

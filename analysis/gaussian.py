@@ -14,6 +14,7 @@ import numpy as np
 from rlkit.analysis.lattice import Atoms, Information, decompose
 from rlkit.analysis.moments import Moments, clip_correlation, correlation
 from rlkit.analysis.redundancy import mmi_redundancy
+from rlkit.analysis.validate import check_units
 
 
 def _log_floor(value: jax.Array) -> jax.Array:
@@ -180,6 +181,7 @@ def all_pairs_atoms(moments: Moments, *, shrinkage=None, beta: float | None = No
       16 arrays [n, n], nats: entry (i, j) has unit i as x and unit j as y. The diagonal, which is no pair,
       is 0. A constant unit carries no information: its atoms are those of an independent white unit.
     """
+    check_units(moments.origin.shape[-1])
     return _all_pairs(correlation(moments, shrinkage), beta)
 
 

@@ -5,7 +5,7 @@ pair needs nine residuals per step and no matrix inverse.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import NamedTuple
 
 import jax
@@ -41,9 +41,12 @@ from rlkit.analysis.redundancy import (
     mmi_redundancy,
     pointwise_redundancy,
 )
+from rlkit.analysis.validate import check_units, is_concrete
+from rlkit.compiling import compiler_options
 from rlkit.products import matmul
 
-_STEPS_PER_BLOCK = 512
+# Local values at a time: on a CPU, they and what they are made of stay in a core's cache.
+_BLOCK, _ACCELERATOR_BLOCK = 2**13, 2**20
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 
 
@@ -332,8 +335,9 @@ def all_pairs_local_atoms(
       lag: steps from past to future.
       mask: [T - lag] bool, pairs of samples to use.
       ddof: of the covariances, see :func:`local_atoms`.
-      chunk: pairs of units worked on at a time; working memory is about ``30 chunk * 512`` numbers beside
-        two copies of the samples.
+      chunk: pairs of units worked on at a time, at most n. Samples are worked on in blocks of
+        ``2**13 / chunk`` (``2**20 / chunk`` on accelerators); working memory is some thirty times as many
+        numbers as a block has pairs of samples, beside six copies of the samples.
 
     Returns:
       16 arrays [n, n], nats; the diagonal is 0.
@@ -341,54 +345,82 @@ def all_pairs_local_atoms(
     check_redundancy(redundancy)
     if chunk < 1:
         raise ValueError(f"chunk={chunk} must be at least 1 pair")
-    return _all_pairs(jnp.asarray(z), mask, redundancy, lag, _ddof(redundancy, ddof), chunk)
+    check_units(jnp.shape(z)[-1])
+    run = _compiled() if is_concrete(z, mask) else _all_pairs
+    return run(jnp.asarray(z), mask, redundancy, lag, _ddof(redundancy, ddof), chunk)
 
 
-@partial(jax.jit, static_argnums=(2, 3, 4, 5))
+@cache
+def _compiled():
+    """The program as it is best compiled, which JAX allows outside of other programs only."""
+    return jax.jit(_all_pairs, static_argnums=(2, 3, 4, 5), compiler_options=compiler_options())
+
+
 def _all_pairs(z, mask, redundancy, lag, ddof, chunk):
     n = z.shape[-1]
+    chunk = min(chunk, n)
     moments = lagged_moments(z, lag, mask)
     matrix = correlation(moments)
-    blocks, weight = _time_blocks(z, lag, moments, mask, ddof)
+    past, future, weight = _time_blocks(z, lag, moments, mask, ddof, chunk)
 
-    def average(pair):
-        i, j = pair
-        correlations = pair_correlations(matrix, i, j)
+    def average(place):
+        distance, start = place
+        i = start + jnp.arange(chunk)
+        correlations = pair_correlations(matrix, i % n, (i + distance) % n)
         information = pair_information(*correlations)
         if redundancy == "mmi":
             return decompose(mmi_redundancy(information), information)
         weights = jax.tree.map(lambda leaf: leaf[:, None], residuals(*correlations))
 
         def add(total, block):
-            rows, keep = block
-            x, y, a, b = rows[i], rows[j], rows[n + i], rows[n + j]
+            *rows, keep = block
+            x, a = (lax.dynamic_slice_in_dim(row, start, chunk) for row in rows)
+            y, b = (lax.dynamic_slice_in_dim(row, start + distance, chunk) for row in rows)
             # The surprisals' common constant cancels between the two minima.
             source = (0.5 * x * x, 0.5 * y * y)
             redundant = _redundancy(redundancy, local_information(weights, x, y, a, b), source)
-            # A product with the weights sums faster than a reduction, which would not be vectorised.
-            product = lambda value: matmul(value, keep)
-            sums = jax.tree.map(product, redundant)
-            return jax.tree.map(jnp.add, total, sums), None
+            # Step by step, because a sum over steps would not be vectorised.
+            return jax.tree.map(lambda sums, value: sums + value * keep, total, redundant), None
 
-        zeros = Redundancy(*[jnp.zeros(i.shape, z.dtype)] * len(Redundancy._fields))
-        total, _ = lax.scan(add, zeros, (blocks, weight))
-        mean_redundancy = jax.tree.map(lambda value: value / moments.count, total)
+        zeros = Redundancy(*[jnp.zeros((chunk, weight.shape[1]), z.dtype)] * len(Redundancy._fields))
+        total, _ = lax.scan(add, zeros, (past, future, weight))
+        mean_redundancy = jax.tree.map(lambda value: value.sum(1) / moments.count, total)
         # Quadratic terms average out, so the local informations' mean is the closed form.
         return decompose(mean_redundancy, information)
 
-    return over_pairs(average, n, chunk)
+    return _round_the_circle(average, n, chunk)
 
 
-def _time_blocks(z, lag, moments, mask, ddof):
-    """([blocks, 2n, steps] standardised rows, [blocks, steps] weights), padded to whole blocks."""
+def _time_blocks(z, lag, moments, mask, ddof, chunk):
+    """Standardised past and future rows [blocks, 3n, steps], padded to whole blocks; weights [blocks, steps].
+
+    The units are repeated, so that units i, i + 1, ... and their partners i + d, i + 1 + d, ... (modulo n)
+    are slices, which are read in order; gathered rows would keep the loop from being vectorised.
+    """
     rows = lagged_rows(z, lag, moments, mask, ddof)
-    pairs = rows.shape[0]
+    pairs, n = rows.shape[0], rows.shape[1] // 2
     keep = jnp.ones(pairs, z.dtype) if mask is None else jnp.asarray(mask).astype(z.dtype)
-    steps = min(_STEPS_PER_BLOCK, pairs)
+    block = _BLOCK if jax.default_backend() == "cpu" else _ACCELERATOR_BLOCK
+    steps = min(max(block // chunk, 1), pairs)
     count = -(-pairs // steps)
     pad = count * steps - pairs
     rows = jnp.pad(rows, ((0, pad), (0, 0))).reshape(count, steps, -1).mT
-    return rows, jnp.pad(keep, (0, pad)).reshape(count, steps)
+    past, future = (jnp.concatenate([part] * 3, 1) for part in (rows[:, :n], rows[:, n:]))
+    return past, future, jnp.pad(keep, (0, pad)).reshape(count, steps)
+
+
+def _round_the_circle(function, units: int, chunk: int) -> Atoms:
+    """Apply ``function((d, i)) -> Atoms [chunk]``, of pairs (i, i + d), (i + 1, i + 1 + d) ..., to all pairs.
+
+    Units stand on a circle: every pair lies at a distance d of at most half the circle.
+    """
+    distance, start = np.meshgrid(np.arange(1, units // 2 + 1), np.arange(0, units, chunk), indexing="ij")
+    flat = lax.map(function, (jnp.asarray(distance.ravel()), jnp.asarray(start.ravel())))
+    first = (start.ravel()[:, None] + np.arange(chunk)).ravel() % units
+    second = (first + np.repeat(distance.ravel(), chunk)) % units
+    code = np.minimum(first, second) * units + np.maximum(first, second)
+    _, once = np.unique(code, return_index=True)  # half a circle away, and past its end, pairs come again
+    return _filled(flat, once, first[once], second[once], units)
 
 
 _SWAP = {name: name.translate(str.maketrans("xy", "yx")) for name in Atoms._fields}
@@ -402,7 +434,12 @@ def over_pairs(function, units: int, chunk: int) -> Atoms:
     index = np.stack([np.pad(first, (0, pad), mode="edge"), np.pad(second, (0, pad), mode="edge")])
     index = jnp.asarray(index.reshape(2, -1, chunk))
     flat = lax.map(function, (index[0], index[1]))
-    values = {name: value.reshape(-1)[: len(first)] for name, value in flat._asdict().items()}
+    return _filled(flat, np.arange(len(first)), first, second, units)
+
+
+def _filled(flat: Atoms, where: np.ndarray, first: np.ndarray, second: np.ndarray, units: int) -> Atoms:
+    """Matrices [n, n] from the values ``where`` of pairs (first, second), which tell (second, first) too."""
+    values = {name: value.reshape(-1)[where] for name, value in flat._asdict().items()}
     full = lambda up, low: (
         jnp.zeros((units, units), up.dtype).at[first, second].set(up).at[second, first].set(low)
     )

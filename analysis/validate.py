@@ -107,8 +107,7 @@ def _used_rows(z: np.ndarray, lag: int, mask) -> np.ndarray:
     if z.ndim != 2:
         raise ValueError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
     steps, units = z.shape
-    if units < 2:
-        raise ValueError(f"z has {units} unit; integrated information needs at least two")
+    check_units(units)
     if not 1 <= lag < steps:
         raise ValueError(f"lag={lag} leaves no pair in {steps} samples: shorten the lag or record longer")
     pairs, used = steps - lag, np.ones(steps, bool)
@@ -181,6 +180,12 @@ def check_distribution(p) -> None:
         raise ValueError("p must hold finite, non-negative probabilities")
     if abs(p.sum() - 1) > 1e-5:
         raise ValueError(f"p sums to {p.sum():.8g}, it must sum to 1: divide it by its sum")
+
+
+def check_units(units: int) -> None:
+    """Raise a ValueError if there are too few units for a pair."""
+    if units < 2:
+        raise ValueError(f"z has {units} unit; integrated information needs at least two")
 
 
 def check_symbols(symbols: jax.Array, size: int, name: str) -> None:

@@ -1,17 +1,20 @@
 """CPU time of integrated information decomposition for all pairs of 64 units, beside other ways to get it.
 
 Run ``python benchmarks/phi_id.py`` (add ``--quick`` for the shortest recording only). All times are CPU
-seconds of this process (all threads), the least of several warm runs; compile time is printed apart.
-The per-pair reference (scipy densities of every subset, a linear solve per pair) is timed on a few pairs and
-multiplied by the number of pairs; it is the way of the usual single-pair tools. ``hoi`` is timed if it can be
-imported.
+seconds of this process (all threads), medians of warm runs in which the candidates take turns; the first
+call is printed apart. The per-pair reference (scipy densities of every subset, a linear solve per pair) is
+timed on a pair and multiplied by the number of pairs; it is the way of the usual single-pair tools. ``hoi``
+is timed if it can be imported. Everything runs on one thread, unless the variables NPROC (XLA) and
+OMP_NUM_THREADS (NumPy) say otherwise: threads that share a memory bus would count waiting as work.
 """
 
 import argparse
 import itertools
+import os
 import subprocess
 import sys
 import time
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +23,7 @@ from scipy.stats import multivariate_normal
 
 from rlkit.analysis import MATRIX, all_pairs_atoms, all_pairs_local_atoms, lagged_moments
 
+THREADS = ("NPROC", "OMP_NUM_THREADS")
 UNITS = 64
 PAIRS = UNITS * (UNITS - 1) // 2
 SIDES = {"xa": "x a", "xb": "x b", "ya": "y a", "yb": "y b", "xya": "xy a", "xyb": "xy b"}
@@ -58,17 +62,22 @@ def per_pair(x, y, redundancy):
     return np.linalg.solve(MATRIX.astype(float), knowns).mean(1)
 
 
-def cpu(function, *arguments, budget=1.5, repeats=50):
-    """Least CPU seconds of warm calls and the CPU seconds of the first."""
-    start = time.process_time()
-    jax.block_until_ready(function(*arguments))
-    first, spent, times = time.process_time() - start, 0.0, []
-    while len(times) < 3 or (spent < budget and len(times) < repeats):
-        start = time.process_time()
+def cpu(function, *arguments, calls=0):
+    """CPU seconds of a warm call (mean of ``calls``; by default as many as take 0.15 s).
+
+    Short calls are timed many at a time: the clock of a thread that runs elsewhere lags by milliseconds.
+    """
+    start, done = time.process_time(), 0
+    while done < calls or (not calls and time.process_time() - start < 0.15):
         jax.block_until_ready(function(*arguments))
-        times.append(time.process_time() - start)
-        spent += times[-1]
-    return min(times), first
+        done += 1
+    return (time.process_time() - start) / done
+
+
+def in_turn(rounds, **functions):
+    """Median CPU seconds of functions that take turns: a machine that changes speed changes it for all."""
+    runs = [{name: cpu(function) for name, function in functions.items()} for _ in range(rounds)]
+    return {name: float(np.median([run[name] for run in runs])) for name in functions}
 
 
 def latents(steps, dtype):
@@ -82,39 +91,29 @@ def latents(steps, dtype):
 
 
 def compare(steps):
-    """One row of the table for one length of recording."""
+    """The rows of the table for one length of recording."""
     samples = np.asarray(latents(steps, jnp.float64))
     pairs = [(0, 1), (5, 40), (63, 2)]
-    sample_time = {}
-    for kind in ("mmi", "ccs"):
-        runs = [cpu(per_pair, samples[:, i], samples[:, j], kind, budget=0.5)[0] for i, j in pairs]
-        sample_time[kind] = PAIRS * float(np.mean(runs))
+    atoms = jax.jit(lambda z: all_pairs_atoms(lagged_moments(z)).stack())
+    local = lambda z: all_pairs_local_atoms(z, redundancy="ccs").stack()
+    gram = jax.jit(lambda z: jnp.matmul(z.T, z, precision="highest"))
     for dtype in (jnp.float64, jnp.float32):
         z = latents(steps, dtype)
-        atoms = jax.jit(lambda z: all_pairs_atoms(lagged_moments(z)).stack())
-        ours, first = cpu(atoms, z)
-        gram = 2 * cpu(jax.jit(lambda z: jnp.matmul(z.T, z, precision="highest")), z)[0]
-        error = max(
-            np.abs(np.asarray(atoms(z))[:, i, j] - per_pair(samples[:, i], samples[:, j], "mmi")).max()
-            for i, j in pairs
-        )
-        print(
-            f"T={steps:<7} {dtype.__name__:8} mmi {ours * 1e3:8.2f} ms (first call {first:.1f} s)"
-            f" | per pair {sample_time['mmi']:8.1f} s = {sample_time['mmi'] / ours:6.0f}x"
-            f" | two bare Grams {gram * 1e3:7.2f} ms: we take {ours / gram:.2f}x | error {error:.1e}",
-            flush=True,
-        )
-        if steps <= 10_000:
-            local = jax.jit(lambda z: all_pairs_local_atoms(z, redundancy="ccs").stack())
-            ours, first = cpu(local, z, repeats=8)
-            error = max(
-                np.abs(np.asarray(local(z))[:, i, j] - per_pair(samples[:, i], samples[:, j], "ccs")).max()
-                for i, j in pairs
-            )
+        for kind, function in (("mmi", atoms), ("ccs", local)):
+            if kind == "ccs" and steps > 10_000:
+                continue
+            start = time.process_time()
+            result = np.asarray(function(z))
+            first = time.process_time() - start
+            one = lambda kind=kind: per_pair(samples[:, 0], samples[:, 1], kind)
+            spent = in_turn(5, ours=partial(function, z), one=one, gram=partial(gram, z))
+            ours, theirs, grams = spent["ours"], PAIRS * spent["one"], 2 * spent["gram"]
+            gaps = [np.abs(result[:, i, j] - per_pair(samples[:, i], samples[:, j], kind)) for i, j in pairs]
             print(
-                f"T={steps:<7} {dtype.__name__:8} ccs {ours * 1e3:8.2f} ms (first call {first:.1f} s)"
-                f" | per pair {sample_time['ccs']:8.1f} s = {sample_time['ccs'] / ours:6.0f}x"
-                f" | error {error:.1e}",
+                f"T={steps:<7} {dtype.__name__:8} {kind} {ours * 1e3:8.2f} ms (first call {first:.1f} s)"
+                f" | per pair {theirs:8.1f} s = {theirs / ours:6.0f}x"
+                f" | two bare Grams {grams * 1e3:7.2f} ms: we take {ours / grams:.2f}x"
+                f" | error {np.max(gaps):.1e}",
                 flush=True,
             )
 
@@ -173,17 +172,24 @@ def other_tools():
             z = np.asarray(latents(steps, jnp.float32))
             model = AtomsPhiID(z.astype(np.float64), verbose=False)
             run = lambda model=model: model.fit(minsize=2, maxsize=2, tau=1, method="gc", matrix=False)
-            seconds, _ = cpu(run, repeats=3)
-            ours, _ = cpu(jax.jit(lambda z: all_pairs_atoms(lagged_moments(z)).stack()), jnp.asarray(z))
+            atoms = jax.jit(lambda z: all_pairs_atoms(lagged_moments(z)).stack())
+            jax.block_until_ready((run(), atoms(z)))
+            spent = in_turn(3, ours=partial(atoms, z), theirs=run)
+            seconds, ours = spent["theirs"], spent["ours"]
             print(f"T={steps:<7} hoi AtomsPhiID, one sum of atoms {seconds:.2f} CPU s; we, all atoms, "
                   f"{ours * 1e3:.2f} ms = {seconds / ours:.0f}x", flush=True)  # fmt: skip
 
 
 def main():
+    if missing := {name: "1" for name in THREADS if name not in os.environ}:
+        # The libraries have read them already: begin again.
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | missing)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="only T = 1000 and no batch")
     arguments = parser.parse_args()
-    print(f"all {PAIRS} pairs of {UNITS} units, 16 atoms each; per-pair times are 3 pairs scaled to {PAIRS}")
+    print(
+        f"all {PAIRS} pairs of {UNITS} units, 16 atoms each; per-pair times are one pair's, scaled to {PAIRS}"
+    )
     with jax.enable_x64(True):
         for steps in (1000,) if arguments.quick else (1000, 10_000, 100_000):
             compare(steps)

@@ -1,10 +1,12 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import oracles
 import pytest
 
-from rlkit.analysis import gaussian, lattice, local
+from rlkit.analysis import all_pairs_atoms, all_pairs_discrete_atoms, gaussian, lattice, local
 from rlkit.analysis.moments import covariance, lagged_moments, pair_mask
 
 REDUNDANCIES = ("mmi", "ccs", "pointwise")
@@ -14,6 +16,10 @@ REDUNDANCIES = ("mmi", "ccs", "pointwise")
 def latents():
     transition = 0.5 * np.eye(5) + 0.1 * np.random.default_rng(3).standard_normal((5, 5))
     return oracles.var_series(transition, 512, 4)
+
+
+def gaussian_pairs(z):
+    return all_pairs_atoms(lagged_moments(z))
 
 
 def spread(atoms, expected):
@@ -65,6 +71,22 @@ def test_all_pairs_equal_pair_by_pair(x64, latents, redundancy):
         if redundancy != "pointwise":
             expected = oracle(latents, i, j, redundancy)
             assert max(abs(own[k] - expected[k].mean()) for k in own) < 1e-9
+
+
+@pytest.mark.parametrize(("units", "chunk"), [(2, 64), (4, 4), (5, 2)])
+def test_every_pair_is_met_in_both_orders(units, chunk):
+    z = oracles.var_series(0.5 * np.eye(units) + 0.1, 60, 3).astype(np.float32)
+    atoms = local.all_pairs_local_atoms(z, chunk=chunk)
+    for i, j in itertools.permutations(range(units), 2):
+        means = jax.tree.map(np.mean, local.local_atoms(z, i, j, redundancy="ccs"))._asdict()
+        assert spread(jax.tree.map(lambda v, i=i, j=j: v[i, j], atoms), means) < 1e-6
+    assert not np.diagonal(atoms.stack(), axis1=1, axis2=2).any()
+
+
+@pytest.mark.parametrize("function", [local.all_pairs_local_atoms, all_pairs_discrete_atoms, gaussian_pairs])
+def test_one_unit_is_no_pair(function):
+    with pytest.raises(ValueError, match="1 unit; integrated information needs at least two"):
+        function(np.zeros((50, 1), np.float32))
 
 
 def test_all_pairs_over_several_blocks_with_a_mask(x64):
