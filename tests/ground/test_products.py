@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit import analysis
+from rlkit import analysis, envs
+from rlkit.agents import PPOConfig, ppo
 from rlkit.analysis.halves import half_means
 from rlkit.envs.craft_mini_world import generate
 from rlkit.products import matmul
@@ -45,13 +46,22 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
-def test_products_at_full_precision(name):
-    text = jax.jit(FUNCTIONS[name]).lower(Z).as_text()
+def check(text):
     products = [line for line in text.splitlines() if "dot_general" in line and "f32>" in line]
     rounded = [line for line in products if "HIGHEST" not in line]
     assert products, "no product: this case tests nothing"
     assert not rounded, rounded[0].strip()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_analysis_and_worlds_at_full_precision(name):
+    check(jax.jit(FUNCTIONS[name]).lower(Z).as_text())
+
+
+@pytest.mark.parametrize("torso", ["mlp", "gru"])
+def test_learning_at_full_precision(torso):
+    agent = ppo(envs.make("classic/cartpole"), PPOConfig(num_envs=4, num_steps=8, torso=torso))
+    check(jax.jit(agent.step).lower(jax.eval_shape(agent.init, KEY)).as_text())
 
 
 def test_full_precision_is_seen():
