@@ -34,7 +34,7 @@ bench: $(VENV)/.all ## measure the speeds that README quotes
 # A stamp per set of extras; each is newer than the files it was installed from.
 $(VENV)/.core: EXTRAS :=
 $(VENV)/.dev: EXTRAS := [dev]
-$(VENV)/.all: EXTRAS := [dev,craft,host,nav,tb]
+$(VENV)/.all: EXTRAS := [dev,craft,gymnax,host,nav,tb]
 $(VENV)/.core $(VENV)/.dev $(VENV)/.all: $(INPUTS)
 	@$(PY) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("rlkit needs Python 3.11 or newer, and $(PY) is %d.%d; name another one: make PY=python3.12 ..." % v[:2])'
 	@echo "installing rlkit$(EXTRAS) in $(VENV) ..."

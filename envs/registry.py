@@ -67,7 +67,7 @@ def make(id: str, **options: Any) -> Environment:
     """Make an environment.
 
     Args:
-      id: a name from :func:`list`, e.g. ``"nav/pointmaze-umaze-far"``.
+      id: a name from :func:`list`, e.g. ``"nav/pointmaze-umaze-far"``, or ``"gymnax/"`` and an id of gymnax.
       **options: static choices of that environment, e.g. ``actions="discrete"``.
 
     Returns:
@@ -77,9 +77,13 @@ def make(id: str, **options: Any) -> Environment:
       UnknownNameError: no such id, or no such option; the message suggests the nearest one.
       MissingExtraError: the environment needs a package that is not installed.
     """
-    if id not in TABLE:
+    family, _, name = id.partition("/")
+    if family == "gymnax":  # its own registry knows what there is
+        entry = Entry("rlkit.envs.gymnax:Gymnax", {"name": name}, "an environment of gymnax")
+    elif id in TABLE:
+        entry = TABLE[id]
+    else:
         raise unknown_name("environment", id, TABLE)
-    entry = TABLE[id]
     module, name = entry.target.split(":")
     factory = getattr(importlib.import_module(module), name)
     accepted = [p for p in inspect.signature(factory).parameters if p not in entry.options]
