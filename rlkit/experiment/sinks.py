@@ -21,9 +21,12 @@ class Sink(NamedTuple):
 
 
 def scalars(entry: Line) -> dict[str, float]:
-    """What a line says as flat names: the mean over seeds as ``name``, the deviation as ``name/std``."""
+    """What a line says as flat names: the mean over seeds as ``name``, the deviation as ``std/name``.
+
+    No name is the folder of another, because MLflow keeps a file for each.
+    """
     values = {name: value for name, value in entry["mean"].items() if value is not None}
-    return values | {f"{name}/std": value for name, value in entry["std"].items() if value is not None}
+    return values | {f"std/{name}": value for name, value in entry["std"].items() if value is not None}
 
 
 def _tensorboard(folder: Path, config: TrainConfig) -> Sink:
@@ -54,7 +57,10 @@ def _wandb(folder: Path, config: TrainConfig) -> Sink:
 def _mlflow(folder: Path, config: TrainConfig) -> Sink:
     import mlflow  # pyrefly: ignore
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or (folder / "mlflow").resolve().as_uri()
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:  # files, which need no server and no database; newer versions want to be told so
+        os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        uri = (folder / "mlflow").resolve().as_uri()
     client = mlflow.MlflowClient(uri)
     name = config.env.replace("/", "-")
     experiment = client.get_experiment_by_name(name)

@@ -11,7 +11,7 @@ ENTRY = {"step": 20, "mean": {"loss": 1.5, "undefined": None}, "std": {"loss": 0
 
 
 def test_scalars_are_means_and_deviations():
-    assert sinks.scalars(ENTRY) == {"loss": 1.5, "loss/std": 0.5}
+    assert sinks.scalars(ENTRY) == {"loss": 1.5, "std/loss": 0.5}
 
 
 def test_tensorboard_holds_what_the_log_holds(settings, tmp_path):
@@ -19,9 +19,30 @@ def test_tensorboard_holds_what_the_log_holds(settings, tmp_path):
     run.run(settings.replace(sinks=("tensorboard",)), tmp_path / "a", progress=False)
     (file,) = (tmp_path / "a" / "tensorboard").iterdir()
     data = file.read_bytes()
-    for name in (b"loss", b"loss/std", b"reward"):
+    for name in (b"loss", b"std/loss", b"reward"):
         assert data.count(name) >= 1
     assert len(store.read_jsonl(tmp_path / "a" / store.METRICS)) == 7
+
+
+def test_mlflow_holds_what_the_log_holds(settings, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    run.run(settings.replace(sinks=("mlflow",)), tmp_path / "a", progress=False)
+    assert "failed" not in capsys.readouterr().err
+    (loss,) = (tmp_path / "a" / "mlflow").glob("*/*/metrics/loss")
+    (spread,) = (tmp_path / "a" / "mlflow").glob("*/*/metrics/std/loss")
+    logged = [line["mean"]["loss"] for line in store.read_jsonl(tmp_path / "a" / store.METRICS)]
+    written = [float(row.split()[1]) for row in loss.read_text().splitlines()]
+    assert written == pytest.approx(logged, rel=1e-6)
+    assert len(spread.read_text().splitlines()) == len(logged)
+
+
+def test_wandb_stays_offline(settings, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("wandb")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    run.run(settings.replace(sinks=("wandb",)), tmp_path / "a", progress=False)
+    assert "failed" not in capsys.readouterr().err
+    assert list((tmp_path / "a" / "wandb").glob("offline-run-*"))
 
 
 def test_a_failing_sink_is_reported_once_and_the_run_goes_on(settings, tmp_path, monkeypatch, capsys):
