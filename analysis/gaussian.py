@@ -14,7 +14,7 @@ import numpy as np
 from rlkit.analysis.lattice import Atoms, Information, decompose
 from rlkit.analysis.moments import Moments, clip_correlation, correlation
 from rlkit.analysis.redundancy import mmi_redundancy
-from rlkit.analysis.validate import check_units
+from rlkit.analysis.validate import check_units, lagged_units
 
 
 def _log_floor(value: jax.Array) -> jax.Array:
@@ -86,9 +86,7 @@ def atoms_from_covariance(
       ValueError: on a shape that is not [2n, 2n], or if ``x`` is left out for more than two units.
     """
     covariance = jnp.asarray(covariance)
-    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1] or covariance.shape[0] % 2:
-        raise ValueError(f"covariance must have shape [2n, 2n], past units first, got {covariance.shape}")
-    units = covariance.shape[0] // 2
+    units = lagged_units(covariance)
     scale = jax.lax.rsqrt(jnp.diagonal(covariance))
     matrix = clip_correlation(covariance * scale[:, None] * scale[None, :])
     if x is None and y is None:

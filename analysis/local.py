@@ -41,7 +41,7 @@ from rlkit.analysis.redundancy import (
     mmi_redundancy,
     pointwise_redundancy,
 )
-from rlkit.analysis.validate import check_units, is_concrete
+from rlkit.analysis.validate import check_units, is_concrete, lagged_units
 from rlkit.compiling import compiler_options
 from rlkit.products import matmul
 
@@ -292,9 +292,7 @@ def expected_atoms(
     covariance = jnp.asarray(covariance)
     if redundancy == "mmi":
         return atoms_from_covariance(covariance, x, y)
-    if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1] or covariance.shape[0] % 2:
-        raise ValueError(f"covariance must have shape [2n, 2n], past units first, got {covariance.shape}")
-    units = covariance.shape[0] // 2
+    units = lagged_units(covariance)
     draws = jnp.asarray(_normal_points(points, 2 * units), covariance.dtype)
     return _expected(covariance, _as_mask(x, units), _as_mask(y, units), draws, redundancy)
 

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from rlkit.analysis.blocks import correlation_of, group_information
 from rlkit.analysis.lattice import unit_scale
 from rlkit.analysis.moments import correlation, lagged_moments
+from rlkit.analysis.validate import lagged_units
 
 
 class MacroEmergence(NamedTuple):
@@ -146,12 +147,10 @@ def integrated_information(covariance: jax.Array, *, unit: str = "nats") -> Inte
       ValueError: if the matrix is not ``[2n, 2n]``.
     """
     covariance = jnp.asarray(covariance)
-    size = covariance.shape[-1]
-    if covariance.shape != (size, size) or size % 2:
-        raise ValueError(f"covariance is {covariance.shape}; expected [2n, 2n] of (past, future)")
+    n = lagged_units(covariance)
     matrix = correlation_of(covariance)
-    past = jnp.arange(size) < size // 2
-    pairs = -0.5 * jnp.log1p(-jnp.square(_clip(matrix[: size // 2, size // 2 :])))
+    past = jnp.arange(2 * n) < n
+    pairs = -0.5 * jnp.log1p(-jnp.square(_clip(matrix[:n, n:])))
     tdmi = group_information(matrix, past, ~past)
     phi_wms = tdmi - jnp.trace(pairs)
     scale = unit_scale(unit)

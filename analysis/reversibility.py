@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from rlkit.analysis.lattice import unit_scale
 from rlkit.analysis.markov import check_tpm
+from rlkit.analysis.validate import lagged_units
 from rlkit.products import matmul
 
 
@@ -82,10 +83,7 @@ def linear_dynamics(covariance: jax.Array) -> tuple[jax.Array, jax.Array]:
       ValueError: if the matrix is not ``[2n, 2n]``.
     """
     covariance = jnp.asarray(covariance)
-    size = covariance.shape[-1]
-    if covariance.shape != (size, size) or size % 2:
-        raise ValueError(f"covariance is {covariance.shape}; expected [2n, 2n] of (past, future)")
-    n = size // 2
+    n = lagged_units(covariance)
     past, cross, future = covariance[:n, :n], covariance[:n, n:], covariance[n:, n:]
     transition = jnp.linalg.solve(past, cross).T
     noise = future - matmul(transition, cross)

@@ -188,6 +188,14 @@ def check_units(units: int) -> None:
         raise ValueError(f"z has {units} unit; integrated information needs at least two")
 
 
+def lagged_units(covariance: jax.Array) -> int:
+    """The number of units of a covariance [2n, 2n] of (past, future); a ValueError on any other shape."""
+    shape = jnp.shape(covariance)
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] % 2:
+        raise ValueError(f"covariance has shape {shape}; expected [2n, 2n], past units first")
+    return shape[0] // 2
+
+
 def check_symbols(symbols: jax.Array, size: int, name: str) -> None:
     """Raise a ValueError unless ``symbols`` are integers in [0, size); values are checked where known.
 
