@@ -245,8 +245,8 @@ def _orthonormal(matrices: jax.Array) -> jax.Array:
     def body(turn: jax.Array, q: jax.Array) -> jax.Array:
         i = turn // 2
         row = q[:, i]
-        along = jnp.einsum("kjn,kn->kj", q, row) * (jnp.arange(n) < i)
-        row = row - jnp.einsum("kjn,kj->kn", q, along)
+        along = matmul(q, row[..., None])[..., 0] * (jnp.arange(n) < i)
+        row = row - matmul(along[:, None], q)[:, 0]
         return q.at[:, i].set(row / jnp.linalg.norm(row, axis=-1, keepdims=True))
 
     return jax.lax.fori_loop(0, 2 * n, body, matrices)

@@ -61,6 +61,7 @@ def test_analysis_and_worlds_at_full_precision(name):
 @pytest.mark.parametrize("torso", ["mlp", "gru"])
 def test_learning_at_full_precision(torso):
     agent = ppo(envs.make("classic/cartpole"), PPOConfig(num_envs=4, num_steps=8, torso=torso))
+    check(jax.jit(agent.init).lower(KEY).as_text())
     check(jax.jit(agent.step).lower(jax.eval_shape(agent.init, KEY)).as_text())
 
 
