@@ -14,6 +14,7 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+from phi_id import latents
 
 from rlkit import envs
 from rlkit.agents import PPOConfig, evaluate, ppo
@@ -78,16 +79,6 @@ def training(arguments):
         learn(title, "mujoco/ant", config, 2_000_000, 1, auto_reset=envs.Same())
 
 
-def latents(steps, units=64):
-    rng = np.random.default_rng(0)
-    noise = rng.standard_normal((steps, units)) @ (np.eye(units) + 0.1 * rng.standard_normal((units, units)))
-    z = np.empty_like(noise)
-    z[0] = noise[0]
-    for t in range(1, steps):
-        z[t] = 0.7 * z[t - 1] + noise[t]
-    return z
-
-
 def analysis():
     print(f"\n{'all pairs of 64 units, float32':44}{'compile':>9}{'wall ms':>9}{'error':>14}   (of float64)")
     pairs = lambda z: all_pairs_atoms(lagged_moments(z)).stack()
@@ -98,13 +89,13 @@ def analysis():
         ("16 atoms (MMI), T = 100,000", pairs, 100_000),
         ("16 atoms (CCS), T = 10,000", local, 10_000),
     ):
-        samples = latents(steps)
+        samples = latents(steps, np.float64)
         with jax.enable_x64(True), jax.default_device(host):
             exact = np.asarray(jax.jit(function)(jnp.asarray(samples)))
         compiled, wall, out = timed(function, jnp.asarray(samples, jnp.float32))
         error = np.nanmax(np.abs(np.asarray(out, np.float64) - exact))
         print(f"{title:44}{compiled:9.1f}{wall * 1e3:9.2f}{error:14.1e}", flush=True)
-    z = jnp.asarray(latents(2000), jnp.float32)
+    z = jnp.asarray(latents(2000, np.float32))
     compiled, wall, _ = timed(lambda z: measure_emergence(z, jax.random.key(0), check="off"), z)
     print(f"{'report values, 100 surrogates, T = 2,000':44}{compiled:9.1f}{wall * 1e3:9.2f}", flush=True)
     shape = (4, 10, 2000, 64) if ON_CPU else (32, 50, 2000, 64)

@@ -87,18 +87,18 @@ def latents(steps, dtype):
     z[0] = noise[0]
     for t in range(1, steps):
         z[t] = 0.7 * z[t - 1] + noise[t]
-    return jnp.asarray(z, dtype)
+    return z.astype(dtype)
 
 
 def compare(steps):
     """The rows of the table for one length of recording."""
-    samples = np.asarray(latents(steps, jnp.float64))
+    samples = latents(steps, np.float64)
     pairs = [(0, 1), (5, 40), (63, 2)]
     atoms = jax.jit(lambda z: all_pairs_atoms(lagged_moments(z)).stack())
     local = lambda z: all_pairs_local_atoms(z, redundancy="ccs").stack()
     gram = jax.jit(lambda z: jnp.matmul(z.T, z, precision="highest"))
     for dtype in (jnp.float64, jnp.float32):
-        z = latents(steps, dtype)
+        z = jnp.asarray(latents(steps, dtype))
         for kind, function in (("mmi", atoms), ("ccs", local)):
             if kind == "ccs" and steps > 10_000:
                 continue
@@ -169,7 +169,7 @@ def other_tools():
         return
     for steps in (1000, 10_000):
         with jax.enable_x64(False):
-            z = np.asarray(latents(steps, jnp.float32))
+            z = latents(steps, np.float32)
             model = AtomsPhiID(z.astype(np.float64), verbose=False)
             run = lambda model=model: model.fit(minsize=2, maxsize=2, tau=1, method="gc", matrix=False)
             atoms = jax.jit(lambda z: all_pairs_atoms(lagged_moments(z)).stack())

@@ -21,6 +21,7 @@ import numpy as np
 from rlkit.envs.autoreset import Pool
 from rlkit.envs.brax_tasks import TASKS, feature_specs
 from rlkit.envs.brax_view import picture
+from rlkit.envs.core import strong
 from rlkit.errors import unknown_name
 from rlkit.spaces import Box
 from rlkit.types import EnvSpec, Features, Key, Terms
@@ -149,10 +150,10 @@ class Robot:
         start = machine.env.reset(key)
         return State(
             physics=self._physics(start.pipeline_state),
-            obs=_strong(start.obs),
+            obs=strong(start.obs),
             action=jnp.zeros(machine.controls.shape[1:], jnp.float32),
             velocity=jnp.zeros((), jnp.float32),
-            start=_strong(start.pipeline_state.x.pos[TASKS[self.robot].torso, 0]),
+            start=strong(start.pipeline_state.x.pos[TASKS[self.robot].torso, 0]),
             healthy=jnp.ones((), bool),
             survived=jnp.zeros((), jnp.int32),
         )
@@ -166,11 +167,11 @@ class Robot:
         new = machine.env.step(blank.replace(pipeline_state=physics, obs=state.obs), action)
         return State(
             physics=self._physics(new.pipeline_state),
-            obs=_strong(new.obs),
-            action=_strong(action),
-            velocity=_strong(new.metrics.get("x_velocity", jnp.zeros(()))),
+            obs=strong(new.obs),
+            action=strong(action),
+            velocity=strong(new.metrics.get("x_velocity", jnp.zeros(()))),
             start=state.start,
-            healthy=_strong(new.done == 0),
+            healthy=strong(new.done == 0),
             survived=state.survived + 1,
         )
 
@@ -250,15 +251,10 @@ class Robot:
         return picture(model, x.pos, x.rot, centre, task.width, task.view, size, target)
 
     def _physics(self, pipeline_state: Any) -> dict[str, Any]:
-        return {name: jax.tree.map(_strong, getattr(pipeline_state, name)) for name in _READ[self.backend]}
+        return {name: strong(getattr(pipeline_state, name)) for name in _READ[self.backend]}
 
     def _squared_control(self, action: jax.Array) -> jax.Array:
         if self.robot in _RESCALED:
             low, high = _machine(self.robot, self.backend).controls
             action = (action + 1) * (high - low) * 0.5 + low
         return jnp.sum(jnp.square(action))
-
-
-def _strong(x: jax.Array) -> jax.Array:
-    """The same value without a weak type."""
-    return jax.lax.convert_element_type(x, jnp.asarray(x).dtype)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.types import Environment, EnvState, Features, Key, Terms
+from rlkit.types import Environment, EnvState, Features, Key, PyTree, Terms
 
 
 class Step(NamedTuple):
@@ -29,6 +29,11 @@ class Advance(NamedTuple):
     terminated: jax.Array
     truncated: jax.Array
     success: jax.Array
+
+
+def strong(tree: PyTree) -> PyTree:
+    """The same values (arrays or Python numbers) without weak types: what a step returns keeps its dtypes."""
+    return jax.tree.map(lambda x: jax.lax.convert_element_type(x, jnp.asarray(x).dtype), tree)
 
 
 def reset(env: Environment, key: Key, params: Any) -> tuple[jax.Array, EnvState]:

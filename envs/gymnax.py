@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs.autoreset import Fresh
+from rlkit.envs.core import strong
 from rlkit.errors import UsageError, missing_extra, unknown_name
 from rlkit.spaces import Box, Discrete, Space
 from rlkit.types import EnvSpec, Features, FeatureSpec, Key, Terms
@@ -47,16 +48,6 @@ class _Engine(NamedTuple):
     action_space: Space
 
 
-def _strong(tree: Any) -> Any:
-    """Python numbers and weakly typed arrays as strongly typed ones."""
-
-    def convert(leaf: Any) -> jax.Array:
-        leaf = jnp.asarray(leaf)
-        return jax.lax.convert_element_type(leaf, leaf.dtype)
-
-    return jax.tree.map(convert, tree)
-
-
 @functools.cache
 def _engine(name: str) -> _Engine:
     with jax.ensure_compile_time_eval():
@@ -66,7 +57,7 @@ def _engine(name: str) -> _Engine:
             raise unknown_name("gymnax environment", name, gymnax.registered_envs)
         env, native = gymnax.make(name)
         limit = int(getattr(native, "max_steps_in_episode", _NEVER))
-        params = Params(jnp.int32(limit), _strong(native))
+        params = Params(jnp.int32(limit), strong(native))
         obs = jax.eval_shape(env.reset_env, jax.eval_shape(lambda: jax.random.key(0)), params.gymnax)[0]
         if not hasattr(obs, "shape"):
             raise UsageError(
@@ -144,7 +135,7 @@ class Gymnax:
     def initial(self, key: Key, params: Params) -> State:
         obs, state = _engine(self.name).env.reset_env(key, _native(params))
         zero = jnp.zeros((), jnp.float32)
-        return State(_strong(state), obs.astype(jnp.float32), zero, zero, jnp.zeros((), bool))
+        return State(strong(state), obs.astype(jnp.float32), zero, zero, jnp.zeros((), bool))
 
     def transition(self, key: Key, state: State, action: jax.Array, params: Params) -> State:
         env, native = _engine(self.name).env, _native(params)
