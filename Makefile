@@ -6,6 +6,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 INPUTS := pyproject.toml constraints.txt
+# A process per core; a file's tests stay together, because they share what is expensive to set up.
+WORKERS := -n logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint bench
@@ -18,10 +20,11 @@ demo: $(VENV)/.core ## train with a sparse and a dense reward, look inside the a
 	@$(BIN)/rlkit demo
 
 test: $(VENV)/.dev ## run the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(WORKERS)
 
 test-all: $(VENV)/.all ## run all tests: learning thresholds, process kills, packaging, heavy simulators
-	@$(BIN)/python -m pytest -m "slow or not slow"
+	@$(BIN)/python -m pytest $(WORKERS)
+	@$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev ## check style, format and types
 	@$(BIN)/ruff check

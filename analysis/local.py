@@ -46,7 +46,11 @@ from rlkit.compiling import compiler_options
 from rlkit.products import matmul
 
 # Local values at a time: on a CPU, they and what they are made of stay in a core's cache.
-_BLOCK, _ACCELERATOR_BLOCK = 2**13, 2**20
+_BLOCK, _ACCELERATOR_BLOCK = 2**14, 2**20
+# Redundancies that are summed as one complex number. XLA compiles a loop for each result, with all that the
+# result is made of; twins share a loop and most of their informations.
+_TWINS = (("rtr", "xy_ab"), ("xy_a", "ab_x"), ("xy_b", "ab_y"))
+_ALONE = "ab_xy"
 _HALF_LOG_2PI = 0.5 * float(np.log(2 * np.pi))
 
 
@@ -334,7 +338,7 @@ def all_pairs_local_atoms(
       mask: [T - lag] bool, pairs of samples to use.
       ddof: of the covariances, see :func:`local_atoms`.
       chunk: pairs of units worked on at a time, at most n. Samples are worked on in blocks of
-        ``2**13 / chunk`` (``2**20 / chunk`` on accelerators); working memory is some thirty times as many
+        ``2**14 / chunk`` (``2**20 / chunk`` on accelerators); working memory is some thirty times as many
         numbers as a block has pairs of samples, beside six copies of the samples.
 
     Returns:
@@ -377,16 +381,30 @@ def _all_pairs(z, mask, redundancy, lag, ddof, chunk):
             # The surprisals' common constant cancels between the two minima.
             source = (0.5 * x * x, 0.5 * y * y)
             redundant = _redundancy(redundancy, local_information(weights, x, y, a, b), source)
+            twins = _as_twins(jax.tree.map(lambda value: value * keep, redundant))
             # Step by step, because a sum over steps would not be vectorised.
-            return jax.tree.map(lambda sums, value: sums + value * keep, total, redundant), None
+            return jax.tree.map(jnp.add, total, twins), None
 
-        zeros = Redundancy(*[jnp.zeros((chunk, weight.shape[1]), z.dtype)] * len(Redundancy._fields))
+        zero = jnp.zeros((chunk, weight.shape[1]), z.dtype)
+        zeros = _as_twins(Redundancy(*[zero] * len(Redundancy._fields)))
         total, _ = lax.scan(add, zeros, (past, future, weight))
-        mean_redundancy = jax.tree.map(lambda value: value.sum(1) / moments.count, total)
+        mean_redundancy = _of_twins([value.sum(1) / moments.count for value in total])
         # Quadratic terms average out, so the local informations' mean is the closed form.
         return decompose(mean_redundancy, information)
 
     return _round_the_circle(average, n, chunk)
+
+
+def _as_twins(redundancy: Redundancy) -> list[jax.Array]:
+    values = redundancy._asdict()
+    return [*(lax.complex(values[real], values[imaginary]) for real, imaginary in _TWINS), values[_ALONE]]
+
+
+def _of_twins(twins: list[jax.Array]) -> Redundancy:
+    values = {_ALONE: twins[-1]}
+    for (real, imaginary), twin in zip(_TWINS, twins[:-1], strict=True):
+        values |= {real: twin.real, imaginary: twin.imag}
+    return Redundancy(**values)
 
 
 def _time_blocks(z, lag, moments, mask, ddof, chunk):

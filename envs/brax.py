@@ -160,7 +160,10 @@ class Robot:
 
     def transition(self, key: Key, state: State, action: jax.Array, params: Params) -> State:
         machine = _machine(self.robot, self.backend)
-        blank = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), machine.blank)
+        # Made from the state, so that they are mapped where it is: brax carries some of them through a scan,
+        # and a carry that becomes mapped on the way makes `vmap` trace the physics twice.
+        zero = state.survived * 0
+        blank = jax.tree.map(lambda x: jnp.full(x.shape, zero.astype(x.dtype)), machine.blank)
         physics = blank.pipeline_state.replace(**state.physics)
         if self.backend == "mjx":
             physics = physics.replace(qpos=state.physics["q"], qvel=state.physics["qd"])

@@ -2,7 +2,8 @@
 
 One rollout is one ``lax.scan`` whose body does only what is sequential: act, advance, reset.
 Initial states are drawn before it (where the strategy allows), everything else is computed after
-it on whole arrays. What the scan carries and stacks is packed into one row per dtype.
+it on whole arrays. What the scan carries and stacks is packed into one row per dtype, and stays so between
+rollouts.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 
 from rlkit.envs.autoreset import AutoReset, Chunk, Fresh, Off, Pool, Same
 from rlkit.envs.core import advance_with, reset_with
-from rlkit.packing import Packed, Packing, packing
+from rlkit.packing import PackedTree
 from rlkit.reads import task_reads
 from rlkit.types import Environment, EnvState, Features, Key, PyTree, Trajectory, Transition
 
@@ -30,8 +31,13 @@ class Row(NamedTuple):
 class Slots(NamedTuple):
     """``B`` running environments."""
 
-    row: Row  # leaves [B, ...]
-    memory: PyTree  # what the reset strategy remembers
+    packed: PackedTree  # of the rows, leaves [B, size]: what loops carry
+    memory: PyTree  # what the reset strategy remembers, its rows packed as well
+
+    @property
+    def row(self) -> Row:
+        """The rows, leaves ``[B, ...]``."""
+        return self.packed.tree
 
     @property
     def first(self) -> jax.Array:
@@ -56,10 +62,13 @@ def _pick(features: Features, names: tuple[str, ...]) -> Features:
     return {name: features[name] for name in names}
 
 
-def _beginning(env: Environment, names: tuple[str, ...]) -> Callable[[Key, Any], Row]:
-    def begin(keys: Key, params: Any) -> Row:
+def _beginning(env: Environment, names: tuple[str, ...]) -> Callable[[Key, Any], PackedTree]:
+    """A function that starts an episode: its row, packed."""
+
+    def begin(keys: Key, params: Any) -> PackedTree:
         obs, state = reset_with(env, keys, params)
-        return Row(state, obs, _pick(env.features(state.inner, params), names), jnp.ones((), bool))
+        features = _pick(env.features(state.inner, params), names)
+        return PackedTree.of(Row(state, obs, features, jnp.ones((), bool)))
 
     return begin
 
@@ -112,17 +121,17 @@ def start(
 
 
 def _prepare(
-    strategy: AutoReset, keys: Key, params: Any, slots: Slots, pack: Packing, begin: Callable[[Key, Any], Row]
-) -> tuple[PyTree, PyTree, Callable[[Any, jax.Array], Packed | None]]:
-    """What resets need: the memory after it, inputs ``[T, ...]``, ``rows(input, done) -> packed``.
+    strategy: AutoReset, keys: Key, params: Any, memory: PyTree, begin: Callable[[Key, Any], PackedTree]
+) -> tuple[PyTree, PyTree, Callable[[Any, jax.Array], PackedTree | None]]:
+    """What resets need: the memory after it, inputs ``[T, ...]``, ``rows(input, done) -> packed rows``.
 
     ``keys`` is ``[T, B, 2]``.
     """
     if isinstance(strategy, Fresh):
-        fresh = pack.pack(jax.vmap(jax.vmap(begin, (0, None)), (0, None))(keys, params))
+        fresh = jax.vmap(jax.vmap(begin, (0, None)), (0, None))(keys, params)
         return (), fresh, lambda x, done: x
     if isinstance(strategy, Pool):
-        pool, cursor = slots.memory
+        pool, cursor = memory
         if strategy.refresh:
             new_keys = jax.random.split(keys[0, 0, 1], (strategy.refresh, 2))
             new = jax.lax.map(lambda k: begin(k, params), new_keys)
@@ -130,20 +139,18 @@ def _prepare(
             pool = jax.tree.map(lambda old, row: old.at[where].set(row), pool, new)
             cursor = (cursor + strategy.refresh) % strategy.size
         draws = jax.random.randint(keys[0, 0, 0], keys.shape[:2], 0, strategy.size)
-        prepared = pack.pack(pool)
-        return (pool, cursor), draws, lambda x, done: jax.tree.map(lambda a: a[x], prepared)
+        return (pool, cursor), draws, lambda x, done: jax.tree.map(lambda a: a[x], pool)
     if isinstance(strategy, Chunk):
         chunk_keys = jax.vmap(lambda k: jax.random.split(k, (strategy.size, 2)))(keys[:, 0, 0])
 
-        def hand_out(x: jax.Array, done: jax.Array) -> Packed:
-            fresh = pack.pack(jax.lax.map(lambda k: begin(k, params), x))
+        def hand_out(x: jax.Array, done: jax.Array) -> PackedTree:
+            fresh = jax.lax.map(lambda k: begin(k, params), x)
             rank = jnp.cumsum(done) - 1
             return jax.tree.map(lambda a: a[rank % strategy.size], fresh)
 
         return (), chunk_keys, hand_out
     if isinstance(strategy, Same):
-        origin = pack.pack(slots.memory)
-        return slots.memory, None, lambda x, done: origin
+        return memory, None, lambda x, done: memory
     if isinstance(strategy, Off):
         return (), None, lambda x, done: None
     raise TypeError(f"auto_reset={strategy!r}: expected Fresh(), Pool(k), Chunk(r), Same() or Off()")
@@ -183,39 +190,34 @@ def rollout(
     """
     strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
     names = _names(env, record)
-    row_packing = packing(slots.row, lead=1)
+    layout = slots.packed.layout
     keys = key if key.ndim else jax.random.split(key, (num_steps, slots.first.shape[0], 4))
     begin = _beginning(env, names)
-    memory, reset_inputs, rows = _prepare(strategy, keys[..., 2:], params, slots, row_packing, begin)
+    memory, reset_inputs, rows = _prepare(strategy, keys[..., 2:], params, slots.memory, begin)
     step = jax.vmap(lambda k, s, a: advance_with(env, k, s, a, params))
     features_of = jax.vmap(lambda s: _pick(env.features(s.inner, params), names))
-    seen_packing: list[Packing] = []  # known once the body has been traced
 
     def body(loop, x):
         packed, carry = loop
         policy_input, step_keys, reset_input = x
-        row: Row = row_packing.unpack(packed)
+        row: Row = packed.tree
         action, carry, extras = policy(carry, row.obs, row.first, policy_input)
         out = step(step_keys, row.state, action)
         features = features_of(out.state)
-        packed = row_packing.pack(Row(out.state, out.obs, features, jnp.zeros_like(row.first)))
+        new = Row(out.state, out.obs, features, jnp.zeros_like(row.first))
+        packed = PackedTree(layout.pack(new), layout)
         done = out.terminated | out.truncated
         fresh = rows(reset_input, done)
         if fresh is not None:
             packed = jax.tree.map(lambda new, old: jnp.where(done[:, None], new, old), fresh, packed)
         flags = (out.terminated, out.truncated, out.success, row.first)
         seen = (row.obs, action, out.obs, row.features, features, flags, extras)
-        seen_packing[:] = [packing(seen, lead=1)]
-        return (packed, carry), seen_packing[0].pack(seen)
+        return (packed, carry), PackedTree.of(seen, lead=1)
 
-    loop = (row_packing.pack(slots.row), carry)
+    loop = (slots.packed, carry)
     (packed, carry), stacked = jax.lax.scan(body, loop, (inputs, keys[..., :2], reset_inputs))
-    obs, action, next_obs, features, next_features, flags, extras = seen_packing[0].unpack(stacked)
+    obs, action, next_obs, features, next_features, flags, extras = stacked.tree
     pay = jax.vmap(jax.vmap(lambda before, a, after: env.task_reward(before, a, after, params)))
     reward, terms = pay(features, action, next_features)
     transition = Transition(obs, action, next_obs, features, next_features, reward, *flags)
-    return (
-        Slots(row_packing.unpack(packed), memory),
-        carry,
-        Trajectory(transition, reward, terms, extras),
-    )
+    return Slots(packed, memory), carry, Trajectory(transition, reward, terms, extras)

@@ -5,8 +5,9 @@ one packed row instead of a dozen small leaves runs, and compiles, faster.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,17 +18,48 @@ from rlkit.types import PyTree
 Packed = dict[str, jax.Array]
 
 
-class Packing(NamedTuple):
-    """A pair of inverse functions for trees of one structure.
+@dataclass(frozen=True)
+class Packing:
+    """How trees of one structure are packed. It is hashable; :func:`packing` makes it.
 
-    Both accept trees whose leaves have extra leading axes, the same for all leaves.
+    Both methods accept trees whose leaves have extra leading axes, the same for all leaves.
     """
 
-    pack: Callable[[PyTree], Packed]
-    """``pack(tree) -> {dtype name: [..., size]}``"""
+    treedef: Any
+    shapes: tuple[tuple[int, ...], ...]  # of the leaves, without leading axes
+    dtypes: tuple[jnp.dtype, ...]
 
-    unpack: Callable[[Packed], PyTree]
-    """``unpack(packed) -> tree``"""
+    def pack(self, tree: PyTree) -> Packed:
+        """``pack(tree) -> {dtype name: [..., size]}``"""
+        rows: dict[str, list[jax.Array]] = {name: [] for name in self._names()}
+        leaves = self.treedef.flatten_up_to(tree)
+        for leaf, shape, dtype in zip(leaves, self.shapes, self.dtypes, strict=True):
+            if math.prod(shape):
+                name, lead = _carrier(dtype), leaf.shape[: leaf.ndim - len(shape)]
+                rows[name].append(leaf.reshape(*lead, math.prod(shape)).astype(name))
+        return {
+            name: jnp.concatenate(parts, -1) if len(parts) > 1 else parts[0] for name, parts in rows.items()
+        }
+
+    def unpack(self, packed: Packed) -> PyTree:
+        """``unpack(packed) -> tree``"""
+        begin = dict.fromkeys(packed, 0)
+        lead = next(iter(packed.values())).shape[:-1] if packed else ()
+        leaves = []
+        for shape, dtype in zip(self.shapes, self.dtypes, strict=True):
+            size, name = math.prod(shape), _carrier(dtype)
+            if not size:
+                leaves.append(jnp.zeros((*lead, *shape), dtype))
+                continue
+            piece = packed[name][..., begin[name] : begin[name] + size]
+            leaves.append(piece.reshape(*lead, *shape).astype(dtype))
+            begin[name] += size
+        return self.treedef.unflatten(leaves)
+
+    def _names(self) -> list[str]:
+        # XLA's CPU backend cannot concatenate empty pieces: empty leaves are made anew when unpacking.
+        pairs = zip(self.shapes, self.dtypes, strict=True)
+        return sorted({_carrier(dtype) for shape, dtype in pairs if math.prod(shape)})
 
 
 def _carrier(dtype: jnp.dtype) -> str:
@@ -36,51 +68,44 @@ def _carrier(dtype: jnp.dtype) -> str:
 
 
 def packing(example: PyTree, lead: int = 0) -> Packing:
-    """Build the packing for trees like ``example``.
+    """The packing for trees like ``example``.
 
     Args:
       example: a pytree of arrays or ``jax.ShapeDtypeStruct``. PRNG keys are not supported.
       lead: how many leading axes the leaves of ``example`` have that are not part of a row.
 
     Returns:
-      Functions that concatenate the leaves, flattened in C order, by dtype (bools as int32).
+      How to concatenate the leaves, flattened in C order, by dtype (bools as int32).
 
     Raises:
       TypeError: a leaf is a PRNG key array.
     """
     leaves, treedef = jax.tree.flatten(example)
-    shapes = [tuple(leaf.shape[lead:]) for leaf in leaves]
-    dtypes = [leaf.dtype for leaf in leaves]
     for leaf in leaves:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             raise TypeError("a PRNG key cannot be packed; keep keys out of environment states")
-    # XLA's CPU backend cannot concatenate empty pieces: empty leaves are made anew when unpacking.
-    names = sorted({_carrier(dtype) for shape, dtype in zip(shapes, dtypes, strict=True) if math.prod(shape)})
+    shapes = tuple(tuple(leaf.shape[lead:]) for leaf in leaves)
+    return Packing(treedef, shapes, tuple(jnp.dtype(leaf.dtype) for leaf in leaves))
 
-    def pack(tree: PyTree) -> Packed:
-        rows: dict[str, list[jax.Array]] = {name: [] for name in names}
-        for leaf, shape, dtype in zip(treedef.flatten_up_to(tree), shapes, dtypes, strict=True):
-            if math.prod(shape):
-                name, lead = _carrier(dtype), leaf.shape[: leaf.ndim - len(shape)]
-                rows[name].append(leaf.reshape(*lead, math.prod(shape)).astype(name))
-        return {
-            name: jnp.concatenate(parts, -1) if len(parts) > 1 else parts[0] for name, parts in rows.items()
-        }
 
-    def unpack(packed: Packed) -> PyTree:
-        start = dict.fromkeys(names, 0)
-        lead = next(iter(packed.values())).shape[:-1] if packed else ()
-        out = []
-        for shape, dtype in zip(shapes, dtypes, strict=True):
-            size, name = math.prod(shape), _carrier(dtype)
-            if not size:
-                out.append(jnp.zeros((*lead, *shape), dtype))
-                continue
-            begin, start[name] = start[name], start[name] + size
-            out.append(packed[name][..., begin : begin + size].reshape(*lead, *shape).astype(dtype))
-        return treedef.unflatten(out)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PackedTree:
+    """A packed pytree that knows how to unpack itself; its leaves are one array per dtype."""
 
-    return Packing(pack, unpack)
+    rows: Packed
+    layout: Packing = field(metadata={"static": True})
+
+    @classmethod
+    def of(cls, tree: PyTree, lead: int = 0) -> "PackedTree":
+        """Pack a tree whose leaves have ``lead`` leading axes; see :func:`packing`."""
+        layout = packing(tree, lead)
+        return cls(layout.pack(tree), layout)
+
+    @property
+    def tree(self) -> PyTree:
+        """The tree, its leaves with the leading axes that ``rows`` have."""
+        return self.layout.unpack(self.rows)
 
 
 def stack_scalars(scalars: Sequence[jax.Array]) -> jax.Array:
