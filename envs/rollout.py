@@ -39,6 +39,10 @@ class Slots(NamedTuple):
         """The rows, leaves ``[B, ...]``."""
         return self.packed.tree
 
+    def with_row(self, row: Row) -> "Slots":
+        """The same slots with other rows of the same structure."""
+        return self._replace(packed=PackedTree.of(row, lead=1))
+
     @property
     def first(self) -> jax.Array:
         """bool ``[B]``: the next observation is the first of an episode."""

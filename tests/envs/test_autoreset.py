@@ -31,8 +31,8 @@ def _run(key, params, offset, *, strategy, steps=STEPS, slots=SLOTS):
     inner = begun.row.state.inner._replace(count=count)
     obs = begun.row.obs.at[:, 1].add(offset)
     features = {**begun.row.features, "count": count}
-    begun = begun._replace(row=begun.row._replace(state=begun.row.state._replace(inner=inner), obs=obs))
-    begun = begun._replace(row=begun.row._replace(features=features))
+    state = begun.row.state._replace(inner=inner)
+    begun = begun.with_row(begun.row._replace(state=state, obs=obs, features=features))
     carry = jnp.zeros((slots,), jnp.int32)
     ended, _, trajectory = rollout(ENV, _policy, carry, begun, key_run, params, steps, auto_reset=strategy)
     return begun, ended, trajectory
@@ -73,9 +73,9 @@ def test_flags_and_observations(strategy, ends):
     if strategy == "same":
         assert (names == names[0]).all()
     elif strategy == "pool":
-        pool = np.asarray(after.memory[0].state.inner.episode)
+        before, pool = (np.asarray(slots.memory[0].tree.state.inner.episode) for slots in (begun, after))
         assert set(names[1:][follows]) <= set(pool)
-        assert (np.asarray(begun.memory[0].state.inner.episode) != pool).sum() == STRATEGIES["pool"].refresh
+        assert (before != pool).sum() == STRATEGIES["pool"].refresh
     elif strategy == "fresh":
         assert len(set(names[t.first])) == t.first.sum()
     elif strategy == "chunk":

@@ -8,7 +8,6 @@ import pytest
 
 from rlkit.envs import make, rollout, start
 from rlkit.envs.pendulum import Params, State
-from rlkit.packing import PackedTree
 
 ENV = make("classic/pendulum")
 PARAMS = ENV.default_params()
@@ -88,7 +87,7 @@ def test_success_needs_twenty_upright_steps_in_a_row():
     def run(pushes):
         slots = start(ENV, jax.random.key(0), PARAMS, 1)
         upright = slots.row.state._replace(inner=State(jnp.zeros((1, 2)), jnp.zeros((1,), jnp.int32)))
-        slots = slots._replace(packed=PackedTree.of(slots.row._replace(state=upright), lead=1))
+        slots = slots.with_row(slots.row._replace(state=upright))
         return rollout(ENV, act, (), slots, jax.random.key(0), PARAMS, 40, inputs=pushes)[2].transition
 
     still = run(jnp.zeros(40))
