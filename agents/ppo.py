@@ -23,7 +23,7 @@ from rlkit.envs.rollout import start_keys
 from rlkit.minibatches import minibatch_indices
 from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, Initialiser, check_choice, orthogonal
 from rlkit.normalize import RunningMoments, normalise, update_moments
-from rlkit.packing import Packing, packing
+from rlkit.packing import PackedTree, Packing, packing, stacked
 from rlkit.reads import AGENT_LATENT, reward_reads, with_latent
 from rlkit.returns import linear_recurrence, td_error
 from rlkit.rewards import chain, init_slots, relabel, task
@@ -407,7 +407,7 @@ def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
     if "carry" in extras:
         value, next_value = extras["value"], value_of(extras["carry"], next_obs)
     else:
-        value, next_value = value_of(state.carry, jnp.stack([obs, next_obs]))
+        value, next_value = value_of(state.carry, stacked([obs, next_obs]))
     advantage, unfinished, metrics = _look_back(spec, state, trajectory, value, next_value)
     log_prob = spec.dist.log_prob(extras["out"], extras["raw"])
     first = seen.first if jax.tree.leaves(state.carry) else ()
@@ -437,26 +437,26 @@ def _look_back(spec: _Spec, state: PPOState, trajectory: Trajectory, value: jax.
     zero, ones = jnp.zeros_like(state.unfinished[:1]), jnp.ones_like(done)
     begun = jnp.concatenate([zero, state.unfinished, zero])  # the first row continues what was begun
     is_first_row = (np.arange(len(done)) == 0)[:, None]
-    x = jnp.stack([delta, seen.reward, trajectory.reward, success, ones, done], 1)
+    x = stacked([delta, seen.reward, trajectory.reward, success, ones, done], 1)
     x = x + jnp.where(is_first_row[..., None], begun, 0.0)
     keep = jnp.where(np.arange(6) == 0, config.discount * config.gae_lambda, 1.0)
     sums = linear_recurrence(x, (1.0 - done)[:, None] * keep[:, None], jnp.zeros_like(x[0]), reverse=True)
-    advantage, totals, ends = sums[:, 0], sums[:, 1:5], sums[:, 5]
-    begins = (seen.first | is_first_row).astype(jnp.float32)
-    totals = jnp.minimum(totals, _MOST[:, None])
-    ended, going_on = ((begins * where)[:, None] for where in (ends, 1.0 - ends))
-    slots = jnp.sum(jnp.concatenate([totals * ended, ended, totals * going_on], 1), 0)  # [9, B]
-    sums = jnp.sum(slots[:5], 1)
+    advantage, ends, begins = sums[:, 0], sums[:, 5], seen.first | is_first_row
+    totals = jnp.where(_IS_COUNT, 1.0, jnp.minimum(sums[:, 1:], _MOST))  # [T, 5, B], the last one counts
+    where = jnp.where(begins, stacked([ends, 1.0 - ends]), 0.0)  # [2, T, B]: ended, goes on
+    slots = jnp.sum(totals * where[:, :, None], 1)  # [2, 5, B]
+    sums = jnp.sum(slots[0], 1)
     if spec.axis_name is not None:
         sums = jax.lax.psum(sums, spec.axis_name)
     names = ("episode/return", "episode/paid", "episode/success", "episode/length")
     metrics = dict(zip(names, sums[:4] / sums[4], strict=True))  # NaN if none ended: nothing to report
     metrics["episode/count"] = sums[4]
-    return advantage, slots[5:], metrics
+    return advantage, slots[1, :4], metrics
 
 
 _LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/clip_fraction")
-_MOST = np.array([np.inf, np.inf, 1.0, np.inf], np.float32)  # seeing success twice is one success
+_MOST = np.array([np.inf, np.inf, 1.0, np.inf, np.inf], np.float32)[:, None]  # success twice is one success
+_IS_COUNT = np.arange(5)[:, None] == 4
 
 
 def _clip(x: jax.Array, bound: jax.Array | float) -> jax.Array:
@@ -466,7 +466,7 @@ def _clip(x: jax.Array, bound: jax.Array | float) -> jax.Array:
 
 def _means(rows: tuple[jax.Array, ...]) -> jax.Array:
     """The mean of each of some arrays of one shape; one mean of all, because each is a program on the CPU."""
-    return jnp.mean(jnp.stack([row.reshape(-1).astype(jnp.float32) for row in rows]), 1)
+    return jnp.mean(stacked([row.reshape(-1).astype(jnp.float32) for row in rows]), 1)
 
 
 def _loss(spec: _Spec, config: PPOConfig, params: PyTree, carry: PyTree, batch: _Batch):
@@ -521,7 +521,7 @@ def _learn(spec: _Spec, state: PPOState, batch: _Batch, order: jax.Array):
     """Epochs of shuffled minibatch updates; parameters travel as one vector.
 
     With memory a minibatch is whole sequences of some environments, else steps of any. What is
-    small is gathered for all minibatches before the loop, observations are inside it.
+    small is packed and gathered for all minibatches before the loop, observations are gathered inside it.
     """
     config = state.config
     recurrent = bool(jax.tree.leaves(state.carry))
@@ -529,14 +529,16 @@ def _learn(spec: _Spec, state: PPOState, batch: _Batch, order: jax.Array):
         rows = jax.tree.map(lambda a: a.swapaxes(0, 1), batch)  # [B, T, ...]
     else:
         rows = jax.tree.map(lambda a: a.reshape(-1, *a.shape[2:]), batch)  # [T B, ...]
-    taken = jax.tree.map(lambda a: a[order], rows._replace(obs=(), next_obs=(), weight=()))
-    taken = taken._replace(weight=_normalised(taken.advantage, spec.axis_name))
+    lead = 2 if recurrent else 1
+    small = PackedTree.of(rows._replace(obs=(), next_obs=(), weight=()), lead)
+    taken = jax.tree.map(lambda a: a[order], small)  # [minibatches, ..., size]
+    weight = _normalised(taken.tree.advantage, spec.axis_name)
     optimiser = _optimiser(config, state.update)
     before = state.carry  # `state` is the one that collected the batch
 
-    def loss(params: PyTree, auxiliary: PyTree, index: jax.Array, some: _Batch):
-        gathered = jax.tree.map(lambda a: a[index], (rows.obs, rows.next_obs))
-        some = some._replace(obs=gathered[0], next_obs=gathered[1])
+    def loss(params: PyTree, auxiliary: PyTree, index: jax.Array, packed: PackedTree, weight: jax.Array):
+        obs, next_obs = jax.tree.map(lambda a: a[index], (rows.obs, rows.next_obs))
+        some: _Batch = packed.tree._replace(obs=obs, next_obs=next_obs, weight=weight)
         if recurrent:
             some = jax.tree.map(lambda a: a.swapaxes(0, 1), some)  # [T, b, ...]
         memory = jax.tree.map(lambda c: c[index], before)
@@ -546,7 +548,7 @@ def _learn(spec: _Spec, state: PPOState, batch: _Batch, order: jax.Array):
             total, means = total + extra, jnp.append(means, extra)
         return total, (means, auxiliary)
 
-    def body(carry: tuple[jax.Array, PyTree, PyTree], x: tuple[jax.Array, _Batch]):
+    def body(carry: tuple[jax.Array, PyTree, PyTree], x: tuple[jax.Array, PackedTree, jax.Array]):
         params, opt_state, auxiliary = carry
         grads, (losses, auxiliary) = jax.grad(loss, has_aux=True)(_unpacked(spec, params), auxiliary, *x)
         grad = spec.layout.pack(grads)["float32"]  # by layer and packed once: cheaper than through slices
@@ -556,7 +558,7 @@ def _learn(spec: _Spec, state: PPOState, batch: _Batch, order: jax.Array):
         return (optax.apply_updates(params, updates), opt_state, auxiliary), losses
 
     start = (state.params, state.optimiser, state.auxiliary)
-    (params, opt_state, auxiliary), losses = jax.lax.scan(body, start, (order, taken))
+    (params, opt_state, auxiliary), losses = jax.lax.scan(body, start, (order, taken, weight))
     names = _LOSSES if spec.auxiliary is None else (*_LOSSES, "loss/auxiliary")
     metrics = dict(zip(names, jnp.mean(losses, 0), strict=True))
     return params, opt_state, auxiliary, metrics

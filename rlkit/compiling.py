@@ -7,7 +7,7 @@ import jax
 
 
 @functools.cache
-def _known(name: str, value: Any) -> bool:
+def known(name: str, value: Any) -> bool:
     """Whether this version of XLA has an option: they come and go."""
     try:
         jax.jit(lambda: 0).lower().compile({name: value})
@@ -39,4 +39,4 @@ def compiler_options(*, once: bool = False) -> dict[str, int | str | bool]:
     }
     if once:
         wanted["xla_cpu_use_fusion_emitters"] = False
-    return options | {name: value for name, value in wanted.items() if _known(name, value)}
+    return options | {name: value for name, value in wanted.items() if known(name, value)}

@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.packing import stacked
+
 _SMALLEST_WEIGHT = 2.0**-18
 
 
@@ -58,7 +60,7 @@ def update_moments(
     axes = tuple(range(lead))
     dtype = moments.mean.dtype
 
-    def total(x: jax.Array) -> jax.Array:
+    def total(x: jax.Array, axes: tuple[int, ...] = axes) -> jax.Array:
         x = jnp.sum(x, axes)
         return x if axis_name is None else jax.lax.psum(x, axis_name)
 
@@ -67,8 +69,9 @@ def update_moments(
     # is what rounding left of the batch's mean deviation when the first batch is far from 0.
     deviation = (batch.astype(dtype) - moments.mean) - moments.residual
     shift = total(deviation) / count
-    rest = total(deviation - shift) / count
-    spread = jnp.maximum(total((deviation - shift) ** 2) / count - rest**2, 0.0)
+    centred = deviation - shift
+    rest, square = total(stacked([centred, centred**2]), tuple(axis + 1 for axis in axes)) / count
+    spread = jnp.maximum(square - rest**2, 0.0)
     weight = jnp.maximum(count / (moments.count + count), _SMALLEST_WEIGHT)
     mean, lost = _two_sum(moments.mean, weight * shift)
     mean, residual = _two_sum(mean, lost + (moments.residual + weight * rest))

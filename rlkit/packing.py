@@ -108,11 +108,17 @@ class PackedTree:
         return self.layout.unpack(self.rows)
 
 
-def stack_scalars(scalars: Sequence[jax.Array]) -> jax.Array:
-    """``jnp.stack`` of scalars, as one loop: on a CPU each operand of a stack is a program of its own."""
-    dtype = jnp.result_type(*scalars)
-    place = np.arange(len(scalars))  # of NumPy: comparisons are then constants
-    row = jnp.zeros(len(scalars), dtype)
-    for i, scalar in enumerate(scalars):
-        row = jnp.where(place == i, scalar.astype(dtype), row)
-    return row
+def stacked(arrays: Sequence[jax.Array], axis: int = 0) -> jax.Array:
+    """``jnp.stack``, for a CPU: selections in one loop.
+
+    A concatenation becomes a loop that branches between its parts, which takes several times as long to
+    compile, and of scalars a program for each. Here every part is computed for every place, so use it for few
+    and cheap parts.
+    """
+    dtype, shape = jnp.result_type(*arrays), jnp.shape(arrays[0])
+    # Of NumPy, so that comparisons are constants.
+    place = np.arange(len(arrays)).reshape(-1, *[1] * (len(shape) - axis))
+    out = jnp.zeros((*shape[:axis], len(arrays), *shape[axis:]), dtype)
+    for i, array in enumerate(arrays):
+        out = jnp.where(place == i, jnp.expand_dims(array, axis).astype(dtype), out)
+    return out

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rlkit.errors import unknown_name
-from rlkit.packing import stack_scalars
+from rlkit.packing import stacked
 from rlkit.parallel import device_mesh, seed_keys, shard_seeds
 from rlkit.types import Agent, Key, PyTree
 
@@ -82,7 +82,7 @@ def _chunk(step: Callable, max_chunk: int, skip_nonfinite: bool) -> Callable:
         def body(loop):
             i, state, rows = loop
             new, metrics = step(state)
-            row = stack_scalars([metrics[name].astype(dtype) for name in names])
+            row = stacked([metrics[name].astype(dtype) for name in names])
             if skip_nonfinite:
                 new, skipped = _skip(names, born, state, new, row)
                 row = jnp.append(row, skipped)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.packing import packing, stack_scalars
+from rlkit.packing import packing, stacked
 
 
 class Pair(NamedTuple):
@@ -84,8 +84,8 @@ def test_another_structure_is_refused():
 def test_scalars_are_stacked_as_by_the_library():
     scalars = [jnp.float32(1.5), jnp.int32(2), jnp.array(True), jnp.float32(jnp.nan), jnp.float32(-jnp.inf)]
     wanted = jnp.stack([x.astype(jnp.float32) for x in scalars])
-    got = jax.jit(stack_scalars)(scalars)
+    got = jax.jit(stacked)(scalars)
     assert got.dtype == wanted.dtype
     np.testing.assert_array_equal(got, wanted)
-    slope = jax.grad(lambda x: stack_scalars([x, 3.0 * x]) @ jnp.array([1.0, 10.0]))(2.0)
+    slope = jax.grad(lambda x: stacked([x, 3.0 * x]) @ jnp.array([1.0, 10.0]))(2.0)
     assert float(slope) == 31.0
