@@ -114,6 +114,10 @@ def stacked(arrays: Sequence[jax.Array], axis: int = 0) -> jax.Array:
     A concatenation becomes a loop that branches between its parts, which takes several times as long to
     compile, and of scalars a program for each. Here every part is computed for every place, so use it for few
     and cheap parts.
+
+    Args:
+      arrays: at least one, all of one shape; they take their common dtype.
+      axis: of the result that counts the arrays, from 0.
     """
     dtype, shape = jnp.result_type(*arrays), jnp.shape(arrays[0])
     # Of NumPy, so that comparisons are constants.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.packing import packing, stacked
+from rlkit.packing import PackedTree, packing, stacked
 
 
 class Pair(NamedTuple):
@@ -81,6 +81,24 @@ def test_another_structure_is_refused():
         packing({"a": jnp.zeros(2)}).pack({"b": jnp.zeros(2)})
 
 
+def test_a_packed_tree_unpacks_itself_in_loops_and_batches():
+    tree = _tree((5,))
+    packed = PackedTree.of(tree, lead=1)
+    assert len(jax.tree.leaves(packed)) == 4  # one per dtype
+    _same(packed.tree, tree)
+    _same(jax.jit(jax.vmap(lambda one: one.tree))(packed), tree)
+
+    def body(carry, _):
+        return PackedTree.of(carry.tree, lead=1), carry.tree.left["flag"]
+
+    after, flags = jax.lax.scan(body, packed, length=3)  # the layout made anew is the same layout
+    _same(after.tree, tree)
+    assert flags.shape == (3, 5)
+    other = PackedTree.of(_tree((2, 5)), lead=1)
+    assert other.layout != packed.layout
+    assert jax.tree.structure(other) != jax.tree.structure(packed)
+
+
 def test_scalars_are_stacked_as_by_the_library():
     scalars = [jnp.float32(1.5), jnp.int32(2), jnp.array(True), jnp.float32(jnp.nan), jnp.float32(-jnp.inf)]
     wanted = jnp.stack([x.astype(jnp.float32) for x in scalars])
@@ -89,3 +107,13 @@ def test_scalars_are_stacked_as_by_the_library():
     np.testing.assert_array_equal(got, wanted)
     slope = jax.grad(lambda x: stacked([x, 3.0 * x]) @ jnp.array([1.0, 10.0]))(2.0)
     assert float(slope) == 31.0
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_arrays_are_stacked_as_by_the_library(axis):
+    parts = [*np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32), np.arange(20).reshape(4, 5)]
+    parts[1][2, 3] = np.nan
+    wanted = jnp.stack([jnp.asarray(part, jnp.float32) for part in parts], axis)
+    got = jax.jit(lambda *parts: stacked(parts, axis))(*(jnp.asarray(part) for part in parts))
+    assert got.dtype == wanted.dtype
+    np.testing.assert_array_equal(got, wanted)
