@@ -10,7 +10,7 @@ INPUTS := pyproject.toml constraints.txt
 WORKERS := -n logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint bench
+.PHONY: help demo test test-bits test-all lint bench
 
 help: ## print this list
 	@echo "usage: make TARGET [PY=python3.12] [VENV=.venv]"
@@ -21,6 +21,9 @@ demo: $(VENV)/.core ## train with a sparse and a dense reward, look inside the a
 
 test: $(VENV)/.dev ## run the tests
 	@$(BIN)/python -m pytest $(WORKERS)
+
+test-bits: $(VENV)/.dev ## run the tests that compare bits, with vectors of 256 bits
+	@XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_max_isa=AVX2" $(BIN)/python -m pytest $(WORKERS) -m "bits and not slow"
 
 test-all: $(VENV)/.all ## run all tests: learning thresholds, process kills, packaging, heavy simulators
 	@$(BIN)/python -m pytest $(WORKERS)

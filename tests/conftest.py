@@ -1,5 +1,7 @@
 """Settings of all tests: compiled programs are kept between runs of the suite."""
 
+import ctypes
+import gc
 import os
 import subprocess
 import sys
@@ -8,6 +10,8 @@ from pathlib import Path
 import jax
 import jaxlib.version
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # `processes` is imported by name, whatever is collected
 
 _CACHE = Path(__file__).parent.parent / ".cache" / f"xla-{jaxlib.version.__version__}"
 
@@ -35,6 +39,37 @@ def _starts(flags: str) -> bool:
     command = [sys.executable, "-c", "import jax; jax.devices()"]
     done = subprocess.run(command, env=os.environ | {"XLA_FLAGS": flags}, capture_output=True)
     return done.returncode == 0
+
+
+_BYTES_PER_WORKER = 1.5e9
+_FORGET_ABOVE = 0.9e9  # bytes; the largest file of tests adds less than the rest
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """A worker per core that this process may use, but no more than the memory carries."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, int(memory / 2 / _BYTES_PER_WORKER)))
+
+
+def _resident() -> float:
+    """Bytes of memory that this process holds now, 0 where the system does not say."""
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[1]
+    except OSError:
+        return 0.0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory():
+    """Forget compiled programs between files of tests when they have piled up."""
+    yield
+    if _resident() > _FORGET_ABOVE:
+        jax.clear_caches()
+        gc.collect()
+        if sys.platform == "linux":
+            ctypes.CDLL(None).malloc_trim(0)  # the C library keeps freed pages otherwise
 
 
 @pytest.fixture

@@ -1,27 +1,21 @@
 """Data-parallel PPO on many devices, and on two processes, gives the parameters of one device."""
 
 import json
-import os
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from processes import environment
 
 SCRIPT = Path(__file__).resolve().parent / "devices.py"
-CACHE = SCRIPT.parents[2] / ".cache" / "tests" / "plain"
 
 
 def start(devices, *arguments):
     """``devices.py`` in a process with so many CPU devices."""
-    environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(CACHE),
-    }
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([sys.executable, str(SCRIPT), *arguments], env=environment, **pipes)
+    return subprocess.Popen([sys.executable, str(SCRIPT), *arguments], env=environment(devices), **pipes)
 
 
 def result(process):

@@ -99,6 +99,7 @@ def test_a_seed_learns_the_same_alone_and_in_a_batch(batched, population):
     assert len({float(x) for x in metrics["loss/value"]}) == SEEDS
 
 
+@pytest.mark.bits
 def test_a_mapped_seed_has_the_same_bits_alone_and_in_a_batch(population):
     # Compiled as training is: the older kernels, with which other tests run, add up differently in a loop.
     emitters = "xla_cpu_use_fusion_emitters"

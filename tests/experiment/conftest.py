@@ -8,11 +8,10 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the toy learner is imported by name, also by the processes that tests start
 
+from processes import CACHE  # noqa: E402
 from toy_agent import ToyConfig  # noqa: E402
 
 from rlkit.experiment import cache, config  # noqa: E402
-
-CACHE = HERE.parents[1] / ".cache" / "tests"
 
 
 @pytest.fixture(autouse=True)

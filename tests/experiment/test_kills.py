@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import CACHE
 
 from rlkit.experiment import checkpoint, store
 
@@ -52,8 +53,6 @@ def result(folder):
 @pytest.fixture(scope="module")
 def straight(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kills") / "straight"
-    from conftest import CACHE
-
     os.environ["RLKIT_CACHE"] = str(CACHE)
     code, said = finish(*SHORT, "--folder", str(folder))
     assert code == 0, said

@@ -10,32 +10,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from processes import environment
 
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.experiment.devices import cores
 from rlkit.parallel import over_replicas, over_seeds, seed_keys, shard_seeds, stack_size
 
 SCRIPT = Path(__file__).resolve().parent / "four_devices.py"
-CACHE = SCRIPT.parents[2] / ".cache" / "tests" / "plain"
 
 
 def four_devices(*parts):
     """What ``four_devices.py`` finds in a process of its own."""
-    environment = os.environ | {
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=4",
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(CACHE),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), *parts], env=environment, capture_output=True, text=True, timeout=500
-    )
+    command = [sys.executable, str(SCRIPT), *parts]
+    done = subprocess.run(command, env=environment(4), capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["devices"] == 4
     return found
 
 
+@pytest.mark.bits
 def test_toy_seeds_and_gradients_over_four_devices():
     found = four_devices("seeds", "regression")
     assert all(found["seeds"].values()), found["seeds"]
@@ -44,6 +38,7 @@ def test_toy_seeds_and_gradients_over_four_devices():
 
 
 @pytest.mark.slow
+@pytest.mark.bits
 def test_ppo_over_four_devices():
     found = four_devices("ppo_seeds", "data_parallel_ppo")
     assert all(found["ppo_seeds"].values()), found

@@ -75,12 +75,14 @@ def test_a_finished_run_has_its_files(settings, tmp_path):
         run.resume(folder)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("length", [1, 3, 20])
 def test_chunks_change_nothing_on_disk(settings, straight, tmp_path, length):
     start(settings, tmp_path / "a", chunk_length=length)
     assert content(tmp_path / "a") == straight
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("update", [1, 7, 19])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_and_resumed_equals_straight(settings, straight, tmp_path, monkeypatch, update, number):
@@ -166,6 +168,7 @@ def test_stop_keeps_the_last_finite_state(settings, tmp_path, sick):
     assert not (tmp_path / "a" / store.DONE).exists()
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("policy", ["skip", "rollback"])
 def test_other_policies_finish_and_resume(settings, tmp_path, monkeypatch, policy):
     agent = ToyConfig(sick_at=12, sick_seed=1, cured=True)
@@ -188,6 +191,7 @@ def test_a_request_that_cannot_be_carried_out_leaves_nothing(settings, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize(
     ("torso", "updates"),
     [

@@ -21,6 +21,7 @@ def straight():
     return train(toy(), 23, num_seeds=2, log_every=4, probes=3, progress=False)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("length", [1, 3, 20])
 def test_chunk_boundaries_change_nothing(straight, length):
     other = train(toy(), 23, num_seeds=2, log_every=4, probes=3, progress=False, chunk_length=length)
@@ -108,6 +109,7 @@ def test_probes_and_evaluations_happen_at_their_points():
         result.curve("los")
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("sick", SICK)
 def test_stopping_names_update_seed_and_what_went_first(sick):
     agent = toy(config=ToyConfig(sick_at=13, sick=sick, sick_seed=1))
@@ -142,6 +144,7 @@ def test_skipping_undoes_one_update_of_one_seed(sick):
         np.testing.assert_allclose(result.state.params["x"][seed], healthy.state.params["x"][seed], rtol=1e-5)
 
 
+@pytest.mark.bits
 @pytest.mark.parametrize("sick", SICK)
 def test_rolling_back_repeats_with_other_numbers(sick):
     healthy = train(toy(), 30, num_seeds=3, probes=0, progress=False)

@@ -14,6 +14,13 @@ OBS = jax.random.normal(jax.random.key(0), (T, B, D))
 FIRST = jax.random.bernoulli(jax.random.key(1), 0.3, (T, B)).at[0, 0].set(True).at[0, 1].set(False)
 
 
+@pytest.fixture(autouse=True)
+def oracles_at_full_precision():
+    """What the tests multiply themselves is not rounded on accelerators; networks say it of their own."""
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
 def random_params(module, *example, scale=0.5):
     shapes = jax.eval_shape(module.init, jax.random.key(0), *example)["params"]
     leaves, treedef = jax.tree.flatten(shapes)
