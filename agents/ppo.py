@@ -8,7 +8,7 @@ final observation. The state is one pytree; hyper-parameters that are numbers ar
 import dataclasses
 import functools
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -20,8 +20,9 @@ from rlkit.distributions import ActionDistribution, action_distribution
 from rlkit.draws import as_keys, draw_bits, key_shape, normal
 from rlkit.envs import AutoReset, Slots, rollout, start
 from rlkit.envs.rollout import start_keys
+from rlkit.fields import check, leaf, static
 from rlkit.minibatches import minibatch_indices
-from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, Initialiser, check_choice, orthogonal
+from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, Initialiser, orthogonal
 from rlkit.normalize import RunningMoments, normalise, update_moments
 from rlkit.packing import PackedTree, Packing, packing, stacked
 from rlkit.reads import AGENT_LATENT, reward_reads, with_latent
@@ -32,38 +33,34 @@ from rlkit.spaces import Box
 from rlkit.types import ActInfo, Agent, Auxiliary, Environment, Key, PyTree, Reward, Trajectory
 
 
-def _static(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"static": True, "help": help})
-
-
-def _leaf(default: float, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class PPOConfig:
     """Hyper-parameters of PPO. The float fields are pytree leaves: ``vmap`` over them is a sweep."""
 
-    learning_rate: float = _leaf(2.5e-4, "step size of Adam")
-    decay_updates: float = _leaf(0.0, "updates until the learning rate has fallen linearly to 0; 0: constant")
-    discount: float = _leaf(0.99, "discount factor γ")
-    gae_lambda: float = _leaf(0.95, "λ of generalised advantage estimation")
-    clip: float = _leaf(0.2, "clipping range ε of the probability ratio, and of the value if clip_value")
-    entropy_coef: float = _leaf(0.01, "weight of the entropy bonus")
-    value_coef: float = _leaf(0.5, "weight of the value loss")
-    max_grad_norm: float = _leaf(0.5, "largest global norm of a gradient")
-    num_envs: int = _static(16, "environments that run side by side (per device)")
-    num_steps: int = _static(128, "steps of each environment per update")
-    epochs: int = _static(4, "passes over the collected steps")
-    minibatches: int = _static(4, "gradient steps per pass")
-    torso: str = _static("mlp", "feature extractor: mlp or gru")
-    sizes: tuple[int, ...] = _static((64, 64), "layer sizes of the torso; the last is the latent's")
-    activation: str = _static("tanh", "tanh, relu, silu, gelu or elu")
-    shared_torso: bool = _static(False, "one torso for policy and value instead of one each")
-    clip_value: bool = _static(False, "clip the change of the value prediction too")
-    normalize_obs: bool = _static(False, "normalise observations by their running mean and deviation")
-    normalize_reward: bool = _static(False, "divide rewards by the running deviation of their discounted sum")
+    learning_rate: float = leaf(2.5e-4, "step size of Adam", low=0.0)
+    decay_updates: float = leaf(
+        0.0, "updates until the learning rate has fallen linearly to 0; 0: constant", low=0.0
+    )
+    discount: float = leaf(0.99, "discount factor γ", low=0.0, high=1.0)
+    gae_lambda: float = leaf(0.95, "λ of generalised advantage estimation", low=0.0, high=1.0)
+    clip: float = leaf(
+        0.2, "clipping range ε of the probability ratio, and of the value if clip_value", above=0.0
+    )
+    entropy_coef: float = leaf(0.01, "weight of the entropy bonus", low=-1e6, high=1e6)
+    value_coef: float = leaf(0.5, "weight of the value loss", low=0.0, high=1e6)
+    max_grad_norm: float = leaf(0.5, "largest global norm of a gradient", above=0.0)
+    num_envs: int = static(16, "environments that run side by side (per device)", low=1)
+    num_steps: int = static(128, "steps of each environment per update", low=1)
+    epochs: int = static(4, "passes over the collected steps", low=1)
+    minibatches: int = static(4, "gradient steps per pass", low=1)
+    torso: str = static("mlp", "feature extractor: mlp or gru", choices=TORSOS)
+    sizes: tuple[int, ...] = static((64, 64), "layer sizes of the torso; the last is the latent's", low=1)
+    activation: str = static("tanh", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
+    shared_torso: bool = static(False, "one torso for policy and value instead of one each")
+    clip_value: bool = static(False, "clip the change of the value prediction too")
+    normalize_obs: bool = static(False, "normalise observations by their running mean and deviation")
+    normalize_reward: bool = static(False, "divide rewards by the running deviation of their discounted sum")
 
     def replace(self, **changes: Any) -> "PPOConfig":
         """A copy with some fields changed."""
@@ -112,14 +109,7 @@ class _Spec(NamedTuple):
 
 
 def _validate(config: PPOConfig) -> None:
-    for name in ("num_envs", "num_steps", "epochs", "minibatches"):
-        value = getattr(config, name)
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name}={value!r}: expected an integer of at least 1")
-    check_choice("torso", config.torso, TORSOS)
-    check_choice("activation", config.activation, ACTIVATIONS)
-    if not config.sizes or any(size < 1 for size in config.sizes):
-        raise ValueError(f"sizes={config.sizes}: expected at least one positive layer size")
+    check(config)
     rows = config.num_envs * (1 if config.torso == "gru" else config.num_steps)
     if rows % config.minibatches:
         unit = "num_envs" if config.torso == "gru" else "num_envs * num_steps"

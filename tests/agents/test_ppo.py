@@ -182,8 +182,16 @@ def test_replicas_share_parameters_and_statistics_and_average_gradients():
         ({"epochs": -1}, "epochs=-1"),
         ({"minibatches": 3}, "num_envs \\* num_steps = 2048 is not a multiple of minibatches=3"),
         ({"torso": "gru", "num_envs": 6}, "num_envs = 6 is not a multiple of minibatches=4"),
-        ({"sizes": ()}, "at least one positive layer size"),
-        ({"sizes": (8, 0)}, "at least one positive layer size"),
+        ({"sizes": ()}, "sizes=\\(\\): expected a tuple that is not empty"),
+        ({"sizes": (8, 0)}, "sizes\\[1\\]=0: expected an integer of at least 1"),
+        ({"learning_rate": -1.0}, "learning_rate=-1.0: expected a number of at least 0"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan \\(not a number\\)"),
+        ({"discount": 2.0}, "discount=2.0: expected a number of at least 0 and at most 1"),
+        ({"gae_lambda": 1.5}, "gae_lambda=1.5"),
+        ({"clip": -1.0}, "clip=-1.0: expected a number above 0"),
+        ({"max_grad_norm": 0.0}, "max_grad_norm=0.0: expected a number above 0"),
+        ({"entropy_coef": 1e38}, "entropy_coef=1e\\+38: .* at most 1000000"),
+        ({"value_coef": 1e39}, "infinite in float32"),
     ],
 )
 def test_impossible_hyperparameters_are_named(change, message):
