@@ -7,7 +7,6 @@ final observation. The state is one pytree; hyper-parameters that are numbers ar
 
 import dataclasses
 import functools
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +17,7 @@ import optax
 
 from rlkit.distributions import ActionDistribution, action_distribution
 from rlkit.draws import as_keys, draw_bits, key_shape, normal
+from rlkit.encoding import ObservationEncoder, observation_encoder
 from rlkit.envs import AutoReset, Slots, rollout, start
 from rlkit.envs.rollout import start_keys
 from rlkit.fields import check, leaf, static
@@ -98,6 +98,7 @@ class _Spec(NamedTuple):
     net: ActorCritic
     initialiser: Initialiser
     layout: Packing  # of the network's parameters
+    encoder: ObservationEncoder
     dist: ActionDistribution
     reward: Reward
     record: tuple[str, ...]
@@ -158,18 +159,22 @@ def ppo(
     if not env.spec.pure:
         raise ValueError(f"{env.spec.id} is not a pure JAX environment; PPO needs one")
     reward = reward or task()
-    dist = action_distribution(env.spec.action_space)
+    encoder, dist = (
+        observation_encoder(env.spec.observation_space),
+        action_distribution(env.spec.action_space),
+    )
     continuous = isinstance(env.spec.action_space, Box)
     outputs = dist.size // 2 if continuous else dist.size
     net = ActorCritic(outputs, continuous, config.torso, config.sizes, config.activation, config.shared_torso)
     reads = reward_reads(reward, with_latent(env.spec, config.sizes[-1]))
     record = tuple(name for name in reads if name != AGENT_LATENT)
-    initialiser = _initialiser(env, net)
+    initialiser = _initialiser(encoder.size, net)
     spec = _Spec(
         env=env,
         net=net,
         initialiser=initialiser,
         layout=packing(initialiser.shapes),
+        encoder=encoder,
         dist=dist,
         reward=reward,
         record=record,
@@ -192,11 +197,10 @@ def ppo(
     )
 
 
-def _initialiser(env: Environment, net: ActorCritic) -> Initialiser:
+def _initialiser(width: int, net: ActorCritic) -> Initialiser:
     """Orthogonal, with the gains that are usual for PPO."""
     gains = {"actor_head": 0.01, "critic_head": 1.0, "gates": 1.0}
     gains |= {f"recurrent_{gate}": 1.0 for gate in ("reset", "update", "new")}
-    width = math.prod(env.spec.observation_space.shape)
     return orthogonal(net, net.memory(), jax.ShapeDtypeStruct((width,), jnp.float32), gains=gains)
 
 
@@ -209,9 +213,9 @@ def _policy(spec: _Spec, state: PPOState) -> Policy:
     return Policy(_unpacked(spec, state.params), state.obs_moments)
 
 
-def _observe(moments: RunningMoments | None, obs: jax.Array, ndim: int) -> jax.Array:
-    """Flatten and normalise observations whose last ``ndim`` axes are one observation."""
-    x = obs.reshape(*obs.shape[: obs.ndim - ndim], -1).astype(jnp.float32)
+def _observe(spec: _Spec, moments: RunningMoments | None, obs: jax.Array) -> jax.Array:
+    """Encode and normalise observations."""
+    x = spec.encoder.encode(obs)
     return x if moments is None else normalise(x, moments, clip=10.0)
 
 
@@ -226,7 +230,7 @@ def _net(spec: _Spec, params: PyTree, *args: Any, method: str = "__call__") -> A
 
 
 def _act(spec: _Spec, policy: Policy, carry: PyTree, obs: jax.Array, key: Key | None = None):
-    x = _observe(policy.obs_moments, obs, len(spec.env.spec.observation_space.shape))
+    x = _observe(spec, policy.obs_moments, obs)
     carry, out, value, latent = _net(spec, policy.params, carry, x)
     raw = (
         spec.dist.mode(out)
@@ -258,7 +262,6 @@ def _init(
         raise ValueError(f"config={config}: its static fields must be those the agent was built with")
     config = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), config)
     env_params = spec.env.default_params() if env_params is None else env_params
-    width = math.prod(spec.env.spec.observation_space.shape)
     memory = spec.net.memory()
     pairs = start_keys(spec.env, config.num_envs, spec.auto_reset)
     net_bits, env_bits, rest = draw_bits(
@@ -270,7 +273,8 @@ def _init(
         env_keys = jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, index)))(env_keys)
         key_reward, key_run = (jax.random.fold_in(k, index) for k in (key_reward, key_run))
     params = spec.layout.pack(spec.initialiser.build(normal(net_bits)))["float32"]
-    moments = RunningMoments.zeros(width) if config.normalize_obs else None
+    normalised = config.normalize_obs and spec.encoder.normalised
+    moments = RunningMoments.zeros(spec.encoder.size) if normalised else None
     slots = start(
         spec.env, env_keys, env_params, config.num_envs, auto_reset=spec.auto_reset, record=spec.record
     )
@@ -308,9 +312,8 @@ def _step(spec: _Spec, state: PPOState) -> tuple[PPOState, dict[str, jax.Array]]
         metrics["latent"] = trajectory.extras["latent"]
     moments = state.obs_moments
     if moments is not None:
-        seen = trajectory.transition.obs
-        rows = seen.reshape(seen.shape[0] * seen.shape[1], -1).astype(jnp.float32)
-        moments = update_moments(moments, rows, spec.axis_name)
+        rows = spec.encoder.encode(trajectory.transition.obs)
+        moments = update_moments(moments, rows.reshape(-1, spec.encoder.size), spec.axis_name)
     collected = collected._replace(
         params=new,
         obs_moments=moments,
@@ -328,10 +331,9 @@ def _collect(spec: _Spec, state: PPOState, keys: Key, noise: jax.Array) -> tuple
     config, env = state.config, spec.env
     params = _unpacked(spec, state.params)
     recurrent = bool(jax.tree.leaves(state.carry))
-    ndim = len(env.spec.observation_space.shape)
 
     def act(carry: PyTree, obs: jax.Array, first: jax.Array, noise: jax.Array):
-        x = _observe(state.obs_moments, obs, ndim)
+        x = _observe(spec, state.obs_moments, obs)
         extras = {}
         if recurrent:
             carry, out, extras["value"], latent = _net(spec, params, _restart(carry, first), x)
@@ -364,7 +366,7 @@ def _collect(spec: _Spec, state: PPOState, keys: Key, noise: jax.Array) -> tuple
 def _offer_latents(spec: _Spec, state: PPOState, trajectory: Trajectory) -> Trajectory:
     """The trajectory with the latents of every observation and its true successor as features."""
     seen, extras = trajectory.transition, trajectory.extras
-    next_obs = _observe(state.obs_moments, seen.next_obs, len(spec.env.spec.observation_space.shape))
+    next_obs = _observe(spec, state.obs_moments, seen.next_obs)
     params = _unpacked(spec, state.params)
     _, _, after = _net(spec, params, extras.get("carry", state.carry), next_obs, method="act")
     seen = seen._replace(
@@ -377,7 +379,7 @@ def _offer_latents(spec: _Spec, state: PPOState, trajectory: Trajectory) -> Traj
 class _Batch(NamedTuple):
     """What the losses see, leaves ``[T, B, ...]``."""
 
-    obs: jax.Array  # flat and normalised
+    obs: jax.Array  # encoded and normalised
     raw: jax.Array
     log_prob: jax.Array
     value: jax.Array
@@ -391,8 +393,7 @@ def _evaluate(spec: _Spec, state: PPOState, trajectory: Trajectory):
     """Values and advantages of a trajectory, and what its episodes achieved."""
     seen, extras = trajectory.transition, trajectory.extras
     params = _unpacked(spec, state.params)
-    ndim = len(spec.env.spec.observation_space.shape)
-    obs, next_obs = (_observe(state.obs_moments, o, ndim) for o in (seen.obs, seen.next_obs))
+    obs, next_obs = (_observe(spec, state.obs_moments, o) for o in (seen.obs, seen.next_obs))
     value_of = functools.partial(_net, spec, params, method="value")
     if "carry" in extras:
         value, next_value = extras["value"], value_of(extras["carry"], next_obs)

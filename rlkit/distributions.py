@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from rlkit.draws import gumbel, normal
+from rlkit.encoding import action_decoder
 from rlkit.spaces import Box, Discrete, Space
 
 
@@ -66,8 +66,11 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
     return log_p, change - jnp.sum(jnp.exp(log_p) * change, -1, keepdims=True)
 
 
-def categorical(n: int) -> ActionDistribution:
-    """Categorical distribution over ``n`` actions; parameters are the logits ``[..., n]``."""
+def categorical(n: int, to_env: Callable[[jax.Array], jax.Array] = lambda index: index) -> ActionDistribution:
+    """Categorical distribution over ``n`` actions; parameters are the logits ``[..., n]``, actions indices.
+
+    ``to_env`` turns indices into the environment's actions, see :func:`rlkit.encoding.action_decoder`.
+    """
 
     def chosen(log_p: jax.Array, action: jax.Array) -> jax.Array:
         # A masked sum, because the gradient of an index is a scatter, which is slow on the CPU.
@@ -92,23 +95,21 @@ def categorical(n: int) -> ActionDistribution:
         log_prob=lambda logits, action: chosen(log_softmax(logits), action),
         entropy=lambda logits: spread(log_softmax(logits)),
         log_prob_and_entropy=both,
-        to_env=lambda action: action,
+        to_env=to_env,
     )
 
 
 def gaussian(space: Box) -> ActionDistribution:
     """Diagonal Gaussian; parameters are means and log standard deviations ``[..., 2 d]``.
 
-    Where the space is bounded the policy works in units in which the bounds are ±1, and the
-    environment gets the clipped action; log-probabilities are those of the unclipped one.
+    The policy's own action ``[..., d]`` becomes the environment's as :func:`rlkit.encoding.action_decoder`
+    says (scaled and clipped between two bounds); log-probabilities are those of the policy's own action.
+
+    Raises:
+      UsageError: a box of integers, or one without entries.
     """
-    if len(space.shape) != 1:
-        raise ValueError(f"action space has shape {space.shape}; expected one axis: reshape the action")
-    (d,) = space.shape
-    low, high = space.bounds()
-    bounded = np.isfinite(low) & np.isfinite(high)
-    bottom, top = np.where(bounded, low, np.float32(-1.0)), np.where(bounded, high, np.float32(1.0))
-    middle, half = (bottom + top) / 2, (top - bottom) / 2
+    decoder = action_decoder(space)
+    d = decoder.size
 
     def split(params: jax.Array) -> tuple[jax.Array, jax.Array]:
         return params[..., :d], params[..., d:]
@@ -134,10 +135,16 @@ def gaussian(space: Box) -> ActionDistribution:
         log_prob=log_prob,
         entropy=entropy,
         log_prob_and_entropy=lambda params, action: (log_prob(params, action), entropy(params)),
-        to_env=lambda action: jnp.clip(middle + half * action, low, high),
+        to_env=decoder.decode,
     )
 
 
 def action_distribution(space: Space) -> ActionDistribution:
-    """The distribution for an action space: categorical if discrete, diagonal Gaussian if a box."""
-    return categorical(space.n) if isinstance(space, Discrete) else gaussian(space)
+    """The distribution for an action space: categorical if discrete, diagonal Gaussian if a box.
+
+    Raises:
+      UsageError: a space that policies cannot act in, see :func:`rlkit.encoding.action_decoder`.
+    """
+    if isinstance(space, Discrete):
+        return categorical(space.n, action_decoder(space).decode)
+    return gaussian(space)

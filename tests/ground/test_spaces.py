@@ -46,6 +46,54 @@ def test_boxes_of_integers():
     assert box.sample(KEYS[0]).dtype == jnp.uint8
 
 
+@pytest.mark.parametrize(
+    "dtype", ["float16", "bfloat16", "float32", "float64", "int8", "uint8", "int32", "bool"]
+)
+@pytest.mark.parametrize(
+    "bounds", [(-math.inf, math.inf), (3.0, math.inf), (-math.inf, -2.0), (0.3, 7.0)], ids=str
+)
+@pytest.mark.parametrize("shape", [(), (2,), (2, 1, 3)], ids=str)
+def test_every_box_contains_what_it_samples(dtype, bounds, shape):
+    if dtype in ("bool", "uint8"):
+        bounds = (0.0, 1.0)
+    box = Box(shape, *bounds, dtype)
+    samples = jax.jit(jax.vmap(box.sample))(KEYS[:64])
+    assert samples.dtype == jax.dtypes.canonicalize_dtype(dtype)
+    assert bool(jax.vmap(box.contains)(samples).all())
+    assert len(np.unique(np.asarray(samples, np.float64))) > 1
+
+
+def test_whole_numbers_are_drawn_evenly_with_both_bounds():
+    samples = np.asarray(jax.vmap(Box((), 1, 4, "int32").sample)(KEYS))
+    np.testing.assert_allclose(np.bincount(samples, minlength=5) / len(KEYS), [0] + [0.25] * 4, atol=0.03)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int32", "uint32"])
+def test_the_largest_number_is_no_bound(dtype):
+    limits = jnp.finfo(dtype) if "float" in dtype else jnp.iinfo(dtype)
+    low, high = Box((2,), float(limits.min), (float(limits.max), 1.0), dtype).bounds()
+    assert high.tolist() == [math.inf, 1.0]
+    assert low.tolist() == ([0.0] * 2 if dtype == "uint32" else [-math.inf] * 2)
+    assert np.isfinite(
+        np.asarray(Box((2,), float(limits.min), float(limits.max), dtype).sample(KEYS[0]), float)
+    ).all()
+
+
+def test_what_gymnasium_users_write_is_understood():
+    box = Box([2], np.float32([-1, 0]), np.float64(1), np.float32)
+    assert box == Box((2,), (-1.0, 0.0), 1.0)
+    assert hash(box) == hash(Box((2,), (-1.0, 0.0), 1.0))
+    assert Discrete(np.int64(3), start=np.int32(1)) == Discrete(3, start=1)
+
+
+@pytest.mark.parametrize("start", [-4, 0, 1, 7])
+def test_discrete_spaces_start_where_they_are_told(start):
+    space = Discrete(3, start=start)
+    samples = np.asarray(jax.vmap(space.sample)(KEYS[:100]))
+    assert sorted(set(samples.tolist())) == [start, start + 1, start + 2]
+    assert [bool(space.contains(jnp.int32(start + i))) for i in (-1, 0, 2, 3)] == [False, True, True, False]
+
+
 def test_discrete_spaces_sample_all_elements_evenly():
     space = Discrete(5)
     samples = np.asarray(jax.vmap(space.sample)(KEYS))
@@ -82,6 +130,16 @@ def test_spaces_are_values():
     [
         (lambda: Box((2,), (0.0, 0.0, 0.0)), "3 entries"),
         (lambda: Box((2,), 1.0, 0.0), "bounds must be ordered"),
+        (lambda: Box((2,), math.nan), "low=nan contains NaN"),
+        (lambda: Box((2,), 0.0, (1.0, math.nan)), "contains NaN"),
+        (lambda: Box(-1, 1, (2,)), "shape=-1: expected a tuple"),
+        (lambda: Box((-1,)), "must not be negative"),
+        (lambda: Box((2,), "a"), "low='a': expected a number"),
+        (lambda: Box((2,), dtype="float31"), "expected the name of a dtype"),
+        (lambda: Box((2,), dtype="complex64"), "floating or integer"),
+        (lambda: Discrete(2.5), "n=2.5: expected an integer"),
+        (lambda: Discrete(2, start=0.5), "start=0.5: expected an integer"),
+        (lambda: Discrete(2, start=2**31 - 1), "do not fit in int32"),
         (lambda: Discrete(0), "n=0 must be at least 1"),
         (lambda: Discrete(2, ("one",)), "expected n=2 or none"),
     ],
