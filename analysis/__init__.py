@@ -18,7 +18,6 @@ from rlkit.analysis.auxiliary import (
 )
 from rlkit.analysis.baselines import (
     Baselines,
-    effective_dimension,
     latent_autocorrelation,
     latent_baselines,
     latent_entropy,
@@ -42,6 +41,14 @@ from rlkit.analysis.copula import (
     average_ranks,
     rank_normal,
     tie_fraction,
+)
+from rlkit.analysis.dimension import (
+    Drift,
+    active_units,
+    drift,
+    effective_dimension,
+    effective_sample_size,
+    leading_components,
 )
 from rlkit.analysis.discrete import (
     all_pairs_discrete_atoms,
@@ -234,6 +241,7 @@ __all__ = [
     "CausalPath",
     "CausalPrimitives",
     "CutFunction",
+    "Drift",
     "Emergence",
     "EpisodeBasis",
     "GaussianEmergence",
@@ -248,6 +256,7 @@ __all__ = [
     "Prediction",
     "Redundancy",
     "SpectralEmergence",
+    "active_units",
     "against_null",
     "alignment_against_nulls",
     "all_pairs_atoms",
@@ -287,6 +296,7 @@ __all__ = [
     "determinism",
     "discrete_local_atoms",
     "discrete_pair_atoms",
+    "drift",
     "dynamical_inconsistency",
     "early_count",
     "early_features",
@@ -294,6 +304,7 @@ __all__ = [
     "effective_counts",
     "effective_dimension",
     "effective_information",
+    "effective_sample_size",
     "embed",
     "emergence_loss",
     "emergence_reward",
@@ -322,6 +333,7 @@ __all__ = [
     "latent_entropy",
     "latent_magnitude",
     "latent_mutual_information",
+    "leading_components",
     "leave_one_out_ridge",
     "ledoit_wolf",
     "linear_dynamics",

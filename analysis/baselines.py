@@ -11,9 +11,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.analysis.blocks import MIN_VARIANCE
+from rlkit.analysis.dimension import effective_dimension
 from rlkit.analysis.lattice import unit_scale
-from rlkit.analysis.moments import lagged_moments
+from rlkit.analysis.moments import alive, lagged_moments
 from rlkit.products import matmul
 
 
@@ -132,26 +132,9 @@ def latent_autocorrelation(
     past = centred(moments.past_past, moments.past_sum, moments.past_sum)
     future = centred(moments.future_future, moments.future_sum, moments.future_sum)
     cross = centred(moments.past_future, moments.past_sum, moments.future_sum)
-    varies = (past > MIN_VARIANCE) & (future > MIN_VARIANCE)
+    varies = alive(moments).reshape(2, -1).all(0)
     scale = jnp.sqrt(jnp.where(varies, past * future, 1.0))
     return jnp.sum(jnp.where(varies, cross / scale, 0.0)) / jnp.sum(varies)
-
-
-def effective_dimension(z: jax.Array, valid: jax.Array | None = None) -> jax.Array:
-    """Participation ratio of the covariance spectrum, (Σλ)² / Σλ².
-
-    Args:
-      z: ``[T, n]``; units are centred but not scaled.
-      valid: bool ``[T]``.
-
-    Returns:
-      Scalar in [1, n]; NaN if no unit varies.
-    """
-    z, valid = _checked(z, valid)
-    mean = jnp.sum(jnp.where(valid[:, None], z, 0.0), axis=0) / jnp.sum(valid)
-    centred = jnp.where(valid[:, None], z - mean, 0.0)
-    gram = matmul(centred.T, centred)
-    return jnp.square(jnp.trace(gram)) / jnp.sum(jnp.square(gram))
 
 
 def latent_magnitude(z: jax.Array, valid: jax.Array | None = None) -> jax.Array:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from rlkit.analysis.variation import varies
 from rlkit.products import matmul
 
 # Rows per matrix product: a block stays in cache while both products read it, and partial sums of this
@@ -253,9 +254,7 @@ def mean(moments: Moments) -> jax.Array:
 
 def alive(moments: Moments) -> jax.Array:
     """[2n] bool: false for a past or future that is constant up to rounding."""
-    variance = jnp.diagonal(covariance(moments), axis1=-2, axis2=-1)
-    noise = 4 * jnp.finfo(variance.dtype).eps * mean(moments)
-    return variance > noise**2 + jnp.finfo(variance.dtype).tiny
+    return varies(jnp.diagonal(covariance(moments), axis1=-2, axis2=-1), mean(moments))
 
 
 def correlation(
