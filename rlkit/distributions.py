@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from rlkit.draws import gumbel, normal
+from rlkit.draws import gumbel, normal, uniform
 from rlkit.encoding import action_decoder
 from rlkit.spaces import Box, Discrete, Space
 
@@ -136,6 +137,101 @@ def gaussian(space: Box) -> ActionDistribution:
         entropy=entropy,
         log_prob_and_entropy=lambda params, action: (log_prob(params, action), entropy(params)),
         to_env=decoder.decode,
+    )
+
+
+LOG_STD_RANGE = (-20.0, 2.0)
+"""Bounds of a squashed Gaussian's log standard deviation, as the authors of arXiv 1812.05905 set them."""
+
+
+def squashed_gaussian(space: Box) -> ActionDistribution:
+    """A diagonal Gaussian ``u`` that a tangent takes into the bounds (arXiv 1801.01290, appendix C).
+
+    Parameters are means and log standard deviations ``[..., 2 d]``, both of which may depend on the state;
+    the latter are clipped to ``LOG_STD_RANGE``. The policy's own action is ``u [..., d]``: ``to_env``
+    squashes it, so that nothing has to invert the tangent. Log-probabilities and
+    entropies are those of ``tanh(u)`` in ``(-1, 1)`` for an entry with two bounds, and of ``u`` for any other
+    entry, which is not squashed. For densities in the environment's units subtract
+    ``log((high - low) / 2)`` for each entry with two bounds.
+
+    ``log_prob`` is exact: ``log N(u) - Σ log(1 - tanh(u)^2)`` with the logarithm written as
+    ``2 (log 2 - log(e^u + e^-u))``, which no ``u`` makes infinite. The entropy has no closed form; it is
+    integrated by Gauss and Hermite with 32 nodes (error below 2e-4 nats an entry up to a deviation of 2, 0.1
+    at the largest deviation). The mode given is the squashed mean, the median of each entry.
+
+    Raises:
+      UsageError: a box of integers, or one without entries.
+    """
+    base, decoder = gaussian(space), action_decoder(space)
+    low, high = (bound.reshape(-1) for bound in space.bounds())
+    squashed = np.isfinite(low) & np.isfinite(high)
+    d = decoder.size
+    nodes, weights = np.polynomial.hermite_e.hermegauss(32)
+    nodes, weights = nodes.astype(np.float32), (weights / weights.sum()).astype(np.float32)
+
+    def clipped(params: jax.Array) -> jax.Array:
+        return jnp.concatenate([params[..., :d], jnp.clip(params[..., d:], *LOG_STD_RANGE)], -1)
+
+    def log_slope(u: jax.Array) -> jax.Array:
+        slope = 2.0 * (math.log(2.0) - jnp.logaddexp(u, -u))
+        return slope if squashed.all() else jnp.where(squashed, slope, 0.0)
+
+    def log_prob(params: jax.Array, u: jax.Array) -> jax.Array:
+        return base.log_prob(clipped(params), u) - jnp.sum(log_slope(u), -1)
+
+    def entropy(params: jax.Array) -> jax.Array:
+        params = clipped(params)
+        mean, std = params[..., :d, None], jnp.exp(params[..., d:, None])
+        slopes = log_slope((mean + std * nodes).swapaxes(-1, -2))  # [..., nodes, d]
+        return base.entropy(params) + jnp.sum(slopes * weights[:, None], (-1, -2))
+
+    def to_env(u: jax.Array) -> jax.Array:
+        return decoder.decode(jnp.tanh(u) if squashed.all() else jnp.where(squashed, jnp.tanh(u), u))
+
+    return base._replace(
+        sample=lambda params, noise: base.sample(clipped(params), noise),
+        log_prob=log_prob,
+        entropy=entropy,
+        log_prob_and_entropy=lambda params, u: (log_prob(params, u), entropy(params)),
+        to_env=to_env,
+    )
+
+
+def epsilon_greedy(
+    n: int, to_env: Callable[[jax.Array], jax.Array] = lambda index: index
+) -> ActionDistribution:
+    """The action of largest value with probability ``1 - ε``, else any of the ``n``, uniformly.
+
+    Parameters are the values of the actions and ε, ``[..., n + 1]``; actions are indices. Of equal values the
+    first counts as the largest. ``to_env`` as for :func:`categorical`.
+    """
+
+    def best(params: jax.Array) -> jax.Array:
+        return jnp.argmax(params[..., :n], -1).astype(jnp.int32)
+
+    def sample(params: jax.Array, noise: jax.Array) -> jax.Array:
+        anything = jnp.minimum((noise[..., 1] * n).astype(jnp.int32), n - 1)
+        return jnp.where(noise[..., 0] < params[..., n], anything, best(params))
+
+    def log_prob(params: jax.Array, action: jax.Array) -> jax.Array:
+        epsilon = params[..., n]
+        return jnp.log(epsilon / n + jnp.where(action == best(params), 1.0 - epsilon, 0.0))
+
+    def entropy(params: jax.Array) -> jax.Array:
+        other = params[..., n] / n
+        top = 1.0 - (n - 1) * other
+        return -(jax.scipy.special.xlogy(top, top) + (n - 1) * jax.scipy.special.xlogy(other, other))
+
+    return ActionDistribution(
+        size=n + 1,
+        width=2,
+        noise=uniform,
+        sample=sample,
+        mode=best,
+        log_prob=log_prob,
+        entropy=entropy,
+        log_prob_and_entropy=lambda params, action: (log_prob(params, action), entropy(params)),
+        to_env=to_env,
     )
 
 

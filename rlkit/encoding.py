@@ -20,6 +20,14 @@ action space                    what the environment gets of a policy's ``x``
 ``Box`` of integers             refused: see :func:`action_decoder`
 ==============================  =================================================================
 
+==============================  =================================================================
+action space                    what a network sees of an action that was taken (critics, models)
+==============================  =================================================================
+``Discrete(n, start)``          one-hot ``[n]``
+``Box``, entry with two bounds  scaled to -1 .. 1
+``Box``, any other entry        the value
+==============================  =================================================================
+
 A bound of the dtype's largest number is none (:class:`rlkit.spaces.Box`).
 """
 
@@ -155,6 +163,34 @@ def action_decoder(space: Space) -> ActionDecoder:
         return action.reshape(*action.shape[:-1], *space.shape)
 
     return ActionDecoder(size, decode)
+
+
+def action_encoder(space: Space) -> Callable[[jax.Array], jax.Array]:
+    """How actions of a space enter a network, as the table above says.
+
+    Returns:
+      ``encode(action [..., *space.shape], in the environment's units) -> float32 [..., d]``, differentiable
+      for a box of real numbers.
+
+    Raises:
+      UsageError: a space of another kind, or one without entries.
+    """
+    if isinstance(space, Discrete):
+        return lambda action: jax.nn.one_hot(action - space.start, space.n, dtype=jnp.float32)
+    if not isinstance(space, Box):
+        raise _unknown_kind("action", space)
+    if not math.prod(space.shape):
+        raise UsageError(f"action_space={space} has no entries; an agent needs something to choose")
+    low, high = (bound.reshape(-1) for bound in space.bounds())
+    bounded = np.isfinite(low) & np.isfinite(high) & (high > low)
+    low, high = np.where(bounded, low, np.float32(-1.0)), np.where(bounded, high, np.float32(1.0))
+    middle, half = low / 2 + high / 2, high / 2 - low / 2
+
+    def encode(action: jax.Array) -> jax.Array:
+        flat = action.reshape(*action.shape[: action.ndim - len(space.shape)], -1).astype(jnp.float32)
+        return (flat - middle) / half
+
+    return encode
 
 
 def _integers(space: Box) -> str:

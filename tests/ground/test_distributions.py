@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlkit.distributions import action_distribution, categorical, gaussian, log_softmax
+from rlkit.distributions import (
+    action_distribution,
+    categorical,
+    epsilon_greedy,
+    gaussian,
+    log_softmax,
+    squashed_gaussian,
+)
 from rlkit.spaces import Box, Discrete
 
 N = 50_000
@@ -105,8 +112,15 @@ def test_spaces_choose_their_distribution():
     ],
     ids=str,
 )
-def test_any_leading_axes_will_do(space):
-    dist = action_distribution(space)
+@pytest.mark.parametrize("make", [action_distribution, "other"])
+def test_any_leading_axes_will_do(space, make):
+    if make == "other":
+        make = (
+            squashed_gaussian
+            if isinstance(space, Box)
+            else lambda s: epsilon_greedy(s.n, lambda i: i + s.start)
+        )
+    dist = make(space)
     params = jax.random.normal(jax.random.key(2), (3, 5, dist.size))
     noise = dist.noise(bits(3, 5, dist.width))
     whole = dist.sample(params, noise)
@@ -117,3 +131,72 @@ def test_any_leading_axes_will_do(space):
         dist.log_prob(params, whole)[1, 2], dist.log_prob(params[1, 2], single), rtol=1e-5
     )
     assert bool(jax.vmap(jax.vmap(space.contains))(dist.to_env(whole)).all())
+
+
+HALF = Box((2,), (-1.0, -2.0), (math.inf, 3.0))  # one entry that is squashed, one that is not
+
+
+def test_a_squashed_gaussian_is_a_density_of_the_environments_actions():
+    space = Box((1,), -2.0, 6.0)
+    dist = squashed_gaussian(space)
+    for mean, log_std in ((0.3, -0.5), (-1.5, 0.7), (0.0, -3.0)):
+        u = np.linspace(mean - 9 * np.exp(log_std), mean + 9 * np.exp(log_std), 20_001)
+        params = jnp.broadcast_to(jnp.array([mean, log_std], jnp.float32), (len(u), 2))
+        action = 2.0 + 4.0 * np.tanh(u)  # middle and half width of the space
+        np.testing.assert_allclose(
+            dist.to_env(jnp.asarray(u, jnp.float32)[:, None])[:, 0], action, rtol=1e-5, atol=1e-5
+        )
+        density = np.exp(np.asarray(dist.log_prob(params, jnp.asarray(u, jnp.float32)[:, None]), np.float64))
+        in_units = density / 4.0  # minus log((high - low) / 2)
+        assert np.trapezoid(in_units, action) == pytest.approx(1.0, abs=1e-4)
+        wanted = -np.trapezoid(density * np.log(np.maximum(density, 1e-300)), np.tanh(u))
+        assert dist.entropy(params[0]) == pytest.approx(wanted, abs=5e-3)
+
+
+def test_squashed_log_probabilities_in_double_precision_and_where_the_tangent_saturates():
+    distrax = pytest.importorskip("distrax")
+    dist = squashed_gaussian(BOX)
+    u = np.array([[0.0, 0.1], [-1.0, 2.0], [4.0, -5.0], [9.0, -12.0], [-60.0, 80.0]])
+    log_prob = dist.log_prob(jnp.broadcast_to(PARAMS, (5, 4)), jnp.asarray(u, jnp.float32))
+    normal = stats.norm(MEAN, np.exp(LOG_STD)).logpdf(u)
+    slope = 2 * (np.log(2) - np.logaddexp(u, -u))  # log(1 - tanh(u)^2), which float64 cannot subtract
+    np.testing.assert_allclose(slope[:2], np.log(1 - np.tanh(u[:2]) ** 2), rtol=1e-6)
+    np.testing.assert_allclose(log_prob, (normal - slope).sum(-1), rtol=1e-5)
+    theirs = distrax.Transformed(
+        distrax.MultivariateNormalDiag(
+            jnp.asarray(MEAN, jnp.float32), jnp.exp(jnp.asarray(LOG_STD, jnp.float32))
+        ),
+        distrax.Block(distrax.Tanh(), 1),
+    )
+    np.testing.assert_allclose(log_prob[:3], theirs.log_prob(jnp.tanh(u[:3])), rtol=1e-2)
+    gradient = jax.jacobian(lambda p: dist.log_prob(p, jnp.asarray(u, jnp.float32)))(PARAMS)
+    assert bool(jnp.isfinite(gradient).all())
+
+
+def test_only_entries_with_two_bounds_are_squashed():
+    dist, plain = squashed_gaussian(HALF), gaussian(HALF)
+    u = jnp.array([0.5, -0.7])
+    change = plain.log_prob(PARAMS, u) - dist.log_prob(PARAMS, u)
+    np.testing.assert_allclose(change, np.log(1 - np.tanh(-0.7) ** 2), rtol=1e-5)
+    np.testing.assert_allclose(dist.to_env(u)[0], plain.to_env(u)[0], rtol=1e-6)
+    np.testing.assert_allclose(dist.to_env(u)[1], 0.5 + 2.5 * np.tanh(-0.7), rtol=1e-6)
+
+
+def test_epsilon_greedy_probabilities_are_those_of_distrax():
+    distrax = pytest.importorskip("distrax")
+    values, epsilon, n = jnp.array([0.3, -1.0, 2.0, 0.5]), 0.3, 4
+    dist, theirs = epsilon_greedy(n), distrax.EpsilonGreedy(values, epsilon)
+    params = jnp.append(values, epsilon)
+    actions = jnp.arange(n)
+    log_prob = dist.log_prob(jnp.broadcast_to(params, (n, n + 1)), actions)
+    np.testing.assert_allclose(log_prob, theirs.log_prob(actions), rtol=1e-5)
+    np.testing.assert_allclose(dist.entropy(params), theirs.entropy(), rtol=1e-5)
+    drawn = dist.sample(params, dist.noise(bits(N, dist.width)))
+    p = np.exp(np.asarray(log_prob, np.float64))
+    assert stats.chisquare(np.bincount(drawn, minlength=n), N * p / p.sum()).pvalue > 1e-3
+    assert dist.mode(params) == 2
+    for extreme, entropy in ((0.0, 0.0), (1.0, math.log(4))):
+        certain = params.at[n].set(extreme)
+        np.testing.assert_allclose(dist.entropy(certain), entropy, atol=1e-6)
+        drawn = dist.sample(certain, dist.noise(bits(1000, dist.width)))
+        assert set(np.unique(drawn)) == ({2} if extreme == 0.0 else {0, 1, 2, 3})

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.encoding import action_decoder, observation_encoder
+from rlkit.encoding import action_decoder, action_encoder, observation_encoder
 from rlkit.errors import UsageError
 from rlkit.spaces import Box, Discrete
 
@@ -145,3 +145,17 @@ def test_indices_are_counted_from_the_start(start):
 def test_integer_boxes_are_no_actions(space, advice):
     with pytest.raises(UsageError, match=advice):
         action_decoder(space)
+
+
+def test_actions_are_seen_by_networks_between_minus_one_and_one_where_bounds_are_two():
+    space = Box((2, 2), (-2.0, 0.0, -jnp.inf, 1.0), (2.0, 4.0, jnp.inf, jnp.inf))
+    encode = action_encoder(space)
+    action = jnp.array([[[2.0, 1.0], [7.0, 3.0]], [[-1.0, 4.0], [-5.0, 1.0]]])
+    np.testing.assert_allclose(encode(action), [[1.0, -0.5, 7.0, 3.0], [-0.5, 1.0, -5.0, 1.0]])
+    np.testing.assert_allclose(jax.grad(lambda a: encode(a).sum())(action[0]), [[0.5, 0.5], [1.0, 1.0]])
+    np.testing.assert_array_equal(
+        action_encoder(Discrete(3, start=-1))(jnp.array([-1, 1])), np.eye(3)[[0, 2]]
+    )
+    assert action_encoder(Box((), 0.0, 2.0))(jnp.ones(5)).shape == (5, 1)
+    with pytest.raises(UsageError, match="no entries"):
+        action_encoder(Box((0,), 0.0, 1.0))
