@@ -16,13 +16,14 @@ import numpy as np
 import optax
 
 from rlkit.distributions import ActionDistribution, action_distribution
-from rlkit.draws import as_keys, draw_bits, key_shape, normal
+from rlkit.draws import as_keys, draw_bits, key_shape
 from rlkit.encoding import ObservationEncoder, observation_encoder
 from rlkit.envs import AutoReset, Slots, rollout, start
 from rlkit.envs.rollout import start_keys
 from rlkit.fields import check, leaf, static
+from rlkit.initialisers import Initialiser, orthogonal
 from rlkit.minibatches import minibatch_indices
-from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic, Initialiser, orthogonal
+from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic
 from rlkit.normalize import RunningMoments, normalise, update_moments
 from rlkit.packing import PackedTree, Packing, packing, stacked
 from rlkit.reads import AGENT_LATENT, reward_reads, with_latent
@@ -272,7 +273,7 @@ def _init(
         index = jax.lax.axis_index(spec.axis_name)
         env_keys = jax.vmap(jax.vmap(lambda k: jax.random.fold_in(k, index)))(env_keys)
         key_reward, key_run = (jax.random.fold_in(k, index) for k in (key_reward, key_run))
-    params = spec.layout.pack(spec.initialiser.build(normal(net_bits)))["float32"]
+    params = spec.layout.pack(spec.initialiser.build(net_bits))["float32"]
     normalised = config.normalize_obs and spec.encoder.normalised
     moments = RunningMoments.zeros(spec.encoder.size) if normalised else None
     slots = start(

@@ -1,9 +1,7 @@
-"""Networks of agents: torsos with a readable latent, actor and critic heads, initialisation."""
+"""Networks of agents: torsos with a readable latent, actor and critic heads."""
 
-import math
-from collections import defaultdict
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -23,7 +21,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 
 
 def _dense(size: int) -> nn.Dense:
-    """A dense layer whose kernel :func:`initialise` fills: tracing flax's own initialiser takes long.
+    """A dense layer whose kernel an initialiser fills later: tracing flax's own takes long.
 
     Products have full precision on every device: by default, accelerators round to 8 or 10 bits, and the
     probabilities of a rollout then differ from those of the same policy in an update by a per mille.
@@ -183,77 +181,6 @@ class ActorCritic(nn.Module):
         _, latent = self.actor_torso.unroll(carry[0], obs, first)
         hidden = latent if self.shared else self.critic_torso.unroll(carry[1], obs, first)[1]
         return self._distribution(latent), self.critic_head(hidden)[..., 0], latent
-
-
-class Initialiser(NamedTuple):
-    """How to fill a module's parameters from random numbers."""
-
-    words: int
-    """How many standard normal numbers it takes."""
-
-    build: Callable[[jax.Array], PyTree]
-    """``build(normals [words]) -> params``, structured as ``module.init(...)["params"]``."""
-
-    shapes: PyTree
-    """``jax.ShapeDtypeStruct`` of the parameters."""
-
-
-def orthogonal(module: nn.Module, *example: Any, gains: dict[str, float] | None = None) -> Initialiser:
-    """Orthogonal kernels, zero biases and other vectors (Saxe et al. 2014, arXiv 1312.6120).
-
-    Equivalent to orthogonal initialisers in each layer, but kernels of one size are made together
-    from one draw: initialising layer by layer compiles for longer than the training step.
-
-    Args:
-      module: a flax module whose kernels are matrices.
-      *example: arguments of the module's call, arrays or ``jax.ShapeDtypeStruct``.
-      gains: factor for the kernels whose path contains the given name; others get ``sqrt(2)``.
-    """
-    shapes = jax.eval_shape(module.init, jax.eval_shape(lambda: jax.random.key(0)), *example)["params"]
-    leaves, treedef = jax.tree_util.tree_flatten_with_path(shapes)
-    groups: dict[int, list[int]] = defaultdict(list)
-    for index, (_, leaf) in enumerate(leaves):
-        if leaf.ndim == 2:
-            groups[max(leaf.shape)].append(index)
-
-    def build(normals: jax.Array) -> PyTree:
-        out: list[Any] = [jnp.zeros(leaf.shape, leaf.dtype) for _, leaf in leaves]
-        start = 0
-        for size, members in groups.items():
-            stop = start + size * size * len(members)
-            rotations = _orthonormal(normals[start:stop].reshape(len(members), size, size))
-            start = stop
-            for rotation, index in zip(rotations, members, strict=True):
-                path, leaf = leaves[index]
-                gain = _gain(jax.tree_util.keystr(path), gains or {})
-                rows, columns = leaf.shape  # a part of a rotation that keeps whole rows or columns
-                out[index] = (gain * rotation[:rows, :columns]).astype(leaf.dtype)
-        return jax.tree.unflatten(treedef, out)
-
-    return Initialiser(sum(size * size * len(members) for size, members in groups.items()), build, shapes)
-
-
-def _orthonormal(matrices: jax.Array) -> jax.Array:
-    """Orthonormalise the rows of ``[k, n, n]`` by Gram-Schmidt, each row twice.
-
-    Of Gaussian matrices this gives uniformly distributed rotations. LAPACK's QR would do the same,
-    but loading it (it comes with SciPy) takes longer than this loop compiles and runs.
-    """
-
-    n = matrices.shape[1]
-
-    def body(turn: jax.Array, q: jax.Array) -> jax.Array:
-        i = turn // 2
-        row = q[:, i]
-        along = matmul(q, row[..., None])[..., 0] * (jnp.arange(n) < i)
-        row = row - matmul(along[:, None], q)[:, 0]
-        return q.at[:, i].set(row / jnp.linalg.norm(row, axis=-1, keepdims=True))
-
-    return jax.lax.fori_loop(0, 2 * n, body, matrices)
-
-
-def _gain(path: str, gains: dict[str, float]) -> float:
-    return next((gain for name, gain in gains.items() if f"'{name}'" in path), math.sqrt(2))
 
 
 def check_choice(kind: str, name: str, table: dict[str, Any]) -> None:

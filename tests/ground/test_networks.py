@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rlkit.errors import UnknownNameError
-from rlkit.networks import GRU, MLP, TORSOS, ActorCritic, check_choice, orthogonal
+from rlkit.networks import GRU, MLP, TORSOS, ActorCritic, check_choice
 
 T, B, D = 7, 3, 5
 OBS = jax.random.normal(jax.random.key(0), (T, B, D))
@@ -92,56 +92,6 @@ def test_a_gaussian_head_appends_one_deviation_for_all_observations():
     np.testing.assert_allclose(out[..., :3], mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(out[..., 3:], np.broadcast_to(params["log_std"], (T, B, 3)))
     assert value.shape == (T, B)
-
-
-GAINS = {"actor_head": 0.01, "critic_head": 1.0, "gates": 1.0, "recurrent_new": 3.0}
-
-
-@pytest.mark.parametrize("torso", list(TORSOS))
-def test_initial_kernels_are_orthogonal_and_other_vectors_zero(torso):
-    net = ActorCritic(2, True, torso, (16, 8), "tanh", False)
-    initialiser = orthogonal(net, net.memory(), jax.ShapeDtypeStruct((D,), jnp.float32), gains=GAINS)
-    normals = jax.random.normal(jax.random.key(5), (initialiser.words,))
-    params = jax.jit(initialiser.build)(normals)
-    expected = jax.eval_shape(net.init, jax.random.key(0), net.memory(), OBS[0, 0])["params"]
-    assert jax.tree.structure(params) == jax.tree.structure(expected)
-    kernels = []
-    for (path, leaf), shape in zip(
-        jax.tree_util.tree_leaves_with_path(params), jax.tree.leaves(expected), strict=True
-    ):
-        assert (leaf.shape, leaf.dtype, leaf.weak_type) == (shape.shape, shape.dtype, False)
-        place = jax.tree_util.keystr(path)
-        if leaf.ndim < 2:
-            np.testing.assert_array_equal(leaf, 0.0)
-            continue
-        gain = next((g for name, g in GAINS.items() if name in place), np.sqrt(2))
-        matrix = np.asarray(leaf if leaf.shape[0] <= leaf.shape[1] else leaf.T, np.float64)
-        np.testing.assert_allclose(
-            matrix @ matrix.T, gain**2 * np.eye(len(matrix)), atol=2e-6 * gain**2 + 1e-9
-        )
-        kernels.append(matrix / gain)
-    same_shape = [(a, b) for i, a in enumerate(kernels) for b in kernels[:i] if a.shape == b.shape]
-    assert same_shape
-    assert all(np.abs(a - b).max() > 0.1 for a, b in same_shape)
-
-
-def test_rotations_are_uniformly_distributed():
-    net = nn.Dense(4, use_bias=False)
-    initialiser = orthogonal(net, jax.ShapeDtypeStruct((4,), jnp.float32))
-    normals = jax.random.normal(jax.random.key(6), (4000, initialiser.words))
-    kernels = np.asarray(jax.vmap(initialiser.build)(normals)["kernel"], np.float64) / np.sqrt(2)
-    np.testing.assert_allclose(kernels.mean(0), 0.0, atol=5 * 0.5 / np.sqrt(4000))
-    np.testing.assert_allclose((kernels**2).mean(0), 0.25, atol=0.02)
-    # Fourth moment of an entry of a Haar matrix, 3 / (n (n + 2)); both signs of the determinant.
-    np.testing.assert_allclose((kernels**4).mean(0), 3 / 24, atol=0.02)
-    assert abs(np.linalg.det(kernels).mean()) < 0.1
-
-
-def test_a_large_rotation_stays_orthogonal():
-    net = nn.Dense(256, use_bias=False)
-    initialiser = orthogonal(net, jax.ShapeDtypeStruct((256,), jnp.float32))
-    kernel = jax.jit(initialiser.build)(jax.random.normal(jax.random.key(7), (initialiser.words,)))["kernel"]
-    np.testing.assert_allclose(kernel @ kernel.T, 2 * np.eye(256), atol=1e-5)
 
 
 def test_unknown_choices_get_a_suggestion():
