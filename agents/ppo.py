@@ -26,6 +26,7 @@ from rlkit.minibatches import minibatch_indices
 from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic
 from rlkit.normalize import RunningMoments, normalise, update_moments
 from rlkit.packing import PackedTree, Packing, packing, stacked
+from rlkit.parameters import resolve
 from rlkit.reads import AGENT_LATENT, reward_reads, with_latent
 from rlkit.returns import linear_recurrence, td_error
 from rlkit.rewards import chain, init_slots, relabel, task
@@ -80,6 +81,7 @@ class PPOState(NamedTuple):
 
     config: PPOConfig
     env_params: PyTree
+    reward_params: PyTree
     params: jax.Array  # float32 [P]: the network's, packed; `agent.policy(state).params` is the tree
     obs_moments: RunningMoments | None
     optimiser: PyTree  # Adam on `params`
@@ -255,14 +257,20 @@ def _paid(spec: _Spec, config: PPOConfig) -> Reward:
 
 
 def _init(
-    spec: _Spec, default: PPOConfig, key: Key, config: PPOConfig | None = None, env_params: Any = None
+    spec: _Spec,
+    default: PPOConfig,
+    key: Key,
+    config: PPOConfig | None = None,
+    env_params: Any = None,
+    reward_params: PyTree = None,
 ) -> PPOState:
     """See :class:`rlkit.types.Agent`; ``config`` must not differ from the agent's in static fields."""
     config = default if config is None else config
     if jax.tree.structure(config) != jax.tree.structure(default):
         raise ValueError(f"config={config}: its static fields must be those the agent was built with")
     config = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), config)
-    env_params = spec.env.default_params() if env_params is None else env_params
+    env_params = resolve("env_params", spec.env.default_params(), env_params)
+    reward_params = resolve("reward_params", spec.reward.params, reward_params)
     memory = spec.net.memory()
     pairs = start_keys(spec.env, config.num_envs, spec.auto_reset)
     net_bits, env_bits, rest = draw_bits(
@@ -282,6 +290,7 @@ def _init(
     return PPOState(
         config=config,
         env_params=env_params,
+        reward_params=reward_params,
         params=params,
         obs_moments=moments,
         optimiser=_optimiser(config).init(params),
@@ -360,7 +369,11 @@ def _collect(spec: _Spec, state: PPOState, keys: Key, noise: jax.Array) -> tuple
     )
     if spec.pays_latents:
         trajectory = _offer_latents(spec, state, trajectory)
-    reward_state, trajectory = relabel(_paid(spec, config), state.reward, trajectory, axis_name="slots")
+    paid = _paid(spec, config)
+    pay = state.reward_params
+    if config.normalize_reward:
+        pay = (pay, {"discount": config.discount})
+    reward_state, trajectory = relabel(paid, state.reward, trajectory, params=pay, axis_name="slots")
     return state._replace(slots=slots, carry=carry, reward=reward_state), trajectory
 
 

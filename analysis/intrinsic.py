@@ -12,7 +12,7 @@ from rlkit.analysis.streaming import decay_moments, pair_moments, zero_moments
 from rlkit.errors import unknown_name
 from rlkit.products import matmul
 from rlkit.reads import AGENT_LATENT
-from rlkit.types import Key, Reward, Terms, Transition
+from rlkit.types import Key, PyTree, Reward, Terms, Transition
 
 
 def local_value(moments: Moments, past: jax.Array, future: jax.Array) -> Atoms:
@@ -84,7 +84,7 @@ def emergence_reward(
     def init(key: Key) -> Moments:
         return zero_moments(2)
 
-    def apply(seen: Moments, t: Transition) -> tuple[Moments, jax.Array, Terms]:
+    def apply(seen: Moments, t: Transition, params: PyTree) -> tuple[Moments, jax.Array, Terms]:
         past, future = (_halves(f[feature], side, feature) for f in (t.features, t.next_features))
         ready = seen.count >= warmup
         # Before anything was seen there is nothing to divide by.

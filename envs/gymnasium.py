@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from rlkit.envs.core import advance, reset
 from rlkit.errors import UsageError
+from rlkit.parameters import resolve
 from rlkit.reads import reward_reads, task_reads
 from rlkit.spaces import Discrete, Space
 from rlkit.types import Environment, EnvState, Key, PyTree, Reward, Terms, Transition
@@ -22,7 +23,7 @@ class _Slot(NamedTuple):
     key: Key
     state: EnvState
     obs: jax.Array
-    reward: PyTree  # the reward's state, kept from episode to episode
+    reward: PyTree  # the reward's memory, kept from episode to episode
     first: jax.Array  # bool []: `obs` is the first of an episode
 
 
@@ -34,33 +35,53 @@ class _Outcome(NamedTuple):
     terms: Terms
 
 
+class _Given(NamedTuple):
+    """The numbers of a program: they are its arguments, so that another weight compiles nothing anew."""
+
+    env: Any
+    reward: PyTree
+
+
 class _Program(NamedTuple):
-    begin: Any  # (key, params) -> slot
-    renew: Any  # (slot, params) -> slot: the next episode
-    step: Any  # (slot, action, params) -> (slot, outcome)
+    begin: Any  # (key, given) -> slot
+    renew: Any  # (slot, given) -> slot: the next episode
+    step: Any  # (slot, action, given) -> (slot, outcome)
 
 
-@functools.lru_cache(maxsize=64)
-def _program(env: Environment, reward: Reward | None) -> _Program:
-    """What one slot does, as pure functions."""
+class _Kind(NamedTuple):
+    """What decides the program of a slot; hashable."""
+
+    env: Environment
+    reward: Reward | None  # without its parameters
+    reads: tuple[str, ...]
+
+
+def _kind(env: Environment, reward: Reward | None) -> _Kind:
     reads = {*task_reads(env), *(reward_reads(reward, env.spec) if reward is not None else ())}
+    return _Kind(env, reward if reward is None else reward._replace(params=()), tuple(sorted(reads)))
+
+
+def _program(kind: _Kind) -> _Program:
+    """What one slot does, as pure functions."""
+    env, reward, reads = kind
 
     def read(state: EnvState, params: Any) -> dict[str, jax.Array]:
         features = env.features(state.inner, params)
-        return {name: features[name] for name in sorted(reads)}
+        return {name: features[name] for name in reads}
 
-    def begin(key: Key, params: Any) -> _Slot:
+    def begin(key: Key, given: _Given) -> _Slot:
         key, key_reward, key_reset = jax.random.split(key, 3)
-        obs, state = reset(env, key_reset, params)
+        obs, state = reset(env, key_reset, given.env)
         memory = reward.init(key_reward) if reward is not None else ()
         return _Slot(key, state, obs, memory, jnp.ones((), bool))
 
-    def renew(slot: _Slot, params: Any) -> _Slot:
+    def renew(slot: _Slot, given: _Given) -> _Slot:
         key, key_reset = jax.random.split(slot.key)
-        obs, state = reset(env, key_reset, params)
+        obs, state = reset(env, key_reset, given.env)
         return _Slot(key, state, obs, slot.reward, jnp.ones((), bool))
 
-    def step(slot: _Slot, action: jax.Array, params: Any) -> tuple[_Slot, _Outcome]:
+    def step(slot: _Slot, action: jax.Array, given: _Given) -> tuple[_Slot, _Outcome]:
+        params = given.env
         key, key_step = jax.random.split(slot.key)
         out = advance(env, key_step, slot.state, action, params)
         before, after = read(slot.state, params), read(out.state, params)
@@ -69,7 +90,7 @@ def _program(env: Environment, reward: Reward | None) -> _Program:
         if reward is not None:
             flags = (out.terminated, out.truncated, out.success, slot.first)
             transition = Transition(slot.obs, action, out.obs, before, after, paid, *flags)
-            memory, paid, terms = reward.apply(memory, transition)
+            memory, paid, terms = reward.apply(memory, transition, given.reward)
         outcome = _Outcome(paid, out.terminated, out.truncated, out.success, terms)
         return _Slot(key, out.state, out.obs, memory, jnp.zeros((), bool)), outcome
 
@@ -77,21 +98,21 @@ def _program(env: Environment, reward: Reward | None) -> _Program:
 
 
 @functools.lru_cache(maxsize=64)
-def _single(env: Environment, reward: Reward | None) -> _Program:
-    return _Program(*(jax.jit(f) for f in _program(env, reward)))
+def _single(kind: _Kind) -> _Program:
+    return _Program(*(jax.jit(f) for f in _program(kind)))
 
 
 @functools.lru_cache(maxsize=64)
-def _batched(env: Environment, reward: Reward | None) -> _Program:
-    begin, renew, step = _program(env, reward)
+def _batched(kind: _Kind) -> _Program:
+    begin, renew, step = _program(kind)
 
-    def renew_one(slots: _Slot, index: jax.Array, params: Any) -> _Slot:
-        fresh = renew(jax.tree.map(lambda x: x[index], slots), params)
+    def renew_one(slots: _Slot, index: jax.Array, given: _Given) -> _Slot:
+        fresh = renew(jax.tree.map(lambda x: x[index], slots), given)
         return jax.tree.map(lambda x, new: x.at[index].set(new), slots, fresh)
 
     # One world after the other: generating many at once is slower than linear on a CPU.
     return _Program(
-        jax.jit(lambda keys, params: jax.lax.map(lambda key: begin(key, params), keys)),
+        jax.jit(lambda keys, given: jax.lax.map(lambda key: begin(key, given), keys)),
         jax.jit(renew_one),
         jax.jit(jax.vmap(step, (0, 0, None))),
     )
@@ -120,23 +141,24 @@ class GymnasiumEnv(gymnasium.Env):
         self.source, self.params, self.render_mode = env, params, render_mode
         self.observation_space = _space(env.spec.observation_space)
         self.action_space = _space(env.spec.action_space)
-        self._run = _single(env, reward)
+        self._run = _single(_kind(env, reward))
+        self._given = _Given(params, () if reward is None else resolve("params", reward.params))
         self._slot: _Slot | None = None
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
         if self._slot is None or seed is not None:
             number = seed if seed is not None else int(self.np_random.integers(2**31))
-            self._slot = self._run.begin(jax.random.key(number), self.params)
+            self._slot = self._run.begin(jax.random.key(number), self._given)
         else:
-            self._slot = self._run.renew(self._slot, self.params)
+            self._slot = self._run.renew(self._slot, self._given)
         return np.array(self._slot.obs), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         if self._slot is None:
             raise gymnasium.error.ResetNeeded("step was called before reset; call reset first")
         action = _checked(action, self.source.spec.action_space, ())
-        self._slot, outcome = self._run.step(self._slot, action, self.params)
+        self._slot, outcome = self._run.step(self._slot, action, self._given)
         outcome = jax.device_get(outcome)
         ended = bool(outcome.terminated), bool(outcome.truncated)
         return np.array(self._slot.obs), float(outcome.reward), *ended, _info(outcome)
@@ -168,7 +190,8 @@ class GymnasiumVectorEnv(VectorEnv):
         batch = gymnasium.vector.utils.batch_space
         self.observation_space = batch(self.single_observation_space, num_envs)
         self.action_space = batch(self.single_action_space, num_envs)
-        self._run = _batched(env, reward)
+        self._run = _batched(_kind(env, reward))
+        self._given = _Given(params, () if reward is None else resolve("params", reward.params))
         self._slots: _Slot | None = None
 
     def reset(
@@ -188,14 +211,14 @@ class GymnasiumVectorEnv(VectorEnv):
                 f"seed has {len(seed)} entries; expected one for each of {self.num_envs} environments"
             )
         keys = jax.vmap(jax.random.key)(jnp.asarray(numbers.astype(np.uint32)))
-        self._slots = self._run.begin(keys, self.params)
+        self._slots = self._run.begin(keys, self._given)
         return np.array(self._slots.obs), {}
 
     def step(self, actions: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         if self._slots is None:
             raise gymnasium.error.ResetNeeded("step was called before reset; call reset first")
         actions = _checked(actions, self.source.spec.action_space, (self.num_envs,))
-        self._slots, outcome = self._run.step(self._slots, actions, self.params)
+        self._slots, outcome = self._run.step(self._slots, actions, self._given)
         outcome = jax.device_get(outcome)
         ended = np.flatnonzero(outcome.terminated | outcome.truncated)
         last_obs = np.array(self._slots.obs)
@@ -206,7 +229,7 @@ class GymnasiumVectorEnv(VectorEnv):
                 infos = self._add_info(
                     infos, {"final_obs": last_obs[index].copy(), "final_info": info}, index
                 )
-                self._slots = self._run.renew(self._slots, jnp.int32(index), self.params)
+                self._slots = self._run.renew(self._slots, jnp.int32(index), self._given)
             else:
                 infos = self._add_info(infos, info, index)
         rewards = np.asarray(outcome.reward, np.float64)
@@ -247,7 +270,7 @@ def to_gymnasium(
       num_envs: None makes a ``gymnasium.Env``; a number makes a ``gymnasium.vector.VectorEnv`` of so many
         in ``SAME_STEP`` mode, with the true last observation in ``info["final_obs"]``.
       params: the environment's parameters; None takes ``env.default_params()``.
-      reward: what is paid instead of the environment's own reward. Its state lives on from episode to
+      reward: what is paid instead of the environment's own reward. Its memory lives on from episode to
         episode and begins anew with ``reset(seed=...)``.
       render_mode: None or ``"rgb_array"``.
 

@@ -116,7 +116,7 @@ def reward_reads(reward: Reward, spec: EnvSpec) -> tuple[str, ...]:
             features=_Recorder(transition.features, seen, spec.id),
             next_features=_Recorder(transition.next_features, seen, spec.id),
         )
-        return reward.apply(reward.init(key), recorded)
+        return reward.apply(reward.init(key), recorded, reward.params)
 
     # As `rlkit.rewards.relabel` does, name the axis of slots for rewards that share statistics over it.
     slots = jax.vmap(probe, in_axes=None, out_axes=0, axis_size=1, axis_name="slots")

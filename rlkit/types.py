@@ -192,18 +192,23 @@ class Trajectory(NamedTuple):
 
 
 class Reward(NamedTuple):
-    """What the agent is paid, as a pair of pure functions on one transition.
+    """What the agent is paid, as a pair of pure functions on one transition, and their parameters.
 
     ``apply`` receives the reward so far as ``transition.reward`` (the environment's own, unless
-    another reward comes before it in a chain) and returns the new one. State that belongs to an
-    episode is reset where ``transition.first`` is set.
+    another reward comes before it in a chain) and returns the new one. Memory that belongs to an
+    episode is reset where ``transition.first`` is set; each environment slot has its own, while all
+    share the parameters.
     """
 
     init: Callable[[Key], PyTree]
-    """``init(key) -> state``"""
+    """``init(key) -> memory``"""
 
-    apply: Callable[[PyTree, Transition], tuple[PyTree, jax.Array, Terms]]
-    """``apply(state, transition) -> (state, reward, terms)``; float32 scalars, terms by name."""
+    apply: Callable[[PyTree, Transition, PyTree], tuple[PyTree, jax.Array, Terms]]
+    """``apply(memory, transition, params) -> (memory, reward, terms)``; float32 scalars, terms by name."""
+
+    params: PyTree = ()
+    """Arrays that a mapped axis, a search or a learner may vary: weights, a program, a model. Those given
+    here are the defaults of whoever pays the reward."""
 
 
 class Auxiliary(NamedTuple):
@@ -230,11 +235,12 @@ class Agent(NamedTuple):
     """A learning algorithm bound to an environment and a reward, as pure functions.
 
     ``jax.vmap(agent.init)(keys)`` is a population; ``jax.vmap(agent.init)(keys, configs)`` with array
-    fields in ``configs`` is a sweep.
+    fields in ``configs`` is a sweep, as are environment and reward parameters with a leading axis.
     """
 
     init: Callable[..., PyTree]
-    """``init(key, config=None, env_params=None) -> state``: everything that learning needs, in one pytree."""
+    """``init(key, config=None, env_params=None, reward_params=None) -> state``: everything that learning
+    needs, in one pytree; None takes the defaults of agent, environment and reward."""
 
     step: Callable[[PyTree], tuple[PyTree, dict[str, jax.Array]]]
     """``step(state) -> (state, metrics)``: one iteration of collecting and learning; metrics are scalars."""

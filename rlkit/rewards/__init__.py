@@ -1,6 +1,6 @@
 """Rewards: what the agent is paid, composed from small pure functions."""
 
-from rlkit.rewards.algebra import add, chain, from_function, total, transform, weighted
+from rlkit.rewards.algebra import Part, add, chain, from_function, total, transform, weighted
 from rlkit.rewards.relabelling import init_slots, relabel
 from rlkit.rewards.shaping import potential_difference, potential_shaping
 from rlkit.rewards.sources import (
@@ -22,6 +22,7 @@ __all__ = [
     "SOURCES",
     "TRANSFORMS",
     "NormaliseState",
+    "Part",
     "add",
     "best_progress",
     "chain",

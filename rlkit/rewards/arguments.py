@@ -1,6 +1,7 @@
 """Checks of what reward constructors are given."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import UsageError, unknown_name
-from rlkit.types import Features, Reward, Transition
+from rlkit.types import Features, PyTree, Reward, Transition
 
 Scalar = float | jax.Array
 
@@ -16,12 +17,16 @@ Scalar = float | jax.Array
 def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> Scalar:
     """Check a number at construction: finite, within ``[low, high]``; arrays must be scalars.
 
-    Arrays, traced ones included, are only checked for their shape.
+    Arrays, traced ones included, are only checked for their shape and made floating.
     """
-    if isinstance(value, jax.Array):
+    if isinstance(value, jax.Array | np.ndarray):
         if value.shape != ():
             raise UsageError(f"{name} has shape {value.shape}; expected a scalar: vmap over the rest")
-        return value
+        floating = jnp.issubdtype(value.dtype, jnp.floating)
+        dtype = jax.dtypes.canonicalize_dtype(value.dtype) if floating else jnp.result_type(float)
+        return jax.lax.convert_element_type(
+            value, dtype
+        )  # not weakly typed: states that hold it keep its type
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         raise UsageError(f"{name}={value!r}: expected a number")
     if not math.isfinite(value) or not low <= value <= high:
@@ -37,6 +42,19 @@ def check_positive(name: str, value: Any) -> Scalar:
     if not isinstance(value, jax.Array) and value <= 0:
         raise UsageError(f"{name}={value!r}: expected a number greater than 0")
     return value
+
+
+def parameters(**numbers: Scalar | None) -> tuple[PyTree, Callable[[PyTree], dict[str, Any]]]:
+    """Tell the numbers of a constructor apart: arrays are parameters of the reward, others constants.
+
+    Args:
+      **numbers: as :func:`check_number` returns them; None stays a constant.
+
+    Returns:
+      ``params``, the arrays by name (``()`` if there are none), and ``values(params)``, all numbers by name.
+    """
+    arrays = {name: value for name, value in numbers.items() if isinstance(value, jax.Array)}
+    return arrays or (), lambda params: numbers | dict(params)
 
 
 def check_reward(where: str, value: Any) -> Reward:

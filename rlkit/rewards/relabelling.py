@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
+from rlkit.parameters import resolve
 from rlkit.types import Key, PyTree, Reward, Terms, Trajectory, Transition
 
 
 def init_slots(reward: Reward, key: Key, num_envs: int) -> PyTree:
-    """States of a reward for ``num_envs`` environments side by side.
+    """Memories of a reward for ``num_envs`` environments side by side.
 
     Args:
       reward: the reward.
@@ -18,7 +19,7 @@ def init_slots(reward: Reward, key: Key, num_envs: int) -> PyTree:
       num_envs: ``B``.
 
     Returns:
-      The reward's state with leaves ``[B, ...]``; without leaves if the reward has no memory.
+      The reward's memory with leaves ``[B, ...]``; without leaves if the reward has none.
     """
     if num_envs < 1:
         raise UsageError(f"num_envs={num_envs}: expected at least 1")
@@ -26,7 +27,12 @@ def init_slots(reward: Reward, key: Key, num_envs: int) -> PyTree:
 
 
 def relabel(
-    reward: Reward, state: PyTree, trajectory: Trajectory, *, axis_name: str | None = None
+    reward: Reward,
+    memory: PyTree,
+    trajectory: Trajectory,
+    *,
+    params: PyTree = None,
+    axis_name: str | None = None,
 ) -> tuple[PyTree, Trajectory]:
     """Pay a reward for a stored trajectory.
 
@@ -36,57 +42,60 @@ def relabel(
 
     Args:
       reward: the reward.
-      state: its state before the first step: ``reward.init(key)`` for a trajectory ``[T, ...]``,
+      memory: its memory before the first step: ``reward.init(key)`` for a trajectory ``[T, ...]``,
         ``init_slots(reward, key, B)`` for ``[T, B, ...]``.
       trajectory: experience with leaves ``[T, ...]`` or ``[T, B, ...]`` (told apart by
         ``trajectory.transition.reward``).
+      params: its parameters, the same for all slots; None takes ``reward.params``.
       axis_name: name of the axis of slots, for rewards that share statistics over it.
 
     Returns:
-      The state after the last step, and the trajectory with ``reward`` and ``terms`` replaced.
+      The memory after the last step, and the trajectory with ``reward`` and ``terms`` replaced.
 
     Raises:
-      UsageError: the trajectory has no time axis, or the state does not fit its slots.
+      UsageError: the trajectory has no time axis, the memory does not fit its slots, or the parameters
+        do not fit the reward.
     """
+    params = resolve("params", reward.params, params)
     shape = trajectory.transition.reward.shape
     if len(shape) == 1:
-        state = jax.tree.map(lambda x: x[None], state)
+        memory = jax.tree.map(lambda x: x[None], memory)
         single = jax.tree.map(lambda x: x[:, None], trajectory.transition)
-        state, paid, terms = _pay(reward, state, single, axis_name)
-        state, paid, terms = (
-            jax.tree.map(lambda x: x[0], state),
+        memory, paid, terms = _pay(reward, memory, single, params, axis_name)
+        memory, paid, terms = (
+            jax.tree.map(lambda x: x[0], memory),
             paid[:, 0],
             {k: v[:, 0] for k, v in terms.items()},
         )
     elif len(shape) == 2:
-        state, paid, terms = _pay(reward, state, trajectory.transition, axis_name)
+        memory, paid, terms = _pay(reward, memory, trajectory.transition, params, axis_name)
     else:
         raise UsageError(f"transition.reward has shape {shape}; expected [T] or [T, B]: vmap over other axes")
-    return state, trajectory._replace(reward=paid, terms=terms)
+    return memory, trajectory._replace(reward=paid, terms=terms)
 
 
 def _pay(
-    reward: Reward, state: PyTree, transition: Transition, axis_name: str | None
+    reward: Reward, memory: PyTree, transition: Transition, params: PyTree, axis_name: str | None
 ) -> tuple[PyTree, jax.Array, Terms]:
     """Rewards and terms ``[T, B]``."""
-    if not jax.tree.leaves(state):
+    if not jax.tree.leaves(memory):
         # Mapped over time and slots at once.
-        pay = jax.vmap(jax.vmap(lambda t: reward.apply(state, t), axis_name=axis_name))
+        pay = jax.vmap(jax.vmap(lambda t: reward.apply(memory, t, params), axis_name=axis_name))
         _, paid, terms = pay(transition)
-        return state, paid, terms
+        return memory, paid, terms
     slots = transition.reward.shape[1]
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+    for path, leaf in jax.tree_util.tree_leaves_with_path(memory):
         if jnp.ndim(leaf) == 0 or leaf.shape[0] != slots:
             place = jax.tree_util.keystr(path)
             raise UsageError(
-                f"state{place} of the reward has shape {jnp.shape(leaf)}; expected [{slots}, ...], one row "
+                f"memory{place} of the reward has shape {jnp.shape(leaf)}; expected [{slots}, ...], one row "
                 f"per slot: build it with init_slots(reward, key, {slots})"
             )
-    pay = jax.vmap(reward.apply, axis_name=axis_name)
+    pay = jax.vmap(reward.apply, (0, 0, None), axis_name=axis_name)
 
-    def body(state: PyTree, t: Transition) -> tuple[PyTree, Any]:
-        state, paid, terms = pay(state, t)
-        return state, (paid, terms)
+    def body(memory: PyTree, t: Transition) -> tuple[PyTree, Any]:
+        memory, paid, terms = pay(memory, t, params)
+        return memory, (paid, terms)
 
-    state, (paid, terms) = jax.lax.scan(body, state, transition)
-    return state, paid, terms
+    memory, (paid, terms) = jax.lax.scan(body, memory, transition)
+    return memory, paid, terms

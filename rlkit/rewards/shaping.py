@@ -7,8 +7,8 @@ import jax.numpy as jnp
 
 from rlkit.errors import UsageError
 from rlkit.rewards.algebra import add, from_function
-from rlkit.rewards.arguments import Scalar, as_scalar, check_feature_name, check_number, read
-from rlkit.types import Features, Reward, Transition
+from rlkit.rewards.arguments import Scalar, as_scalar, check_feature_name, check_number, parameters, read
+from rlkit.types import Features, PyTree, Reward, Transition
 
 Potential = str | Callable[[Features], jax.Array]
 """Φ: a function of the features to a scalar, or the name of a feature, negated by a leading ``-``."""
@@ -37,7 +37,7 @@ def potential_difference(potential: Potential, discount: Scalar, name: str = "sh
     Raises:
       UsageError: the discount is out of range, or ``potential`` is neither name nor function.
     """
-    check_number("discount", discount, 0.0, 1.0)
+    params, values = parameters(discount=check_number("discount", discount, 0.0, 1.0))
     if not callable(potential):
         if not isinstance(potential, str):
             raise UsageError(
@@ -45,11 +45,11 @@ def potential_difference(potential: Potential, discount: Scalar, name: str = "sh
             )
         check_feature_name(potential.removeprefix("-"))
 
-    def pay(t: Transition) -> jax.Array:
+    def pay(t: Transition, params: PyTree) -> jax.Array:
         after = jnp.where(t.terminated, 0.0, _evaluate(potential, t.next_features, t))
-        return discount * after - _evaluate(potential, t.features, t)
+        return values(params)["discount"] * after - _evaluate(potential, t.features, t)
 
-    return from_function(pay, name)
+    return from_function(pay, name, params)
 
 
 def potential_shaping(potential: Potential, discount: Scalar, name: str = "shaping") -> Reward:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError, unknown_name
-from rlkit.rewards.algebra import from_function
+from rlkit.rewards.algebra import Paid, from_function
 from rlkit.rewards.arguments import (
     Scalar,
     as_scalar,
@@ -18,9 +18,10 @@ from rlkit.rewards.arguments import (
     check_number,
     check_positive,
     lookup,
+    parameters,
     read,
 )
-from rlkit.types import Key, PyTree, Reward, Terms, Transition
+from rlkit.types import Key, PyTree, Reward, Transition
 
 _CLOSENESS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "linear": lambda d: -d,
@@ -37,8 +38,8 @@ def task(name: str = "task") -> Reward:
 
 def success(scale: Scalar = 1.0, name: str = "success") -> Reward:
     """Sparse: ``scale`` on steps that achieve the task, else 0."""
-    check_number("scale", scale)
-    return from_function(lambda t: scale * t.success.astype(t.reward.dtype), name)
+    params, values = parameters(scale=check_number("scale", scale))
+    return from_function(lambda t, p: values(p)["scale"] * t.success.astype(t.reward.dtype), name, params)
 
 
 def feature(feature: str, index: int | None = None, name: str | None = None) -> Reward:
@@ -71,38 +72,39 @@ def progress(
       name: of the term; ``progress_<feature>`` by default.
     """
     check_feature_name(feature)
-    check_number("scale", scale)
-    if limit is not None:
-        check_positive("limit", limit)
+    params, values = parameters(
+        scale=check_number("scale", scale), limit=limit if limit is None else check_positive("limit", limit)
+    )
 
-    def pay(t: Transition) -> jax.Array:
+    def pay(t: Transition, params: PyTree) -> jax.Array:
+        scale, limit = values(params).values()
         gain = scale * (read(t.features, feature, t) - read(t.next_features, feature, t))
         return gain if limit is None else jnp.clip(gain, -limit, limit)
 
-    return from_function(pay, name or f"progress_{feature}")
+    return from_function(pay, name or f"progress_{feature}", params)
 
 
 def best_progress(feature: str, scale: Scalar = 1.0, name: str | None = None) -> Reward:
     """Progress beyond the episode's smallest distance so far, ``scale * max(0, best - d')``.
 
     Going back and forth pays nothing, and an episode pays at most ``scale`` times the distance at
-    its start. The definition is ours. The state is the smallest distance (float32), set to ``d``
+    its start. The definition is ours. The memory is the smallest distance (float32), set to ``d``
     where ``transition.first``.
     """
     check_feature_name(feature)
-    check_number("scale", scale)
+    params, values = parameters(scale=check_number("scale", scale))
     term = name or f"best_progress_{feature}"
 
     def init(key: Key) -> PyTree:
         return jnp.full((), jnp.inf, jnp.float32)
 
-    def apply(state: PyTree, t: Transition) -> tuple[PyTree, jax.Array, Terms]:
+    def apply(memory: PyTree, t: Transition, params: PyTree) -> Paid:
         before, after = read(t.features, feature, t), read(t.next_features, feature, t)
-        best = jnp.where(t.first, before, jnp.minimum(state.astype(before.dtype), before))
-        value = as_scalar(term, scale * jnp.maximum(best - after, 0.0), t)
-        return jnp.minimum(best, after).astype(state.dtype), value, {term: value}
+        best = jnp.where(t.first, before, jnp.minimum(memory.astype(before.dtype), before))
+        value = as_scalar(term, values(params)["scale"] * jnp.maximum(best - after, 0.0), t)
+        return jnp.minimum(best, after).astype(memory.dtype), value, {term: value}
 
-    return Reward(init, apply)
+    return Reward(init, apply, params)
 
 
 def distance(
@@ -118,21 +120,25 @@ def distance(
       name: of the term; ``distance_<feature>`` by default.
     """
     check_feature_name(feature)
-    check_positive("temperature", temperature)
+    params, values = parameters(temperature=check_positive("temperature", temperature))
     if transform not in _CLOSENESS:
         raise unknown_name("transform", transform, _CLOSENESS)
     closeness = _CLOSENESS[transform]
     return from_function(
-        lambda t: closeness(read(t.next_features, feature, t) / temperature), name or f"distance_{feature}"
+        lambda t, p: closeness(read(t.next_features, feature, t) / values(p)["temperature"]),
+        name or f"distance_{feature}",
+        params,
     )
 
 
 def reached(feature: str, threshold: Scalar, name: str | None = None) -> Reward:
     """Goal bonus: 1 on steps that end with ``d' <= threshold``, else 0."""
     check_feature_name(feature)
-    check_number("threshold", threshold)
+    params, values = parameters(threshold=check_number("threshold", threshold))
     return from_function(
-        lambda t: read(t.next_features, feature, t) <= threshold, name or f"reached_{feature}"
+        lambda t, p: read(t.next_features, feature, t) <= values(p)["threshold"],
+        name or f"reached_{feature}",
+        params,
     )
 
 

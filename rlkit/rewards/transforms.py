@@ -7,24 +7,23 @@ import jax.numpy as jnp
 
 from rlkit.errors import UsageError
 from rlkit.normalize import RunningMoments, update_moments
-from rlkit.rewards.algebra import transform
-from rlkit.rewards.arguments import Scalar, as_scalar, check_number, check_positive
-from rlkit.types import Key, Reward, Terms, Transition
+from rlkit.rewards.algebra import Paid, transform
+from rlkit.rewards.arguments import Scalar, as_scalar, check_number, check_positive, parameters
+from rlkit.types import Key, PyTree, Reward, Transition
 
 
 def clip(low: Scalar, high: Scalar) -> Reward:
     """The reward so far, clipped to ``[low, high]``."""
-    check_number("low", low)
-    check_number("high", high)
+    params, values = parameters(low=check_number("low", low), high=check_number("high", high))
     if not isinstance(low, jax.Array) and not isinstance(high, jax.Array) and low >= high:
         raise UsageError(f"clip(low={low}, high={high}): expected low < high")
-    return transform(lambda r: jnp.clip(r, low, high))
+    return transform(lambda r, p: jnp.clip(r, *values(p).values()), params)
 
 
 def scale(factor: Scalar) -> Reward:
     """``factor`` times the reward so far."""
-    check_number("factor", factor)
-    return transform(lambda r: factor * r)
+    params, values = parameters(factor=check_number("factor", factor))
+    return transform(lambda r, p: values(p)["factor"] * r, params)
 
 
 def symlog() -> Reward:
@@ -34,8 +33,8 @@ def symlog() -> Reward:
 
 def squash(temperature: Scalar = 1.0) -> Reward:
     """``tanh(r / temperature)``."""
-    check_positive("temperature", temperature)
-    return transform(lambda r: jnp.tanh(r / temperature))
+    params, values = parameters(temperature=check_positive("temperature", temperature))
+    return transform(lambda r, p: jnp.tanh(r / values(p)["temperature"]), params)
 
 
 class NormaliseState(NamedTuple):
@@ -66,21 +65,23 @@ def normalise(
         :func:`rlkit.rewards.relabel` is given for the slots, or ``("slots", "devices")``. None:
         each slot has its own.
     """
-    check_number("discount", discount, 0.0, 1.0)
-    check_positive("epsilon", epsilon)
-    if limit is not None:
-        check_positive("limit", limit)
+    params, values = parameters(
+        discount=check_number("discount", discount, 0.0, 1.0),
+        limit=limit if limit is None else check_positive("limit", limit),
+        epsilon=check_positive("epsilon", epsilon),
+    )
 
     def init(key: Key) -> NormaliseState:
         return NormaliseState(jnp.zeros((), jnp.float32), RunningMoments.zeros())
 
-    def apply(state: NormaliseState, t: Transition) -> tuple[NormaliseState, jax.Array, Terms]:
-        before = jnp.where(t.first, 0.0, state.discounted)
-        discounted = (discount * before + t.reward).astype(state.discounted.dtype)
-        moments = update_moments(state.moments, discounted, axis_name)
+    def apply(memory: NormaliseState, t: Transition, params: PyTree) -> Paid:
+        discount, limit, epsilon = values(params).values()
+        before = jnp.where(t.first, 0.0, memory.discounted)
+        discounted = (discount * before + t.reward).astype(memory.discounted.dtype)
+        moments = update_moments(memory.moments, discounted, axis_name)
         value = t.reward * jax.lax.rsqrt(moments.var + epsilon)
         if limit is not None:
             value = jnp.clip(value, -limit, limit)
         return NormaliseState(discounted, moments), as_scalar("the normalised reward", value, t), {}
 
-    return Reward(init, apply)
+    return Reward(init, apply, params)

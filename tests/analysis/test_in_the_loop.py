@@ -34,7 +34,7 @@ def pay(reward, z):
         past, future = pair
         features, after = {AGENT_LATENT: past}, {AGENT_LATENT: future}
         t = Transition(zero, zero, zero, features, after, zero, flag, flag, flag, flag)
-        state, paid, _ = reward.apply(state, t)
+        state, paid, _ = reward.apply(state, t, reward.params)
         return state, paid
 
     return jax.lax.scan(body, reward.init(jax.random.key(0)), (z[:-1], z[1:]))[1]

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 from rlkit import envs
 from rlkit.envs.gymnasium import to_gymnasium
 from rlkit.errors import UnknownNameError, UsageError
+from rlkit.rewards import scale
 from rlkit.types import Reward
 
 IDS = ("classic/cartpole", "classic/pendulum", "nav/pointmaze-umaze", "craft/mini")
@@ -96,7 +97,7 @@ def test_final_obs_equals_the_rollouts_next_obs():
 def counting_reward() -> Reward:
     """Pays how many steps it has seen in its life, and in the episode."""
 
-    def apply(state, transition):
+    def apply(state, transition, params):
         life, episode = state
         episode = jnp.where(transition.first, 0.0, episode) + 1.0
         life = life + 1.0
@@ -105,6 +106,17 @@ def counting_reward() -> Reward:
 
     zero = jnp.zeros((), jnp.float32)
     return Reward(lambda key: (zero, zero), apply)
+
+
+def test_another_weight_compiles_nothing_anew():
+    source, reward, paid, sizes = envs.make("classic/cartpole"), scale(jnp.array(2.0)), [], []
+    for weight in (2.0, 5.0):
+        env = to_gymnasium(source, reward=reward._replace(params={"factor": weight}))
+        env.reset(seed=0)
+        paid.append(env.step(0)[1])
+        sizes.append(env._run.step._cache_size())
+    assert paid == [2.0, 5.0]
+    assert sizes == [1, 1]
 
 
 def test_a_reward_with_memory_is_paid_instead():
@@ -146,7 +158,7 @@ def test_bad_input_says_what_to_do():
     vector = to_gymnasium(source, 2)
     with pytest.raises(UsageError, match="3 entries"):
         vector.reset(seed=[1, 2, 3])
-    reads_nothing_real = Reward(lambda key: (), lambda state, t: (state, t.features["cart_positon"], {}))
+    reads_nothing_real = Reward(lambda key: (), lambda state, t, p: (state, t.features["cart_positon"], {}))
     with pytest.raises(UnknownNameError, match="cart_position"):
         to_gymnasium(source, reward=reads_nothing_real)
 

@@ -13,7 +13,7 @@ PENDULUM, MAZE = make("classic/pendulum"), make("nav/pointmaze-umaze")
 
 
 def _reward(read, terms=lambda t: {}):
-    return Reward(lambda key: (), lambda state, t: (state, read(t), terms(t)))
+    return Reward(lambda key: (), lambda state, t, p: (state, read(t), terms(t)))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from rlkit.types import Reward
 
 
 def pay(reward, step):
-    _, value, terms = reward.apply(reward.init(jax.random.key(0)), step)
+    _, value, terms = reward.apply(reward.init(jax.random.key(0)), step, reward.params)
     return float(value), {name: float(x) for name, x in terms.items()}
 
 
@@ -19,7 +19,7 @@ def constant(value, name="constant"):
 
 def noisy(name):
     """A reward whose state is drawn from its key."""
-    return Reward(lambda key: jax.random.normal(key), lambda s, t: (s, s, {name: s}))
+    return Reward(lambda key: jax.random.normal(key), lambda s, t, p: (s, s, {name: s}))
 
 
 def test_chain_hands_the_reward_on(one_step):
@@ -75,8 +75,9 @@ def test_sweep_over_weights(line):
 
 
 def test_gradient_with_respect_to_a_weight(one_step):
-    grad = jax.grad(lambda w: rw.weighted(a=(w, constant(3.0))).apply({"a": ()}, one_step())[1])
-    assert grad(0.5) == 3.0
+    reward = rw.weighted(a=(jnp.array(0.5), constant(3.0)))
+    value, grad = jax.value_and_grad(lambda p: reward.apply({"a": ()}, one_step(), p)[1])(reward.params)
+    assert (value, grad["a"].weight) == (1.5, 3.0)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_types_and_structure(name, env_id, stored):
     state = reward.init(jax.random.key(0))
     for x64 in (False, True):
         with jax.enable_x64(x64):
-            after, value, terms = jax.eval_shape(reward.apply, state, step)
+            after, value, terms = jax.eval_shape(reward.apply, state, step, reward.params)
             assert typed(after) == typed(state)
             for x in (value, *terms.values()):
                 assert (x.shape, x.dtype, x.weak_type) == ((), jnp.float32, False)
@@ -101,7 +101,7 @@ def test_transformations_change_nothing(name, env_id, stored):
     memory = jax.tree.map(lambda x: x[last], state)
     for t in range(4):
         step = jax.tree.map(lambda x, t=t: x[t, last], trajectory.transition)
-        memory, *now = reward.apply(memory, step)  # operation by operation
+        memory, *now = reward.apply(memory, step, reward.params)  # operation by operation
         close(tuple(now), jax.tree.map(lambda x, t=t: x[t, last], paid))
 
 

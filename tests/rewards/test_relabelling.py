@@ -56,6 +56,7 @@ def test_rollout_and_relabel_are_a_hand_written_loop(line_env):
                 done.success,
                 jnp.asarray(first),
             ),
+            reward.params,
         )
         np.testing.assert_allclose(out.reward[t, 0], value, rtol=1e-5, atol=1e-6)
         for name in terms:
@@ -117,7 +118,7 @@ def test_statistics_are_the_same_in_all_slots(line):
 
 
 def test_states_of_slots_are_drawn_apart():
-    reward = Reward(lambda key: jax.random.normal(key), lambda s, t: (s, s, {}))
+    reward = Reward(lambda key: jax.random.normal(key), lambda s, t, p: (s, s, {}))
     state = rw.init_slots(reward, jax.random.key(0), 5)
     assert len(set(state.tolist())) == 5
 
@@ -129,7 +130,7 @@ def test_no_slots():
 
 def test_a_state_for_another_number_of_slots(line):
     reward = mixture()
-    with pytest.raises(UsageError, match=r"state.*\(3,\).*init_slots\(reward, key, 4\)"):
+    with pytest.raises(UsageError, match=r"memory.*\(3,\).*init_slots\(reward, key, 4\)"):
         rw.relabel(reward, rw.init_slots(reward, jax.random.key(0), 3), line)
 
 

@@ -37,7 +37,7 @@ def shaped(reward, rewards, phi, terminated):
     obs = jnp.zeros(rewards.shape)
     ends = jnp.broadcast_to(terminated, rewards.shape)
     steps = Transition(obs, obs, obs, before, after, jnp.asarray(rewards), ends, no, no, no)
-    pay = jax.vmap(jax.vmap(jax.vmap(lambda t: reward.apply((), t)[1])))
+    pay = jax.vmap(jax.vmap(jax.vmap(lambda t: reward.apply((), t, reward.params)[1])))
     return np.asarray(pay(steps))
 
 

@@ -67,7 +67,7 @@ def test_best_progress_in_the_middle_of_an_episode(one_step):
     values = []
     for before, after in [(3.0, 2.0), (2.0, 4.0), (4.0, 1.5)]:
         features, after = ({"distance": jnp.float32(d)} for d in (before, after))
-        state, value, _ = reward.apply(state, one_step(features=features, next_features=after))
+        state, value, _ = reward.apply(state, one_step(features=features, next_features=after), reward.params)
         values.append(float(value))
     assert values == [1.0, 0.0, 0.5]
 
@@ -101,9 +101,9 @@ def test_bad_arguments(build, message):
 )
 def test_features_that_do_not_fit(reward, error, message, one_step):
     with pytest.raises(error, match=message):
-        reward.apply((), one_step())
+        reward.apply((), one_step(), ())
 
 
 def test_control_cost_of_discrete_actions(one_step):
     with pytest.raises(UsageError, match="continuous"):
-        rw.control_cost().apply((), one_step(action=jnp.int32(1)))
+        rw.control_cost().apply((), one_step(action=jnp.int32(1)), ())

@@ -17,7 +17,7 @@ VALUES = {
 @pytest.mark.parametrize("before", [-7.5, -0.25, 0.0, 1.5, 40.0])
 def test_value(case, before, one_step):
     reward, oracle = VALUES[case]
-    _, value, terms = reward.apply((), one_step(reward=jnp.float32(before)))
+    _, value, terms = reward.apply((), one_step(reward=jnp.float32(before)), reward.params)
     assert float(value) == pytest.approx(oracle(before), rel=1e-6)
     assert terms == {}
 
@@ -62,5 +62,7 @@ def test_the_scale_of_a_reward_is_normalised_away(line):
 
 def test_a_limit_can_be_left_out(one_step):
     reward = rw.normalise(0.9, limit=None)
-    _, value, _ = reward.apply(reward.init(jax.random.key(0)), one_step(reward=jnp.float32(2.0)))
+    _, value, _ = reward.apply(
+        reward.init(jax.random.key(0)), one_step(reward=jnp.float32(2.0)), reward.params
+    )
     assert float(value) == pytest.approx(2e4, rel=1e-5)  # one value has no variance but epsilon

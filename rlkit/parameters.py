@@ -1,0 +1,38 @@
+"""Parameters that are handed in instead of the defaults: checked against them, and of their types."""
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.errors import UsageError
+from rlkit.types import PyTree
+
+
+def resolve(name: str, own: PyTree, given: PyTree = None) -> PyTree:
+    """Parameters that something is to be run with: its own, or others of the same structure and shapes.
+
+    Args:
+      name: of the argument, for messages.
+      own: the defaults, a pytree of arrays or numbers.
+      given: others; None takes ``own``.
+
+    Returns:
+      Strongly typed arrays, in the dtypes of ``own``.
+
+    Raises:
+      UsageError: ``given`` differs from ``own`` in structure or in a shape.
+    """
+    own = jax.tree.map(jnp.asarray, own)
+    given = own if given is None else given
+    if jax.tree.structure(own) != jax.tree.structure(given):
+        raise UsageError(
+            f"{name} has the structure {jax.tree.structure(given)}; expected that of the defaults, "
+            f"{jax.tree.structure(own)}: change their leaves"
+        )
+    places = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(own)]
+    for place, mine, leaf in zip(places, jax.tree.leaves(own), jax.tree.leaves(given), strict=True):
+        if jnp.shape(leaf) != mine.shape:
+            raise UsageError(
+                f"{name}{place} has shape {jnp.shape(leaf)}; expected {mine.shape}, that of the default: "
+                "vmap over a leading axis"
+            )
+    return jax.tree.map(lambda leaf, mine: jax.lax.convert_element_type(leaf, mine.dtype), given, own)
