@@ -20,7 +20,7 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def _dense(size: int) -> nn.Dense:
+def dense(size: int) -> nn.Dense:
     """A dense layer whose kernel an initialiser fills later: tracing flax's own takes long.
 
     Products have full precision on every device: by default, accelerators round to 8 or 10 bits, and the
@@ -30,15 +30,21 @@ def _dense(size: int) -> nn.Dense:
 
 
 class MLP(nn.Module):
-    """Dense layers with an activation after each: ``[..., d] -> [..., sizes[-1]]``. Has no memory."""
+    """Dense layers with an activation after each: ``[..., d] -> [..., sizes[-1]]``. Has no memory.
+
+    With ``layer_norm`` each layer is normalised before its activation (Ba et al. 2016, arXiv 1607.06450).
+    """
 
     sizes: tuple[int, ...]
     activation: str = "tanh"
+    layer_norm: bool = False
 
     @nn.compact
     def __call__(self, carry: PyTree, x: jax.Array) -> tuple[PyTree, jax.Array]:
         for size in self.sizes:
-            x = ACTIVATIONS[self.activation](_dense(size)(x))
+            x = dense(size)(x)
+            x = nn.LayerNorm()(x) if self.layer_norm else x
+            x = ACTIVATIONS[self.activation](x)
         return carry, x
 
     def unroll(self, carry: PyTree, x: jax.Array, first: jax.Array) -> tuple[PyTree, jax.Array]:
@@ -56,25 +62,31 @@ class GRU(nn.Module):
 
     The last of ``sizes`` is the number of recurrent units; the others are layers before it. The
     latent is the unit's state. Unrolled over a sequence, everything but the recurrent product is
-    computed for all steps at once.
+    computed for all steps at once. With ``layer_norm`` the layers before the unit are normalised as those of
+    :class:`MLP`, and so is what enters the gates.
     """
 
     sizes: tuple[int, ...]
     activation: str = "tanh"
+    layer_norm: bool = False
 
     def setup(self) -> None:
         units, zeros = self.sizes[-1], nn.initializers.zeros
-        self.layers = [_dense(size) for size in self.sizes[:-1]]
-        self.gates = _dense(3 * units)
+        self.layers = [dense(size) for size in self.sizes[:-1]]
+        self.norms = [nn.LayerNorm() for _ in self.sizes] if self.layer_norm else []
+        self.gates = dense(3 * units)
         self.recurrent = [
             self.param(f"recurrent_{g}", zeros, (units, units)) for g in ("reset", "update", "new")
         ]
         self.new_bias = self.param("new_bias", zeros, (units,))
 
     def _project(self, x: jax.Array) -> jax.Array:
-        for layer in self.layers:
-            x = ACTIVATIONS[self.activation](layer(x))
-        return self.gates(x)
+        for i, layer in enumerate(self.layers):
+            x = layer(x)
+            x = self.norms[i](x) if self.layer_norm else x
+            x = ACTIVATIONS[self.activation](x)
+        x = self.gates(x)
+        return self.norms[-1](x) if self.layer_norm else x
 
     def _cell(self, kernel: jax.Array, h: jax.Array, projected: jax.Array) -> jax.Array:
         units = self.sizes[-1]
@@ -134,8 +146,8 @@ class ActorCritic(nn.Module):
         self.actor_torso = torso()
         if not self.shared:
             self.critic_torso = torso()
-        self.actor_head = _dense(self.outputs)
-        self.critic_head = _dense(1)
+        self.actor_head = dense(self.outputs)
+        self.critic_head = dense(1)
         if self.gaussian:
             self.log_std = self.param("log_std", nn.initializers.zeros, (self.outputs,))
 

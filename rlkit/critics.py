@@ -1,0 +1,80 @@
+"""Networks of agents that learn the values of actions: a torso with one head, and ensembles of critics."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rlkit.networks import MLP, TORSOS, dense
+from rlkit.types import PyTree
+
+
+class HeadedTorso(nn.Module):
+    """A torso and a linear head: values of discrete actions, or the parameters of a distribution of actions.
+
+    Attributes:
+      outputs: size of the head.
+      torso: name in ``TORSOS``.
+      sizes: layer sizes of the torso; the last is the latent's.
+      activation: name in ``ACTIVATIONS``.
+      layer_norm: normalise the torso's layers.
+    """
+
+    outputs: int
+    torso: str = "mlp"
+    sizes: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
+    layer_norm: bool = False
+
+    def setup(self) -> None:
+        self.body = TORSOS[self.torso](self.sizes, self.activation, self.layer_norm)
+        self.head = dense(self.outputs)
+
+    @nn.nowrap
+    def memory(self) -> PyTree:
+        """The carry at the start of an episode; no arrays if there is no memory."""
+        return TORSOS[self.torso](self.sizes, self.activation, self.layer_norm, parent=None).memory()
+
+    def __call__(self, carry: PyTree, obs: jax.Array) -> tuple[PyTree, jax.Array, jax.Array]:
+        """``obs [..., d] -> (carry, out [..., outputs], latent [..., sizes[-1]])``."""
+        carry, latent = self.body(carry, obs)
+        return carry, self.head(latent), latent
+
+    def unroll(self, carry: PyTree, obs: jax.Array, first: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """``obs [T, B, d], first [T, B] -> (out, latent)`` through time."""
+        _, latent = self.body.unroll(carry, obs, first)
+        return self.head(latent), latent
+
+
+class Critic(nn.Module):
+    """The value of an action in a state, ``Q(s, a)``."""
+
+    sizes: tuple[int, ...] = (64, 64)
+    activation: str = "relu"
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
+        """``obs [..., d], action [..., k] -> [...]``."""
+        x = jnp.concatenate([obs, action], -1)
+        _, latent = MLP(self.sizes, self.activation, self.layer_norm)((), x)
+        return dense(1)(latent)[..., 0]
+
+
+def critics(
+    count: int, sizes: tuple[int, ...], activation: str = "relu", layer_norm: bool = False
+) -> nn.Module:
+    """Several critics of one shape with parameters of their own, which are multiplied together.
+
+    Args:
+      count: how many.
+      sizes: layer sizes of each.
+      activation: name in ``ACTIVATIONS``.
+      layer_norm: normalise their layers.
+
+    Returns:
+      A module whose call takes what :class:`Critic`'s does and returns ``[count, ...]``.
+    """
+    ensemble = nn.vmap(
+        Critic, in_axes=None, axis_size=count, variable_axes={"params": 0}, split_rngs={"params": True}
+    )
+    return ensemble(sizes, activation, layer_norm)
