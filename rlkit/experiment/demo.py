@@ -99,19 +99,19 @@ def summary(folder: Path) -> str:
     from rlkit.experiment import reading
 
     found = reading.read(folder)
-    reached, speed = found.final("eval/success"), reading.speed(found)
-    episodes = found.settings.seeds * found.settings.eval_episodes
+    reached, times = found.final("eval/success"), found.times
+    episodes = found.seeds * found.settings.eval_episodes
     around = f"{reading.percent(reached.low)} to {reading.percent(reached.high)}"
     return (
         f"success {reading.percent(reached.mean)} in {episodes} fresh episodes "
         f"(95 % interval over {reached.count} seeds: {around}); "
-        f"{reading.short(speed['steps_per_second'])} steps/s, "
-        f"compiled in {speed['trace'] + speed['compile']:.1f} s, trained in {speed['train']:.1f} s"
+        f"{reading.short(reading.steps_per_second(found))} steps/s, "
+        f"compiled in {times.trace + times.compile:.1f} s, trained in {times.train:.1f} s"
     )
 
 
 def _look(folders: list[Path], base: Path, draws: int) -> None:
-    from rlkit.experiment import analyze, reading, report
+    from rlkit.experiment import analyze, inside, reading, report
 
     print(
         "\nemergence of the latents (first and last recording; z: against phase-randomised surrogates)",
@@ -120,15 +120,15 @@ def _look(folders: list[Path], base: Path, draws: int) -> None:
     for folder in folders:
         analyze.analyze(folder, draws)
         points = reading.read(folder).points
-        for level, where in report.LEVEL_NAMES.items():
+        for level, where in inside.LEVEL_NAMES.items():
             numbers = [_measures(points[at][level]) for at in (0, -1)]
             print(f"  {folder.name:<7}{where:<19} {numbers[0]}  ->  {numbers[1]}", flush=True)
     report.compare(folders, base / report.REPORT)
 
 
 def _measures(level: dict[str, Any]) -> str:
-    from rlkit.experiment.figures import interval
-    from rlkit.experiment.report import MEASURE_NAMES
+    from rlkit.experiment.inside import MEASURE_NAMES
+    from rlkit.experiment.intervals import interval
 
     mean = lambda values: interval([float("nan") if x is None else x for x in values]).mean
     parts = [

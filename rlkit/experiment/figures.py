@@ -1,127 +1,57 @@
-"""Figures of a report, as SVG that takes its ink from the page (dark or light)."""
+"""Figures of a report, as SVG that takes its ink from the page (dark or light).
+
+A figure holds one pair of axes, so that the page can wrap them. Titles and legends are the page's: no text of
+a user is ever typeset here.
+"""
 
 import io
-import warnings
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlkit.experiment.intervals import band
+
 # Legible on white and on near-black; told apart by the most common kinds of colour blindness.
 PALETTE = ("#2f7ed8", "#e0762b", "#2a9d6b", "#c2529b", "#8a7a2e", "#6b6bd6", "#b5493f", "#4a9fb0")
-_INK = "#010203"  # becomes currentColor
-_RESAMPLES = 2000
+DASHES = {"solid": "", "dashed": "6 3", "dotted": "1.5 2.5", "dashdot": "6 2.5 1.5 2.5"}
+INK = "#010203"  # becomes currentColor
+SINGLES = 24  # most seeds of a panel that are drawn one by one
+
+
+class Look(NamedTuple):
+    """How a line is told from others: a colour, and a dash when colours run out."""
+
+    colour: str = INK
+    dash: str = "solid"
+
+
+def look(index: int) -> Look:
+    """The look of the ``index``-th of many lines."""
+    dashes = tuple(DASHES)
+    return Look(PALETTE[index % len(PALETTE)], dashes[index // len(PALETTE) % len(dashes)])
 
 
 class Series(NamedTuple):
-    """Something measured over training for each seed."""
+    """Something measured over training for each seed.
+
+    Attributes:
+      label: what the page calls it.
+      look: how it is drawn.
+      steps: [P] environment steps per seed.
+      values: [P, S]; NaN where undefined.
+      low, high: [P, S] extremes of what a point stands for; None where it stands for itself.
+      plain: draw the mean alone, thinly.
+    """
 
     label: str
-    colour: str
-    steps: np.ndarray  # [P]: environment steps per seed
-    values: np.ndarray  # [P, S]; NaN where undefined
-
-
-class Interval(NamedTuple):
-    """A mean over seeds with its 95 % bootstrap interval; NaN if there is nothing to average."""
-
-    mean: float
-    low: float
-    high: float
-    count: int
-
-
-def interval(values: Sequence[float] | np.ndarray) -> Interval:
-    """Mean and 95 % percentile bootstrap interval over seeds; undefined values are left out.
-
-    Args:
-      values: one number per seed.
-
-    Returns:
-      The interval; with a single seed it has no ends (NaN).
-    """
-    known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known)]
-    mean, low, high = band(known[None])
-    return Interval(float(mean[0]), float(low[0]), float(high[0]), known.size)
-
-
-def band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and 95 % percentile bootstrap interval over seeds at every point.
-
-    Args:
-      values: ``[P, S]``; NaN where undefined.
-
-    Returns:
-      mean, low and high, ``[P]`` each; NaN where no seed is defined, and the ends with a single seed.
-    """
-    from scipy.stats import bootstrap
-
-    values = np.asarray(values, np.float64)
-    nothing = np.full(values.shape[0], np.nan)
-    if values.shape[1] == 0:
-        return nothing, nothing, nothing
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a point that no seed defines: NaN is the answer
-        mean = np.nanmean(values, axis=1)
-        if values.shape[1] == 1:
-            return mean, nothing, nothing
-        found = bootstrap(
-            (values,), np.nanmean, axis=1, n_resamples=_RESAMPLES, batch=200, method="percentile",
-            rng=np.random.default_rng(0),
-        ).confidence_interval  # fmt: skip
-    return mean, found.low, found.high
-
-
-def _figure(columns: int, height: float = 2.7) -> tuple[Any, Any]:
-    """A figure as wide as the page, whatever its number of columns, so that all text has one size."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(10.6, height), layout="constrained")
-    axes = figure.subplots(1, columns, squeeze=False)[0]
-    for axis in axes:
-        axis.set_facecolor("none")
-        axis.grid(True, axis="y", color=_INK, alpha=0.12, linewidth=0.8)
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.spines[["left", "bottom"]].set_color(_INK)
-        axis.tick_params(colors=_INK, labelsize=9)
-    return figure, axes
-
-
-def _steps_axis(axis: Any, label: str = "environment steps per seed") -> None:
-    from matplotlib.ticker import EngFormatter
-
-    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axis.set_xlabel(label, color=_INK, fontsize=9)
-
-
-def _title(axis: Any, text: str) -> None:
-    axis.set_title(text, color=_INK, fontsize=10.5, loc="left", fontweight="bold")
-
-
-def _legend(axis: Any, **options: Any) -> None:
-    axis.legend(frameon=False, fontsize=8.5, labelcolor=_INK, **options)
-
-
-def svg(figure: Any, name: str) -> str:
-    """The figure as an ``<svg>`` element; equal figures give equal text."""
-    import matplotlib
-
-    out = io.StringIO()
-    options = {"svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif"}
-    with matplotlib.rc_context(options):
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = out.getvalue()
-    return text[text.index("<svg") :].replace(_INK, "currentColor")
-
-
-def _draw(axis: Any, series: Series, faint: bool = True) -> None:
-    steps, values = series.steps, series.values
-    if faint:
-        axis.plot(steps, values, color=series.colour, alpha=0.22, linewidth=0.8)
-    mean, low, high = band(values)
-    axis.fill_between(steps, low, high, color=series.colour, alpha=0.22, linewidth=0)
-    axis.plot(steps, mean, color=series.colour, linewidth=2.0, label=series.label)
+    look: Look
+    steps: np.ndarray
+    values: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
+    plain: bool = False
 
 
 class Panel(NamedTuple):
@@ -133,133 +63,152 @@ class Panel(NamedTuple):
     percent: bool = False
 
 
-def curves(panels: list[Panel], name: str) -> str:
-    """Means over seeds with 95 % bootstrap intervals; single seeds faint.
-
-    Args:
-      panels: drawn side by side.
-      name: of the figure, keeps its identifiers apart from other figures'.
-    """
-    from matplotlib.ticker import PercentFormatter
-
-    figure, axes = _figure(len(panels))
-    for axis, panel in zip(axes, panels, strict=True):
-        for series in panel.series:
-            _draw(axis, series)
-        _title(axis, panel.title)
-        _steps_axis(axis)
-        if panel.percent:
-            axis.yaxis.set_major_formatter(PercentFormatter(1.0))
-        if panel.limits:
-            axis.set_ylim(*panel.limits)
-    if len(panels[0].series) > 1:
-        handles, texts = axes[0].get_legend_handles_labels()
-        below = {"loc": "outside lower center", "ncols": 4, "frameon": False}
-        figure.legend(handles, texts, fontsize=8.5, labelcolor=_INK, **below)
-    return svg(figure, name)
-
-
-def terms(steps: np.ndarray, values: dict[str, np.ndarray], name: str) -> str:
-    """Reward terms over training: their mean per step, and their shares of the reward's magnitude.
-
-    Args:
-      steps: ``[P]``.
-      values: mean over seeds of each term, ``[P]`` by name.
-      name: of the figure.
-    """
-    from matplotlib.ticker import PercentFormatter
-
-    figure, (left, right) = _figure(2)
-    colours = dict(zip(values, PALETTE * (1 + len(values) // len(PALETTE)), strict=False))
-    for term, row in values.items():
-        left.plot(steps, row, color=colours[term], linewidth=1.8, label=term)
-    size = np.abs(np.stack(list(values.values())))
-    total = size.sum(0)
-    share = np.where(total > 0, size / np.where(total > 0, total, 1), 0.0)
-    right.stackplot(steps, share, colors=[colours[t] for t in values], alpha=0.75, linewidth=0)
-    if not total.any():
-        right.text(
-            0.5, 0.5, "nothing was paid", transform=right.transAxes, ha="center", color=_INK, fontsize=9
-        )
-    right.set_ylim(0, 1)
-    right.yaxis.set_major_formatter(PercentFormatter(1.0))
-    for axis, text in ((left, "mean per step"), (right, "share of |reward|")):
-        _title(axis, text)
-        _steps_axis(axis)
-    _legend(left, loc="best")
-    return svg(figure, name)
-
-
-class Emergence(NamedTuple):
-    """One measure over training: the recording and its null, each ``[P, S]``, nats."""
+class Drawn(NamedTuple):
+    """A figure on a page: its title, the ``<svg>`` element, and what it shows in words."""
 
     title: str
-    steps: np.ndarray
-    value: np.ndarray
-    null: np.ndarray
-    null_sd: np.ndarray
-    z: np.ndarray
+    svg: str
+    alt: str
 
 
-def emergence(measures: list[Emergence], outcome: Series | None, colour: str, name: str) -> str:
-    """Measures against the band of their surrogates, with what the policy achieved faintly behind.
+def draw(panel: Panel, name: str) -> Drawn:
+    """Means over seeds with 95 % bootstrap intervals.
+
+    Few seeds are drawn one by one, faintly; of many, or where a point stands for several lines of the log, a
+    faint band shows the extremes.
 
     Args:
-      measures: one column each, the first is the headline.
-      outcome: success or return over training, on an axis of its own.
+      panel: what to draw.
+      name: keeps identifiers apart from those of other figures.
+    """
+    from matplotlib.ticker import PercentFormatter
+
+    figure, axis = _axes()
+    singles = sum(s.values.shape[1] for s in panel.series if not s.plain) <= SINGLES
+    for series in panel.series:
+        _curve(axis, series, singles)
+    if panel.percent:
+        axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    if panel.limits:
+        axis.set_ylim(*panel.limits)
+    return Drawn(panel.title, svg(figure, name), describe(panel))
+
+
+def _curve(axis: Any, series: Series, singles: bool) -> None:
+    steps, values, colour = series.steps, series.values, series.look.colour
+    dash = _dashes(series.look.dash)
+    mean, low, high = band(values)
+    if series.plain:
+        axis.plot(steps, mean, color=colour, alpha=0.75, linewidth=1.2, linestyle=dash)
+        return
+    known = np.isfinite(mean)
+    if series.low is not None or not singles:
+        ends = (values if series.low is None else series.low, values if series.high is None else series.high)
+        bottom, top = _extremes(*ends)
+        axis.fill_between(steps, bottom, top, where=known, color=colour, alpha=0.1, linewidth=0)
+    if singles and values.shape[1] > 1:
+        axis.plot(steps, values, color=colour, alpha=0.22, linewidth=0.7)
+    axis.fill_between(steps, low, high, where=known, color=colour, alpha=0.22, linewidth=0)
+    axis.plot(steps, mean, color=colour, linewidth=1.8, linestyle=dash)
+    if known.sum() == 1:
+        axis.plot(steps, mean, color=colour, marker="o", markersize=4)
+
+
+def _extremes(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest over seeds; NaN where none is defined."""
+    bottom = np.where(np.isfinite(low), low, np.inf).min(1)
+    top = np.where(np.isfinite(high), high, -np.inf).max(1)
+    undefined = bottom > top
+    return np.where(undefined, np.nan, bottom), np.where(undefined, np.nan, top)
+
+
+def shares(title: str, steps: np.ndarray, terms: dict[str, np.ndarray], colour: str, name: str) -> Drawn:
+    """What part each of several terms has in the sum of their magnitudes, stacked.
+
+    Args:
+      title: of the figure.
+      steps: [P] environment steps per seed.
+      terms: share ``[P]`` by term, the lowest first; drawn in :func:`tints` of ``colour``.
       colour: of the run.
-      name: of the figure.
+      name: keeps identifiers apart from those of other figures.
     """
-    figure, axes = _figure(len(measures))
-    for axis, measure in zip(axes, measures, strict=True):
-        null, sd = np.nanmean(measure.null, 1), np.nanmean(measure.null_sd, 1)
-        low, high = null - 2 * sd, null + 2 * sd
-        axis.fill_between(
-            measure.steps, low, high, color=_INK, alpha=0.18, linewidth=0, label="surrogates ± 2 sd"
-        )
-        axis.plot(measure.steps, null, color=_INK, alpha=0.55, linewidth=1.0, linestyle=(0, (4, 3)))
-        _draw(axis, Series("recorded", colour, measure.steps, measure.value))
-        if outcome is not None:
-            _behind(axis, outcome, last=axis is axes[-1])
-        _title(axis, f"{measure.title}, nats")
-        _steps_axis(axis)
-    handles, texts = axes[0].get_legend_handles_labels()
-    if outcome is not None:
-        handles += figure.axes[-1].get_lines()[:1]
-        texts.append(outcome.label)
-    figure.legend(
-        handles, texts, loc="outside lower center", ncols=3, frameon=False, fontsize=8.5, labelcolor=_INK
+    from matplotlib.ticker import PercentFormatter
+
+    figure, axis = _axes()
+    axis.stackplot(
+        steps, np.stack(list(terms.values())), colors=tints(colour, len(terms)), linewidth=0.6, edgecolor=INK
     )
-    return svg(figure, name)
+    axis.set_ylim(0, 1)
+    axis.set_xlim(steps[0], steps[-1])
+    axis.yaxis.set_major_formatter(PercentFormatter(1.0))
+    text = "; ".join(f"{term} {100 * row[-1]:.0f} % at the end" for term, row in terms.items())
+    return Drawn(title, svg(figure, name), f"Stacked areas: {title}. {text}.")
 
 
-def _behind(axis: Any, outcome: Series, last: bool) -> None:
-    """Draw an outcome on an axis at the right."""
-    twin = axis.twinx()
-    twin.plot(outcome.steps, band(outcome.values)[0], color=_INK, alpha=0.5, linewidth=1.1, linestyle=":")
-    top = np.nanmax(outcome.values) if np.isfinite(outcome.values).any() else 1.0
-    twin.set_ylim(min(0.0, np.nanmin(outcome.values)), max(1.0, top) * 1.03)
-    twin.spines[["top", "left", "right", "bottom"]].set_visible(False)
-    twin.tick_params(colors=_INK, labelsize=8, labelright=last, right=False)
+def tints(colour: str, count: int) -> list[str]:
+    """Shades of a colour from full to faint, as ``#rrggbbaa``."""
+    return [f"{colour}{round(255 * strength):02x}" for strength in np.linspace(0.95, 0.2, max(count, 2))]
 
 
-def scores(columns: dict[str, list[Emergence]], colours: dict[str, str], name: str) -> str:
-    """z against surrogates over training: a column for each measure, a curve for each run.
+def describe(panel: Panel) -> str:
+    """A panel in words: first and last mean of every line."""
+    form = (lambda x: f"{100 * x:.0f} %") if panel.percent else (lambda x: f"{x:.3g}")
+    parts = []
+    for series in panel.series:
+        mean = band(series.values)[0]
+        at = np.flatnonzero(np.isfinite(mean))
+        if at.size:
+            first, last = (f"{form(mean[i])} at step {series.steps[i]:,.0f}" for i in (at[0], at[-1]))
+            seeds = series.values.shape[1]
+            parts.append(f"{series.label}: {first}, {last} (mean of {seeds} seed{'s' * (seeds > 1)})")
+    return f"Curves over training: {panel.title}. {'; '.join(parts)}."
 
-    Args:
-      columns: label of the run -> its measures, the same for all runs.
-      colours: of the runs by label.
-      name: of the figure.
-    """
-    titles = [measure.title for measure in next(iter(columns.values()))]
-    figure, axes = _figure(len(titles))
-    for i, (axis, title) in enumerate(zip(axes, titles, strict=True)):
-        axis.axhspan(-2, 2, color=_INK, alpha=0.12, linewidth=0)
-        for label, measures in columns.items():
-            _draw(axis, Series(label, colours[label], measures[i].steps, measures[i].z))
-        axis.set_yscale("symlog", linthresh=10)
-        _title(axis, f"z of {title}")
-        _steps_axis(axis)
-    if len(columns) > 1:
-        _legend(axes[0], loc="best")
-    return svg(figure, name)
+
+def _axes() -> tuple[Any, Any]:
+    """Axes on which text has the page's size when the figure is as wide as a column."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=(3.5, 2.2), layout="constrained")
+    axis = figure.subplots()
+    axis.set_facecolor("none")
+    axis.grid(True, axis="y", color=INK, alpha=0.12, linewidth=0.8)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.spines[["left", "bottom"]].set_color(INK)
+    axis.tick_params(colors=INK, labelsize=8.5)
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axis.locator_params(axis="x", nbins=6)
+    axis.set_xlabel("environment steps per seed", color=INK, fontsize=8.5)
+    return figure, axis
+
+
+def _dashes(name: str) -> Any:
+    pattern = [float(x) for x in DASHES[name].split()]
+    return (0, tuple(pattern)) if pattern else "solid"
+
+
+def svg(figure: Any, name: str) -> str:
+    """The figure as an ``<svg>`` element; equal figures give equal text."""
+    import matplotlib
+
+    out = io.StringIO()
+    options = {
+        "svg.fonttype": "none", "svg.hashsalt": name, "font.family": "sans-serif", "path.simplify": True
+    }  # fmt: skip
+    with matplotlib.rc_context(options):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = out.getvalue()
+    text = re.sub(r'<g id="[^"]*">', "<g>", text[text.index("<svg") :])  # nothing refers to groups
+    return text.replace(INK, "currentColor")
+
+
+def legend(looks: Sequence[tuple[str, Look]]) -> list[dict[str, str]]:
+    """What the template needs of a legend."""
+    return [
+        {
+            "label": label,
+            "colour": "currentColor" if style.colour == INK else style.colour,
+            "dash": DASHES[style.dash],
+        }
+        for label, style in looks
+    ]

@@ -1,79 +1,192 @@
-"""What a run folder says, read back for reports: its settings, its curves, its speed."""
+"""What a run folder says, read back for reports: its settings, its curves, its speed.
 
-from collections.abc import Sequence
+Damage in a file costs what it held and no more: a sentence in :attr:`Run.notes` names the file and the line.
+"""
+
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from rlkit.errors import RlkitError
-from rlkit.experiment import analyze, config, store
+from rlkit.errors import UsageError
+from rlkit.experiment import analyze, config, curves, store
 from rlkit.experiment.config import TrainConfig
-from rlkit.experiment.figures import Interval, Series, interval
+from rlkit.experiment.curves import Curve, Metrics
+from rlkit.experiment.intervals import Interval, interval
+
+_NOTES = 4  # sentences about one file
+
+
+class Times(NamedTuple):
+    """Where the wall time of a run went, seconds over all its starts; and the updates of training."""
+
+    trace: float = 0.0
+    compile: float = 0.0
+    train: float = 0.0
+    look: float = 0.0
+    updates: int = 0
 
 
 class Run(NamedTuple):
-    """What a run folder says."""
+    """What a run folder says.
+
+    Attributes:
+      folder: where it is.
+      settings: its configuration.
+      env: the environment; None if it cannot be made here.
+      problem: why not.
+      origin: where it ran, see :mod:`rlkit.experiment.provenance`.
+      metrics: its curves.
+      times: where its wall time went.
+      emergence: content of ``emergence.json``; empty if there is none.
+      finished: whether training ended as planned.
+      notes: what is missing or damaged, a sentence each.
+    """
 
     folder: Path
     settings: TrainConfig
-    env: Any  # the environment; None if it cannot be made here
-    problem: str  # why not
-    origin: dict[str, Any]  # where it ran, see rlkit.experiment.provenance
-    lines: list[dict[str, Any]]
-    timings: list[dict[str, Any]]
-    points: list[dict[str, Any]]  # of emergence.json
-    surrogates: int
+    env: Any
+    problem: str
+    origin: dict[str, Any]
+    metrics: Metrics
+    times: Times
+    emergence: dict[str, Any]
     finished: bool
-    alignment: dict[str, Any]  # of emergence.json
-    prediction: dict[str, Any]  # of emergence.json
+    notes: list[str]
 
-    def series(self, kind: str, metric: str, label: str, colour: str) -> Series | None:
+    @property
+    def seeds(self) -> int:
+        """Seeds that were logged, or as many as were asked for."""
+        return self.metrics.seeds or self.settings.seeds
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """Of ``emergence.json``: one entry per recording."""
+        return self.emergence.get("points", [])
+
+    def curve(self, kind: str, metric: str) -> Curve | None:
         """A metric over training; None if it was never logged."""
-        rows = [line for line in self.lines if line["kind"] == kind and metric in line["seeds"]]
-        if not rows:
-            return None
-        values = np.array([row["seeds"][metric] for row in rows], np.float64)  # null becomes NaN
-        return Series(label, colour, np.array([row["step"] for row in rows]), values)
+        return self.metrics.curves.get((kind, metric))
+
+    def last(self, metric: str, kind: str = "eval") -> np.ndarray:
+        """``[S]`` values of the newest line; empty if the metric was never logged."""
+        found = self.curve(kind, metric)
+        return np.zeros(0) if found is None else found.last
 
     def final(self, metric: str, kind: str = "eval") -> Interval:
-        """Mean and interval over seeds at the last log point."""
-        found = self.series(kind, metric, "", "")
-        return interval([] if found is None else found.values[-1])
+        """Mean and interval over seeds of the newest line."""
+        return interval(self.last(metric, kind))
+
+
+class _Notes:
+    """Collects sentences, a few for each file."""
+
+    def __init__(self) -> None:
+        self.by_file: dict[str, list[str]] = {}
+
+    def of(self, name: str) -> Callable[[str], None]:
+        return self.by_file.setdefault(name, []).append
+
+    def sentences(self) -> list[str]:
+        out = []
+        for name, said in self.by_file.items():
+            out += said[:_NOTES]
+            if len(said) > _NOTES:
+                out.append(f"{len(said) - _NOTES} more lines of {name} are damaged")
+        return out
 
 
 def read(folder: str | Path) -> Run:
-    """Read a run folder.
+    """Read a run folder; nothing is written.
 
     Raises:
-      UsageError: it is none, or a file in it is damaged.
+      UsageError: it is none, or its configuration is damaged.
     """
     folder = store.existing(folder)
     settings = config.load(folder / store.CONFIG)
-    env, problem = None, ""
-    try:
-        from rlkit.envs import make
-
-        env = make(settings.env, **config.env_options(settings))
-    except (RlkitError, ImportError) as error:
-        problem = str(error)
-    measured = folder / analyze.EMERGENCE
-    found = store.read_json(measured) if measured.exists() else {}
-    origin = folder / store.ENV
+    env, problem = _environment(settings)
+    notes = _Notes()
+    metrics = curves.read(folder / store.METRICS, settings.seeds, notes.of(store.METRICS))
+    emergence = _object(folder / analyze.EMERGENCE, notes.of(analyze.EMERGENCE))
+    _recordings(folder, settings, metrics, notes.of(store.LATENTS))
     return Run(
         folder,
         settings,
         env,
         problem,
-        store.read_json(origin) if origin.exists() else {},
-        store.read_jsonl(folder / store.METRICS),
-        store.read_jsonl(folder / store.TIMINGS),
-        found.get("points", []),
-        found.get("draws", 0),
+        _object(folder / store.ENV, notes.of(store.ENV)),
+        metrics,
+        _times(folder / store.TIMINGS, notes.of(store.TIMINGS)),
+        emergence,
         (folder / store.DONE).exists(),
-        found.get("alignment", {}),
-        found.get("prediction", {}),
+        notes.sentences(),
     )
+
+
+def _environment(settings: TrainConfig) -> tuple[Any, str]:
+    """The environment of a run, or why it cannot be made here."""
+    from rlkit.envs import make
+
+    try:
+        return make(settings.env, **config.env_options(settings)), ""
+    except Exception as error:  # whatever a package raises: the run can be read without it
+        return None, sentence(error)
+
+
+def sentence(error: Exception) -> str:
+    """What an error says, in one line."""
+    text = str(error).strip().split("\n")[0]
+    return text if isinstance(error, UsageError) else f"{type(error).__name__}: {text}"
+
+
+def _object(path: Path, note: Callable[[str], None]) -> dict[str, Any]:
+    """The content of a JSON file that holds an object; empty if there is none or it is damaged."""
+    if not os.path.lexists(path):
+        return {}
+    try:
+        found = store.read_json(path)
+    except (UsageError, RecursionError) as error:
+        note(sentence(error))
+        return {}
+    if isinstance(found, dict):
+        return found
+    note(f"{path.name} holds {type(found).__name__} instead of an object; it is left out")
+    return {}
+
+
+def _recordings(folder: Path, settings: TrainConfig, metrics: Metrics, note: Callable[[str], None]) -> None:
+    """Note the recordings that should be there and are not."""
+    if not (settings.probe_steps and settings.eval_episodes):
+        return  # without judgements nothing says when latents were recorded
+    gone = [u for u in metrics.judged if not (folder / store.LATENTS / f"{u:08d}.npz").is_file()]
+    if gone:
+        named = ", ".join(map(str, gone[:6])) + (f" and {len(gone) - 6} more" if len(gone) > 6 else "")
+        note(f"the recordings of latents after update {named} are missing in {store.LATENTS}/")
+
+
+def _times(path: Path, note: Callable[[str], None]) -> Times:
+    """Sums over ``timings.jsonl``."""
+    sums = dict.fromkeys(Times._fields, 0.0)
+    fields = {
+        "compiled": {"trace_s": "trace", "compile_s": "compile"},
+        "chunk": {"seconds": "train", "updates": "updates"},
+        "probe": {"seconds": "look"},
+        "checkpoint": {"seconds": "look"},
+    }
+    for number, line in curves.rows(path, note):
+        event = line.get("event")
+        if not isinstance(event, str):
+            note(f"line {number} of {path.name} names no event")
+            continue
+        for field, name in fields.get(event, {}).items():
+            value = line.get(field)
+            if isinstance(value, (int, float)) and 0 <= value < 1e12:
+                sums[name] += value
+            else:
+                note(f"line {number} of {path.name} has no {field!r}, a number of at least 0")
+    return Times(**sums | {"updates": int(sums["updates"])})
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
@@ -95,31 +208,37 @@ def _option(name: str, value: Any) -> str:
     return str(value) if name == "reward" else f"{name}={value}"
 
 
-def speed(run: Run) -> dict[str, float]:
-    """Seconds of tracing, compiling, training and looking, and environment steps per second of training."""
-    total = lambda event, field: sum(float(t.get(field, 0)) for t in run.timings if t["event"] == event)
-    updates = max((line["update"] for line in run.lines), default=0)
-    steps = max((line["step"] for line in run.lines), default=0) * run.settings.seeds
-    trained = sum(int(t["updates"]) for t in run.timings if t["event"] == "chunk")
-    seconds = total("chunk", "seconds")
-    per_update = steps / updates if updates else 0.0
-    return {
-        "trace": total("compiled", "trace_s"),
-        "compile": total("compiled", "compile_s"),
-        "train": seconds,
-        "look": total("probe", "seconds") + total("checkpoint", "seconds"),
-        "steps": float(steps),
-        "steps_per_second": trained * per_update / seconds if seconds else 0.0,
-    }
+def steps_per_second(run: Run) -> float:
+    """Environment steps of all seeds per second of training; 0 if unknown."""
+    if not (run.times.train and run.metrics.update):
+        return 0.0
+    return run.times.updates * run.metrics.step / run.metrics.update * run.seeds / run.times.train
 
 
 def median_seed(run: Run) -> int:
     """The seed whose last evaluation is the median one, by success and then return."""
-    scores = [run.series("eval", metric, "", "") for metric in ("eval/success", "eval/return")]
-    if scores[0] is None or scores[1] is None:
+    success, returns = run.last("eval/success"), run.last("eval/return")
+    if not success.size or success.shape != returns.shape:
         return 0
-    order = np.lexsort([np.nan_to_num(scores[1].values[-1]), np.nan_to_num(scores[0].values[-1])])
+    order = np.lexsort([np.nan_to_num(returns), np.nan_to_num(success)])
     return int(order[(len(order) - 1) // 2])
+
+
+def origin(data: dict[str, Any]) -> dict[str, str]:
+    """Devices, commit and versions of a run in words; ``data`` may lack or hold anything."""
+    devices, versions = data.get("devices"), data.get("versions")
+    commit = str(data.get("commit") or "not from a checkout")[:19]
+    told = [f"{name} {version}" for name, version in versions.items()] if isinstance(versions, dict) else []
+    told += [f"{name} {data[key]}" for name, key in _ORIGIN.items() if key in data]
+    return {
+        "devices": ", ".join(map(str, devices)) if isinstance(devices, list) and devices else "unknown",
+        "commit": (commit[:10] if data.get("commit") else commit)
+        + (", modified" if data.get("modified") else ""),
+        "versions": ", ".join(told) or "unknown versions",
+    }
+
+
+_ORIGIN = {"Python": "python", "on": "platform", "started": "started", "XLA_FLAGS": "xla_flags"}
 
 
 def relative(folder: Path) -> str:

@@ -1,51 +1,69 @@
 """The report of runs: one HTML file that needs nothing else, made from run folders alone.
 
 Everything in it is computed from the folders' files, so ``rlkit report RUN`` gives the same report again.
-What a run does not have (yet) is left out with a sentence that says how to get it.
+What a run does not have (yet), or what is damaged, is left out with a sentence that says so.
 """
 
 import base64
 import importlib
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import config, figures, store
-from rlkit.experiment.figures import Emergence, Panel, Series, interval
-from rlkit.experiment.reading import Run, labels, median_seed, percent, plain, read, relative, short, speed
+from rlkit.experiment import conclusions, config, curves, figures, inside, panels, store
+from rlkit.experiment.intervals import interval
+from rlkit.experiment.panels import Group
+from rlkit.experiment.reading import (
+    Run,
+    labels,
+    median_seed,
+    origin,
+    percent,
+    plain,
+    read,
+    relative,
+    sentence,
+    short,
+    steps_per_second,
+)
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"
-MEASURE_NAMES = {"phi_r": "Φ_R", "ce3": "CE3", "ce4": "CE4"}
-LEVEL_NAMES = {"units": "all pairs of units", "halves": "two Fiedler halves"}
+_FILMS = 8  # animations in one report
+_NAME = 160  # characters of a name
 
 
-def report(folder: str | Path) -> Path:
-    """Write ``report.html`` of a run into its folder and return its path.
+def report(folder: str | Path, path: str | Path | None = None) -> Path:
+    """Write the report of a run and return its path.
+
+    Args:
+      folder: the run folder; it is only read.
+      path: the file; None writes ``report.html`` into the folder.
 
     Raises:
-      UsageError: not a run folder, or a file in it is damaged.
+      UsageError: not a run folder, or its configuration is damaged.
+      RlkitError: the file cannot be written.
     """
-    return write([folder], Path(folder) / REPORT)
+    return write([folder], Path(folder) / REPORT if path is None else Path(path))
 
 
 def compare(folders: Sequence[str | Path], path: str | Path | None = None) -> Path:
     """Write one report about several runs.
 
     Args:
-      folders: their folders.
+      folders: their folders; they are only read.
       path: the file; None writes ``comparison.html`` in the nearest folder that holds all of them.
 
     Returns:
       The path of the file.
 
     Raises:
-      UsageError: not a run folder, a damaged file, or no folder at all.
+      UsageError: not a run folder, a damaged configuration, or no folder at all.
+      RlkitError: the file cannot be written.
     """
     if not folders:
         raise UsageError("there are no runs to compare; name their folders")
@@ -55,16 +73,23 @@ def compare(folders: Sequence[str | Path], path: str | Path | None = None) -> Pa
 
 
 def write(folders: Sequence[str | Path], path: Path) -> Path:
-    """Write the report of the given runs to ``path``."""
-    html = render([read(folder) for folder in folders], path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write the report of the given runs to ``path``; a reader sees the old file or the whole new one."""
+    html = render([read(folder) for folder in folders])
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(html, encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A name may hold what UTF-8 cannot: it is shown as \udc80.
+        temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise RlkitError(
+            f"cannot write {path}: {error.strerror or error}; choose another place with --out FILE"
+        ) from None
     return path
 
 
-def render(runs: Sequence[Run], path: Path | None = None) -> str:
+def render(runs: Sequence[Run]) -> str:
     """The HTML of a report."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
@@ -72,213 +97,159 @@ def render(runs: Sequence[Run], path: Path | None = None) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"safe_svg": Markup, "data": _data_url}
+    environment.filters |= {"safe_svg": Markup, "data": _data_url, "brief": _brief, "titled": _titled}
     source = importlib.resources.files("rlkit.experiment").joinpath("report.html").read_text(encoding="utf-8")
-    formats = {"percent": percent, "number": plain, "short": short}
-    return environment.from_string(source).render(formats | context(runs, path))
+    formats = {"percent": _percent, "number": plain, "short": short, "points": _points, "change": _change}
+    html = environment.from_string(source).render(formats | context(runs))
+    for run in runs:  # errors name files by their whole path, which is nobody else's business
+        html = html.replace(str(run.folder.resolve()), relative(run.folder))
+    return html
 
 
-def context(runs: Sequence[Run], path: Path | None = None) -> dict[str, Any]:
+def context(runs: Sequence[Run]) -> dict[str, Any]:
     """Everything that the template shows."""
-    names = labels(runs)
-    colours = [figures.PALETTE[i % len(figures.PALETTE)] for i in range(len(runs))]
-    shown = [_one(*row, path) for row in zip(runs, names, colours, strict=True)]
+    groups = panels.groups(runs)
+    notes = {run.folder: list(run.notes) for run in runs}
+    measured = [inside.measured(group, notes[group.run.folder].append) for group in groups]
+    shown = [_group(i, *row, notes) for i, row in enumerate(zip(groups, measured, strict=True))]
+    films = [
+        _run(i, run, label, notes) for i, (run, label) in enumerate(zip(runs, labels(runs), strict=True))
+    ]
+    quantities = conclusions.evaluated(groups) + inside.quantities(measured, groups)
+    terms, more_terms = panels.terms(groups)
     env = next((run.env for run in runs if run.env is not None), None)
     same = len({run.settings.env for run in runs}) == 1
     return {
         "title": runs[0].settings.env if same else "Comparison",
-        "runs": shown,
         "spec": env.spec if env is not None and same else None,
         "options": runs[0].settings.env_options,
         "problem": "; ".join(sorted({run.problem for run in runs if run.problem})),
-        "curves": _curves(runs, names, colours),
-        "scores": _scores(runs, names, colours),
-        "command": "rlkit report " + " ".join(relative(run.folder) for run in runs),
         "partial": any(run.env is not None and run.env.spec.partial_obs for run in runs),
+        "groups": shown,
+        "runs": films,
+        "noted": [run for run in films if run["notes"]],
+        "headline": conclusions.headline(groups),
+        "same_task": len({group.task for group in groups}) == 1,
+        "rewards": list(dict.fromkeys(run.settings.reward for run in runs)),
+        "legend": figures.legend([(group.label, group.look) for group in groups]) if len(groups) > 1 else [],
+        "many_seeds": sum(_count(group) for group in groups) > figures.SINGLES,
+        "thinned": panels.thinned(groups),
+        "most_points": curves.POINTS,
+        "learning": panels.learning(groups),
+        "terms": terms,
+        "more_terms": more_terms,
+        "excesses": inside.excesses([found for found in measured if found is not None]),
+        "table": conclusions.table(quantities),
+        "changes": conclusions.changes(groups, quantities),
+        "would_change": conclusions.what_would_change(groups),
+        "command": "rlkit report " + " ".join(relative(run.folder) for run in runs),
     }
 
 
-def _one(run: Run, label: str, colour: str, path: Path | None) -> dict[str, Any]:
-    """What the template shows of one run."""
-    picture, caption = _animation(run)
+def _count(group: Group) -> int:
+    return group.seeds.stop - group.seeds.start
+
+
+def _group(
+    index: int, group: Group, measured: inside.Measured | None, notes: dict[Path, list[str]]
+) -> dict[str, Any]:
+    """What the template shows of one group of seeds."""
+    run = group.run
     return {
-        "label": label,
-        "colour": colour,
+        "label": group.label,
+        "colour": group.look.colour,
         "folder": relative(run.folder),
-        "finished": run.finished,
-        "settings": run.settings,
+        "run": run,
+        "seeds": _count(group),
+        "success": interval(group.last("eval/success")),
+        "speed": steps_per_second(run),
+        "shares": panels.shares(group, f"shares-{index}"),
+        "measured": measured,
+        "emergence": {} if measured is None else inside.trajectories(measured, f"inside-{index}"),
+        "inside_legend": inside.legend(group),
+        "inside": [] if measured is None else inside.rows(measured),
+        "life": inside.life(group, notes[run.folder].append),
+    }
+
+
+def _run(index: int, run: Run, label: str, notes: dict[Path, list[str]]) -> dict[str, Any]:
+    """What the template shows of one run."""
+    picture, caption = None, f"No animation: the first {_FILMS} runs are shown."
+    if index < _FILMS:
+        picture, caption = _animation(run, notes[run.folder].append)
+    draws = run.emergence.get("draws")
+    return {
+        "run": run,
+        "label": label,
+        "colour": figures.look(index).colour,
+        "name": run.folder.name,
+        "folder": relative(run.folder),
         "config": json.dumps(config.to_dict(run.settings), indent=2),
-        "origin": run.origin,
-        "success": run.final("eval/success"),
-        "table": _table(run),
-        "episodes": run.settings.eval_episodes,
-        "speed": speed(run),
-        "terms": _terms(run),
+        "speed": steps_per_second(run),
+        "seconds": run.times[:4],
         "gif": picture,
         "gif_caption": caption,
-        "emergence": _emergence(run, colour),
-        "surrogates": run.surrogates,
-        "life": _life(run),
+        "notes": notes[run.folder],
+        "analyze": f"rlkit analyze {relative(run.folder)}" + (f" --draws {draws}" if draws else ""),
+        **origin(run.origin),
     }
 
 
-def _life(run: Run) -> list[dict[str, Any]]:
-    """Rows about whole lives: how each metric goes with the reward, and predicts its end."""
-    rows = []
-    for metric, found in run.alignment.items():
-        nulls = found["nulls"]["global"]
-        row: dict[str, Any] = {"metric": metric, "seeds": len(found["seeds"])}
-        row["whole"], row["steps"] = (interval(_floats(found[kind])) for kind in ("global", "local"))
-        row["nulls"] = ", ".join(f"{name} {_or_dash(null['p'])}" for name, null in nulls.items())
-        told = run.prediction.get(metric)
-        if told is not None:
-            low, high = (_or_dash(bound) for bound in told["r2_interval"])
-            row["r2"] = f"{_or_dash(told['r2'])} [{low}, {high}]"
-        rows.append(row)
-    return rows
-
-
-def _or_dash(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-_EVALUATED = (
-    ("eval/success", "success", True),
-    ("eval/return", "return (the environment's own reward)", False),
-    ("eval/fitness", "fitness", False),
-    ("eval/length", "episode length, steps", False),
-)
-
-
-def _table(run: Run) -> list[dict[str, Any]]:
-    """Rows of the final table: name, interval, whether it is a share."""
-    rows: list[dict[str, Any]] = [
-        {"name": text, "interval": run.final(metric), "percent": share} for metric, text, share in _EVALUATED
-    ]
-    if run.points:
-        last = run.points[-1]
-        for level, where in LEVEL_NAMES.items():
-            for measure, name in MEASURE_NAMES.items():
-                numbers = last[level][measure]
-                score = [np.nan if z is None else z for z in numbers["z"]]
-                row = {"name": f"{name}, {where}, nats", "interval": interval(_floats(numbers["value"]))}
-                below = sum(p is not None and p <= 0.05 for p in numbers["p"])
-                rows.append(row | {"percent": False, "z": interval(score), "below": below, "of": len(score)})
-    return [row for row in rows if row["interval"].count]
-
-
-def _floats(values: Sequence[float | None]) -> np.ndarray:
-    return np.array(values, np.float64)
-
-
-def _curves(runs: Sequence[Run], names: Sequence[str], colours: Sequence[str]) -> str:
-    """Learning curves: what fresh episodes show, else what the training episodes do."""
-    wanted = (
-        ("eval", "eval/success", "success in fresh episodes", True),
-        ("eval", "eval/return", "return in fresh episodes", False),
-        ("train", "episode/success", "success in training episodes", True),
-        ("train", "episode/return", "return in training episodes", False),
-        ("train", "episode/paid", "sum of what the agent is paid", False),
-    )
-    panels = []
-    for kind, metric, title, share in wanted:
-        found = [run.series(kind, metric, n, c) for run, n, c in zip(runs, names, colours, strict=True)]
-        found = [series for series in found if series is not None and len(series.steps) > 1]
-        known = [series for series in found if np.isfinite(series.values).any()]
-        if known and len(panels) < 3 and not _repeats(panels, known):
-            panels.append(Panel(title, known, (-0.03, 1.03) if share else None, share))
-    return figures.curves(panels, "curves") if panels else ""
-
-
-def _repeats(panels: list[Panel], series: list[Series]) -> bool:
-    """Whether a panel would show the numbers of an earlier one, as return does where it is success."""
-    alike = lambda a, b: a.values.shape == b.values.shape and np.allclose(a.values, b.values, equal_nan=True)
-    return any(
-        len(p.series) == len(series) and all(alike(a, b) for a, b in zip(p.series, series, strict=True))
-        for p in panels
-    )
-
-
-def _terms(run: Run) -> str:
-    train = [line for line in run.lines if line["kind"] == "train"]
-    if len(train) < 2:
-        return ""
-    names = [name for name in train[0]["mean"] if name.startswith("reward/")]
-    values = {n.removeprefix("reward/"): _floats([line["mean"].get(n) for line in train]) for n in names}
-    known = {name: np.nan_to_num(row) for name, row in values.items()}
-    return (
-        figures.terms(np.array([line["step"] for line in train]), known, f"terms-{run.folder.name}")
-        if known
-        else ""
-    )
-
-
-def _measures(run: Run, level: str) -> list[Emergence]:
-    steps, found = np.array([point["step"] for point in run.points]), []
-    for measure, title in MEASURE_NAMES.items():
-        rows = [point[level][measure] for point in run.points]
-        fields = [np.stack([_floats(row[field]) for row in rows]) for field in ("value", "mean", "sd", "z")]
-        found.append(Emergence(title.replace("Φ_R", r"$\Phi_R$"), steps, *fields))
-    return found
-
-
-def _emergence(run: Run, colour: str) -> dict[str, str]:
-    """One figure per level."""
-    if not run.points:
-        return {}
-    outcome = run.series("eval", "eval/success", "success in fresh episodes (right axis)", colour)
-    outcome = outcome or run.series(
-        "train", "episode/return", "return in training episodes (right axis)", colour
-    )
-    return {
-        where: figures.emergence(
-            _measures(run, level), outcome, colour, f"emergence-{level}-{run.folder.name}"
-        )
-        for level, where in LEVEL_NAMES.items()
-    }
-
-
-def _scores(runs: Sequence[Run], names: Sequence[str], colours: Sequence[str]) -> dict[str, str]:
-    """z of all runs, one figure per level."""
-    measured = [(run, name) for run, name in zip(runs, names, strict=True) if run.points]
-    if not measured:
-        return {}
-    by_name = dict(zip(names, colours, strict=True))
-    return {
-        where: figures.scores({name: _measures(run, level) for run, name in measured}, by_name, f"z-{level}")
-        for level, where in LEVEL_NAMES.items()
-    }
-
-
-def _animation(run: Run) -> tuple[bytes | None, str]:
+def _animation(run: Run, note: Callable[[str], None]) -> tuple[bytes | None, str]:
     """A GIF of the newest checkpoint's median seed, or why there is none."""
-    from rlkit.experiment import animation, checkpoint
-
     if run.env is None:
         return None, f"No animation: {run.problem}"
+    try:
+        return _film(run, note)
+    except Exception as error:  # a report without a film is still a report
+        return None, f"No animation: {sentence(error)}"
+
+
+def _film(run: Run, note: Callable[[str], None]) -> tuple[bytes | None, str]:
     import jax
 
+    from rlkit.experiment import animation, cache, checkpoint
+
+    cache.enable()
     agent = config.build(run.settings)
-    template = jax.eval_shape(
-        jax.vmap(agent.init), jax.eval_shape(lambda: jax.random.split(jax.random.key(0), run.settings.seeds))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), run.seeds))
+    saved = checkpoint.restore(
+        run.folder / store.CHECKPOINTS, jax.eval_shape(jax.vmap(agent.init), keys), note
     )
-    notes: list[str] = []
-    try:
-        saved = checkpoint.restore(run.folder / store.CHECKPOINTS, template, notes.append)
-    except RlkitError as error:
-        return None, f"No animation: {error}"
     if saved is None:
         return None, "No animation: the run has no checkpoint yet."
     seed = median_seed(run)
     policy = jax.tree.map(lambda x: x[seed], agent.policy(saved.state))
-    states, lengths = animation.record(
-        agent, policy, jax.random.fold_in(jax.random.key(run.settings.seed), 0x617)
-    )
+    key = jax.random.fold_in(jax.random.key(run.settings.seed), 0x617)
+    states, lengths = animation.record(agent, policy, key)
     pictures = animation.frames(run.env, states, lengths)
     what = f"after {saved.update} updates, acting greedily in {len(lengths)} new episodes"
-    caption = f"Seed {seed} (the median one) {what}."
-    return animation.gif(pictures), caption
+    return animation.gif(pictures), f"Seed {seed} (the median one) {what}."
 
 
 def _data_url(data: bytes) -> str:
     return "data:image/gif;base64," + base64.b64encode(data).decode()
+
+
+def _percent(value: float) -> str:
+    return percent(value).replace(" ", "\u00a0")  # the sign stays with its number
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}" if math.isfinite(value) else "–"
+
+
+def _change(value: float) -> str:
+    return ("+" if value > 0 else "") + plain(value)
+
+
+def _titled(text: str) -> Any:
+    """A heading with Φ's index set as one."""
+    from markupsafe import Markup, escape
+
+    return Markup(escape(_brief(text)).replace("Φ_R", Markup("Φ<sub>R</sub>")))
+
+
+def _brief(text: str) -> str:
+    """A text that a user wrote, short enough for a heading."""
+    return text if len(text) <= _NAME else text[: _NAME - 1] + "…"
