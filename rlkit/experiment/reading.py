@@ -186,7 +186,8 @@ def _times(path: Path, note: Callable[[str], None]) -> Times:
                 sums[name] += value
             else:
                 note(f"line {number} of {path.name} has no {field!r}, a number of at least 0")
-    return Times(**sums | {"updates": int(sums["updates"])})
+    updates = int(sums.pop("updates"))
+    return Times(**sums, updates=updates)
 
 
 def labels(runs: Sequence[Run]) -> list[str]:
