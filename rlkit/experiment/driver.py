@@ -59,7 +59,7 @@ class Training(NamedTuple):
 
 def no_rows(pop: Population) -> np.ndarray:
     """The pending rows of a training that has not begun."""
-    return np.zeros((pop.num_seeds, 0, len(pop.metrics)), np.float32)
+    return np.zeros((pop.size, 0, len(pop.metrics)), np.float32)
 
 
 def drive(training: Training, position: Position, see: Observers, stop: Callable[[], bool]) -> Position:

@@ -2,13 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import RlkitError, UsageError
+from rlkit.paths import named_leaves
 from rlkit.types import Agent, PyTree
 
 PARAMETERS, CARRY, ACT, ABOUT = "parameters.safetensors", "carry.safetensors", "act.stablehlo", "policy.json"
@@ -18,16 +18,8 @@ Arrays = dict[str, jax.Array]
 
 
 def _named(tree: PyTree) -> Arrays:
-    """The leaves of a tree by dotted names, e.g. ``params.actor_torso.Dense_0.kernel``."""
-    flat = jax.tree_util.tree_flatten_with_path(tree)[0]
-    return {".".join(_word(entry) for entry in path) or "value": jnp.asarray(leaf) for path, leaf in flat}
-
-
-def _word(entry: Any) -> str:
-    for attribute in ("name", "key", "idx"):
-        if hasattr(entry, attribute):
-            return str(getattr(entry, attribute))
-    return str(entry)
+    """Arrays by dotted names; safetensors has no empty names."""
+    return {name or "value": jnp.asarray(leaf) for name, leaf in named_leaves(tree).items()}
 
 
 def export_policy(

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlkit.compiling import compiler_options
 from rlkit.experiment.population import Population, resolve_batching
-from rlkit.parallel import seed_keys, shard_seeds
+from rlkit.parallel import shard_seeds
 from rlkit.types import Key, PyTree
 
 Observe = Callable[[PyTree, int], dict[str, np.ndarray]]
@@ -26,7 +26,7 @@ def _over_population(pop: Population, fn: Callable, key: Key, batching: str) -> 
 
     @functools.partial(jax.jit, compiler_options=compiler_options())
     def run(state: PyTree, update: jax.Array):
-        return spread((state, seed_keys(jax.random.fold_in(key, update), pop.num_seeds)))
+        return spread((state, pop.keys(jax.random.fold_in(key, update))))
 
     return lambda state, update: jax.tree.map(np.asarray, run(state, jnp.int32(update)))
 

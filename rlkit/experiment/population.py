@@ -8,22 +8,28 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rlkit.errors import unknown_name
+from rlkit.experiment.members import Members, check_members
 from rlkit.packing import stacked
 from rlkit.parallel import device_mesh, seed_keys, shard_seeds
 from rlkit.types import Agent, Key, PyTree
 
 
 class Population(NamedTuple):
-    """Compiled functions over the stacked state of ``S`` seeds; every leaf is ``[S, ...]``."""
+    """Compiled functions over the stacked state of ``S`` rows; every leaf is ``[S, ...]``.
+
+    A row is a seed, or with members a seed of a member: first all seeds of the first member, then all of
+    the next.
+    """
 
     agent: Agent
-    num_seeds: int
+    num_seeds: int  # of each member
+    members: Members | None
     sharding: NamedSharding  # of states: seeds over devices
     metrics: tuple[str, ...]  # columns of the rows, sorted
     leaves: tuple[str, ...]  # paths of the floating leaves of a state
     max_chunk: int
     init: Callable[[Key], PyTree]
-    """``init(key) -> state``; seed k starts from ``fold_in(key, k)``."""
+    """``init(key) -> state``; seed k (of every member) starts from ``fold_in(key, k)``."""
 
     advance: Any
     """``advance(state, n, born) -> (state, rows[S, max_chunk, M], finite[S, L])``, jitted.
@@ -32,6 +38,20 @@ class Population(NamedTuple):
     metrics of the i-th update; ``finite`` says which floating leaves of the new state are finite.
     ``born`` (bool [L]) says which ones were at the start of the run; only skipping reads it. All n
     share one program: where a training is cut into chunks does not change its bits."""
+
+    @property
+    def size(self) -> int:
+        """``S``: seeds times members."""
+        return self.num_seeds * (1 if self.members is None else len(self.members.labels))
+
+    def keys(self, key: Key) -> Key:
+        """Keys ``[S]``: seed k of every member has ``fold_in(key, k)``."""
+        return _row_keys(key, self.num_seeds, self.size)
+
+
+def _row_keys(key: Key, num_seeds: int, size: int) -> Key:
+    keys = seed_keys(key, num_seeds)
+    return keys if size == num_seeds else jnp.tile(keys, size // num_seeds)
 
 
 def float_leaves(state: PyTree) -> dict[str, jax.Array]:
@@ -108,6 +128,7 @@ def population(
     agent: Agent,
     num_seeds: int,
     *,
+    members: Members | None = None,
     batching: str = "auto",
     devices: Sequence[jax.Device] | None = None,
     max_chunk: int = 512,
@@ -119,6 +140,8 @@ def population(
       agent: the agent; its scalar metrics become the columns of the rows.
       num_seeds: ``S``; the result of a seed does not depend on it (with ``"map"`` to the bit, on the
         same number of devices; XLA compiles for another number with other last bits).
+      members: settings to train side by side, each with all seeds; None trains the agent as it is. A
+        member costs what as many seeds cost, and its result does not depend on the others.
       batching: how the seeds of one device run: ``"map"``, ``"vmap"`` or ``"auto"``.
       devices: devices to spread the seeds over; None takes all local ones.
       max_chunk: most updates in one call of ``advance``.
@@ -130,16 +153,20 @@ def population(
 
     Raises:
       ValueError: ``num_seeds`` or ``max_chunk`` is below 1.
+      UsageError: the members do not fit the agent.
     """
     for name, value in (("num_seeds", num_seeds), ("max_chunk", max_chunk)):
         if value < 1:
             raise ValueError(f"{name}={value}: expected at least 1")
     batching = resolve_batching(batching)
-    chosen = list(jax.local_devices() if devices is None else devices)[:num_seeds]
+    size = num_seeds * (1 if members is None else check_members(agent, members))
+    chosen = list(jax.local_devices() if devices is None else devices)[:size]
     mesh = device_mesh("seeds", chosen)
-    sharding = NamedSharding(mesh, PartitionSpec() if num_seeds % mesh.size else PartitionSpec("seeds"))
+    sharding = NamedSharding(mesh, PartitionSpec() if size % mesh.size else PartitionSpec("seeds"))
     step = jax.jit(agent.step)  # traced once for its shapes and once for the loop otherwise
-    init = shard_seeds(agent.init, chosen, batching)
+    init = shard_seeds(lambda row: agent.init(row[0], *row[1:]), chosen, batching)
+    settings = () if members is None else (members.config, members.env_params, members.reward_params)
+    each = jax.tree.map(lambda leaf: jnp.repeat(leaf, num_seeds, 0), settings)
     example = jax.eval_shape(agent.init, jax.random.key(0))
     metrics = jax.eval_shape(step, example)[1]
     names = tuple(sorted(name for name, x in metrics.items() if x.ndim == 0))
@@ -147,10 +174,11 @@ def population(
     return Population(
         agent=agent,
         num_seeds=num_seeds,
+        members=members,
         sharding=sharding,
         metrics=(*names, "skipped") if skip_nonfinite else names,
         leaves=tuple(float_leaves(example)),
         max_chunk=max_chunk,
-        init=jax.jit(lambda key: init(seed_keys(key, num_seeds)), out_shardings=sharding),
+        init=jax.jit(lambda key: init((_row_keys(key, num_seeds, size), *each)), out_shardings=sharding),
         advance=jax.jit(chunk, donate_argnums=0, in_shardings=(sharding, None, None), out_shardings=sharding),
     )
