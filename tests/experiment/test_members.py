@@ -23,11 +23,11 @@ def agent():
 
 
 def test_a_grid_becomes_all_combinations(agent):
-    grid = {"agent.learning_rate": [1e-4, 3e-4], "env.g": [5, 10, 20]}
+    grid = {"agent.learning_rate": [1e-4, 3e-4], "env.gravity": [5, 10, 20]}
     members = sweep(agent, grid)
-    assert members.labels[1] == "learning_rate=0.0001, env.g=10"
+    assert members.labels[1] == "learning_rate=0.0001, env.gravity=10"
     np.testing.assert_allclose(members.config.learning_rate, np.repeat([1e-4, 3e-4], 3), rtol=1e-6)
-    np.testing.assert_allclose(members.env_params.g, [5, 10, 20] * 2)
+    np.testing.assert_allclose(members.env_params.gravity, [5, 10, 20] * 2)
     np.testing.assert_allclose(members.config.clip, [agent.config.clip] * 6, rtol=1e-6)
     assert members.config.num_envs == 2
     assert members.reward_params is None
@@ -36,13 +36,13 @@ def test_a_grid_becomes_all_combinations(agent):
 
 @pytest.mark.bits
 def test_a_member_is_that_setting_alone():
-    toys = sweep(toy(), {"agent.learning_rate": [0.05, 0.2]})
+    toys = sweep(toy(), {"agent.rate": [0.05, 0.2]})
     pop = population(toy(), 3, members=toys)
     assert pop.size == 6
     born = np.ones(len(pop.leaves), bool)
     together, rows, _ = pop.advance(pop.init(jax.random.key(0)), N, born)
     for member, rate in enumerate((0.05, 0.2)):
-        one = population(toy(config=ToyConfig(learning_rate=rate)), 3)
+        one = population(toy(config=ToyConfig(rate=rate)), 3)
         alone, alone_rows, _ = one.advance(one.init(jax.random.key(0)), N, born)
         mine = jax.tree.map(lambda x, m=member: x[3 * m : 3 * m + 3], together)
         assert state_digest(mine) == state_digest(alone)
@@ -58,7 +58,7 @@ def test_a_member_is_that_setting_alone():
         ({"agent.learning_rate": [-1.0]}, "learning_rate=-1.0: expected a number"),
         ({"agent.learning_rate": []}, "at least one value"),
         ({"env.max_steps": [2.5]}, "env.max_steps=2.5: expected an integer"),
-        ({"env.g": [1e300]}, "infinite in float32"),
+        ({"env.gravity": [1e300]}, "infinite in float32"),
         ({"reward.near": [1.0]}, "unknown number"),
     ],
 )
@@ -68,8 +68,8 @@ def test_what_cannot_be_swept_is_said(agent, grid, message):
 
 
 def test_members_that_do_not_fit_are_refused(agent):
-    with pytest.raises(UsageError, match=r"members.env_params.g has shape \(3,\); expected \(2,\)"):
-        wide = jax.tree.map(lambda x: jnp.broadcast_to(x, (3, *x.shape)), agent.env.default_params())
+    wide = jax.tree.map(lambda x: jnp.broadcast_to(x, (3, *x.shape)), agent.env.default_params())
+    with pytest.raises(UsageError, match=r"members.env_params.max_steps has shape \(3,\); expected \(2,\)"):
         population(agent, 1, members=Members(("a", "b"), env_params=wide))
     with pytest.raises(UsageError, match="with a leading axis"):
         population(agent, 1, members=Members(("a",), reward_params={"near": jnp.ones(1)}))
@@ -78,9 +78,9 @@ def test_members_that_do_not_fit_are_refused(agent):
 
 
 def test_grids_are_read_from_text():
-    assert parse_grid(["agent.learning-rate=1e-4,3e-4", "env.g=5"]) == {
+    assert parse_grid(["agent.learning-rate=1e-4,3e-4", "env.gravity=5"]) == {
         "agent.learning_rate": [1e-4, 3e-4],
-        "env.g": [5.0],
+        "env.gravity": [5.0],
     }
     for text in ("agent.learning-rate", "=1", "a=", "a=1,b"):
         with pytest.raises(UsageError, match=r"expected NAME=NUMBER,NUMBER"):

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.envs.registry import make
+from rlkit.rewards import task
 from rlkit.types import ActInfo, Agent, Environment, Key
 
 
@@ -49,14 +50,16 @@ class ToyState(NamedTuple):
     key: Key
     origin: jax.Array  # the key's data at the start, to tell seeds and retries apart
     update: jax.Array
+    rate: jax.Array  # the leaf of the configuration that a sweep may vary
 
 
 def toy(env: Environment | None = None, config: ToyConfig | None = None, reward: Any = None) -> Agent:
     """Build the toy learner; ``env`` only gives its name."""
     config = config or ToyConfig()
+    reward = reward or task()
     env = env or make("classic/cartpole")
 
-    def init(key: Key, config: ToyConfig = config, env_params: Any = None) -> ToyState:
+    def init(key: Key, given: ToyConfig | None = None, env_params: Any = None, reward_params: Any = None):
         x = jax.random.normal(key, (config.size,))
         zeros = jax.tree.map(jnp.zeros_like, {"x": x})
         best = jnp.array(jnp.inf, jnp.float32)
@@ -71,6 +74,7 @@ def toy(env: Environment | None = None, config: ToyConfig | None = None, reward:
             key,
             origin,
             jnp.zeros((), jnp.int32),
+            jnp.float32((given or config).rate),
         )
 
     def step(state: ToyState) -> tuple[ToyState, dict[str, jax.Array]]:
@@ -99,7 +103,7 @@ def toy(env: Environment | None = None, config: ToyConfig | None = None, reward:
             "episode/return": jnp.where(state.update % 3 == 0, jnp.nan, reward),
         }
         new = ToyState(
-            {"x": x - config.rate * momentum},
+            {"x": x - state.rate * momentum},
             {"x": momentum},
             obs,
             jnp.minimum(state.best, loss),
@@ -108,6 +112,7 @@ def toy(env: Environment | None = None, config: ToyConfig | None = None, reward:
             state.key,
             state.origin,
             state.update + 1,
+            state.rate,
         )
         return new, metrics
 
