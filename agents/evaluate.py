@@ -6,6 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.envs import AutoReset, advance, reset, rollout, start
+from rlkit.envs.core import features, task_reward
+from rlkit.errors import check_count
+from rlkit.keys import typed_key
 from rlkit.reads import AGENT_LATENT, example_transition, reward_reads, with_latent
 from rlkit.rewards import init_slots, relabel
 from rlkit.types import Agent, Key, PyTree, Trajectory
@@ -36,7 +39,7 @@ def evaluate(
     Returns:
       The outcomes. Episodes run for at most ``env.spec.max_steps`` steps.
     """
-    env = agent.env
+    key, episodes, env = typed_key(key), check_count("episodes", episodes), agent.env
     params = env.default_params() if env_params is None else env_params
     reduce = env.spec.fitness_over
 
@@ -50,9 +53,9 @@ def evaluate(
             key_act, key_step = jax.random.split(key)
             action, carry, _ = agent.act(policy, carry, obs, None if greedy else key_act)
             out = advance(env, key_step, state, action, params)
-            before, after = (env.features(s.inner, params) for s in (state, out.state))
-            reward, _ = env.task_reward(before, action, after, params)
-            fitness = env.fitness(out.state.inner, params)
+            before, after = (features(env, s.inner, params) for s in (state, out.state))
+            reward, _ = task_reward(env, before, action, after, params)
+            fitness = jnp.asarray(env.fitness(out.state.inner, params), jnp.float32)
             reduced = {
                 "mean": totals.fitness + fitness,
                 "final": fitness,
@@ -100,7 +103,7 @@ def probe(
       A trajectory with leaves ``[T, B, ...]``, all features recorded, paid the agent's reward; its
       extras are ``"latent"`` ``[T, B, latent_dim]``, ``"value"`` and ``"log_prob"`` ``[T, B]``.
     """
-    env = agent.env
+    key, env = typed_key(key), agent.env
     params = env.default_params() if env_params is None else env_params
     key_start, key_act, key_rollout, key_reward = jax.random.split(key, 4)
     slots = start(env, key_start, params, num_envs, auto_reset=auto_reset)

@@ -19,9 +19,11 @@ from rlkit.distributions import ActionDistribution, action_distribution
 from rlkit.draws import as_keys, draw_bits, key_shape
 from rlkit.encoding import ObservationEncoder, observation_encoder
 from rlkit.envs import AutoReset, Slots, rollout, start
+from rlkit.envs.check import check_environment
 from rlkit.envs.rollout import start_keys
 from rlkit.fields import check, leaf, static
 from rlkit.initialisers import Initialiser, orthogonal
+from rlkit.keys import typed_key
 from rlkit.minibatches import minibatch_indices
 from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic
 from rlkit.normalize import RunningMoments, normalise, update_moments
@@ -159,6 +161,7 @@ def ppo(
     """
     config = config or PPOConfig()
     _validate(config)
+    check_environment(env)
     if not env.spec.pure:
         raise ValueError(f"{env.spec.id} is not a pure JAX environment; PPO needs one")
     reward = reward or task()
@@ -238,7 +241,7 @@ def _act(spec: _Spec, policy: Policy, carry: PyTree, obs: jax.Array, key: Key | 
     raw = (
         spec.dist.mode(out)
         if key is None
-        else spec.dist.sample(out, spec.dist.noise(jax.random.bits(key, (spec.dist.width,))))
+        else spec.dist.sample(out, spec.dist.noise(draw_bits(typed_key(key), (spec.dist.width,))[0]))
     )
     return spec.dist.to_env(raw), carry, ActInfo(latent, spec.dist.log_prob(out, raw), value)
 
@@ -265,6 +268,7 @@ def _init(
     reward_params: PyTree = None,
 ) -> PPOState:
     """See :class:`rlkit.types.Agent`; ``config`` must not differ from the agent's in static fields."""
+    key = typed_key(key)
     config = default if config is None else config
     if jax.tree.structure(config) != jax.tree.structure(default):
         raise ValueError(f"config={config}: its static fields must be those the agent was built with")

@@ -6,8 +6,9 @@ if __name__ != "rlkit.envs":
     raise ImportError("this folder is installed as rlkit.envs: import rlkit.envs instead of envs")
 
 from rlkit.envs.autoreset import AutoReset, Chunk, Fresh, Off, Pool, Same
+from rlkit.envs.check import check_environment
 from rlkit.envs.core import Advance, Step, advance, reset, step
-from rlkit.envs.registry import list, make
+from rlkit.envs.registry import make, names
 from rlkit.envs.rollout import Row, Slots, rollout, start
 
 __all__ = [
@@ -22,8 +23,9 @@ __all__ = [
     "Slots",
     "Step",
     "advance",
-    "list",
+    "check_environment",
     "make",
+    "names",
     "reset",
     "rollout",
     "start",
@@ -33,7 +35,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs Gymnasium when it is first used."""
+    """Import what needs Gymnasium when it is first used; an older name of :func:`names`."""
+    if name == "list":  # not in __all__, where it would shadow the builtin
+        return names
     if name == "to_gymnasium":
         from rlkit.envs.gymnasium import to_gymnasium
 

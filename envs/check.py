@@ -48,9 +48,10 @@ def check_environment(env: Any) -> None:
     missing = [method for method in METHODS if not callable(getattr(env, method, None))]
     if missing:
         raise InvalidEnvironmentError(
-            f"{name} lacks {', '.join(f'{method}()' for method in missing)}; an environment has the methods of "
-            "rlkit.types.Environment (rlkit.envs.from_functions makes one of a reset and a step)"
+            f"{name} lacks {', '.join(f'{method}()' for method in missing)}; an environment has the methods "
+            "of rlkit.types.Environment (rlkit.envs.from_functions makes one of a reset and a step)"
         )
+    check_spec(env.spec, type(env).__name__)
     _check_hashable(env, name)
     _check(env)
 
@@ -58,7 +59,6 @@ def check_environment(env: Any) -> None:
 @functools.lru_cache(maxsize=256)
 def _check(env: Environment) -> None:
     spec = env.spec
-    check_spec(spec, type(env).__name__)
     if spec.pure:
         key = jax.eval_shape(lambda: jax.random.key(0))
         jax.eval_shape(functools.partial(_trace, env, spec), key, _struct(spec.action_space))
@@ -84,7 +84,7 @@ def _check_hashable(env: Any, name: str) -> None:
             except TypeError:
                 wrong.append(f"{f.name}={getattr(env, f.name)!r:.60}")
         if wrong:
-            advice = f"its field {wrong[0]} is not: use a tuple or a number, or put arrays into the parameters"
+            advice = f"its field {wrong[0]} is not: use a tuple or a number; arrays belong to the parameters"
         else:
             advice = f"write @dataclass(frozen=True) above class {type(env).__name__}"
         raise InvalidEnvironmentError(f"{name}: an environment must be hashable; {advice}") from None
@@ -110,7 +110,7 @@ def check_spec(spec: Any, who: str = "an environment") -> None:
     if spec.fitness_over not in ("mean", "final", "max"):
         refuse("fitness_over", spec.fitness_over, "'mean', 'final' or 'max'")
     if spec.auto_reset is not None and not isinstance(spec.auto_reset, AutoReset):
-        refuse("auto_reset", spec.auto_reset, "Fresh(), Pool(k), Chunk(r), Same(), Off(), or None for Fresh()")
+        refuse("auto_reset", spec.auto_reset, "Fresh(), Pool(k), Chunk(r), Same(), Off() or None")
     seen = set()
     for feature in spec.features:
         if not isinstance(feature, FeatureSpec):
@@ -124,30 +124,6 @@ def check_spec(spec: Any, who: str = "an environment") -> None:
             raise InvalidEnvironmentError(f"{spec.id}: feature {feature.name!r}: {error}") from None
     with _sentence(f"{spec.id}: spec"):
         observation_encoder(spec.observation_space)
-
-
-def check_params(env: Environment, params: Any) -> None:
-    """Raise unless parameters are structured as the environment's own.
-
-    Raises:
-      InvalidEnvironmentError: another type, other fields, or leaves of other shapes; extra leading axes of
-        all leaves are for ``vmap`` to take away first.
-    """
-    default = jax.eval_shape(env.default_params)
-    mine, theirs = jax.tree.structure(default), jax.tree.structure(params)
-    if mine != theirs:
-        raise InvalidEnvironmentError(
-            f"env_params of {env.spec.id} are {_kind(params)}; expected {_kind(default)}: change fields of "
-            "env.default_params(), e.g. with ._replace(max_steps=jnp.int32(100))"
-        )
-    for (path, leaf), given in zip(
-        jax.tree_util.tree_leaves_with_path(default), jax.tree.leaves(params), strict=True
-    ):
-        if jnp.shape(given) != leaf.shape:
-            raise InvalidEnvironmentError(
-                f"env_params{jax.tree_util.keystr(path)} of {env.spec.id} has shape {jnp.shape(given)}; expected "
-                f"{leaf.shape}: use jax.vmap over agent.init for a sweep"
-            )
 
 
 def _kind(tree: Any) -> str:
@@ -173,7 +149,9 @@ def _trace(env: Environment, spec: EnvSpec, key: jax.Array, action: jax.Array) -
     _check_leaves(spec, "initial", state)
     after = run("transition", key, state, action, params)
     _check_same(spec, state, after)
-    _check_array(spec, "observe()", run("observe", key, state, params), _struct(spec.observation_space), _OBSERVATION)
+    _check_array(
+        spec, "observe()", run("observe", key, state, params), _struct(spec.observation_space), _OBSERVATION
+    )
     before = run("features", state, params)
     _check_features(spec, before)
     paid = run("task_reward", before, action, run("features", after, params), params)
@@ -203,8 +181,8 @@ def _sentence(where: str) -> Iterator[None]:
     except _TRACING as error:
         first = str(error).strip().split("\n")[0]
         raise InvalidEnvironmentError(
-            f"{where} cannot be traced by JAX: {first} Use jnp.where or jax.lax.cond instead of if, jnp instead "
-            "of numpy and math; for an environment that must run Python, set pure=False in its specification"
+            f"{where} cannot be traced by JAX: {first} Use jnp.where or jax.lax.cond instead of if, jnp "
+            "instead of numpy and math; an environment that must run Python has pure=False in its spec"
         ) from error
     except Exception as error:
         raise InvalidEnvironmentError(f"{where} raises {type(error).__name__}: {error}") from error
@@ -213,14 +191,14 @@ def _sentence(where: str) -> Iterator[None]:
 def _check_params_themselves(spec: EnvSpec, params: Any) -> None:
     if not hasattr(params, "max_steps"):
         raise InvalidEnvironmentError(
-            f"{spec.id}: default_params() returns {_kind(params)} without max_steps; return a NamedTuple with "
-            "at least max_steps=jnp.int32(...), the time limit in steps"
+            f"{spec.id}: default_params() returns {_kind(params)} without max_steps; return a NamedTuple "
+            "with at least max_steps=jnp.int32(...), the time limit in steps"
         )
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not isinstance(leaf, jax.Array | np.ndarray | np.generic | bool | int | float):
             raise InvalidEnvironmentError(
                 f"{spec.id}: default_params(){jax.tree_util.keystr(path)} is of type {type(leaf).__name__}; "
-                "parameters are a NamedTuple of numbers and arrays, other choices are fields of the environment"
+                "parameters are numbers and arrays; other choices are fields of the environment"
             )
     limit = params.max_steps
     if jnp.shape(limit) != () or not jnp.issubdtype(jnp.result_type(limit), np.integer):
@@ -255,7 +233,9 @@ def _check_leaves(spec: EnvSpec, method: str, state: Any) -> None:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             raise InvalidEnvironmentError(f"{at} is a PRNG key; keys are arguments: keep them out of states")
         if leaf.dtype != _canonical(leaf.dtype):
-            raise InvalidEnvironmentError(f"{at} is {_described(leaf)} of NumPy; use jnp or a dtype of 32 bits")
+            raise InvalidEnvironmentError(
+                f"{at} is {_described(leaf)} of NumPy; use jnp or a dtype of 32 bits"
+            )
 
 
 def _check_same(spec: EnvSpec, state: Any, after: Any) -> None:
@@ -266,16 +246,16 @@ def _check_same(spec: EnvSpec, state: Any, after: Any) -> None:
         parts = [f"lacks {', '.join(lost)}"] * bool(lost) + [f"adds {', '.join(new)}"] * bool(new)
         what = " and ".join(parts) or f"is {_kind(after)} instead of {_kind(state)}"
         raise InvalidEnvironmentError(
-            f"{spec.id}: transition() returns another structure than initial(): it {what}; both must return the "
-            "same type with the same leaves"
+            f"{spec.id}: transition() returns another structure than initial(): it {what}; both must return "
+            "the same type with the same leaves"
         )
     for path, leaf in mine.items():
         new = theirs[path]
         if new.shape != leaf.shape or new.dtype != leaf.dtype:
             raise InvalidEnvironmentError(
-                f"{spec.id}: transition() returns the leaf {path or 'itself'} as {_described(new)}, initial() as "
-                f"{_described(leaf)}; start with the dtype and shape that transition() returns, or convert there "
-                f"(.astype(jnp.{leaf.dtype.name}))"
+                f"{spec.id}: transition() returns the leaf {path or 'itself'} as {_described(new)}, "
+                f"initial() as {_described(leaf)}; start with the dtype and shape that transition() returns, "
+                f"or convert there (.astype(jnp.{leaf.dtype.name}))"
             )
 
 
@@ -301,8 +281,8 @@ def _compatible(dtype: Any, expected: Any) -> bool:
     and values are converted where they enter (:mod:`rlkit.envs.core`)."""
     if dtype == expected:
         return True
-    wide = {"float64": "float32", "int64": "int32"}
-    return jax.config.jax_enable_x64 and wide.get(np.dtype(dtype).name) == np.dtype(expected).name
+    wide = {"float64": "float32", "int64": "int32"}  # dtypes that exist with 64-bit JAX only
+    return wide.get(np.dtype(dtype).name) == np.dtype(expected).name
 
 
 def _check_features(spec: EnvSpec, features: Any) -> None:
@@ -319,7 +299,8 @@ def _check_features(spec: EnvSpec, features: Any) -> None:
         )
     if extra:
         raise InvalidEnvironmentError(
-            f"{spec.id}: features() returns {', '.join(extra)}, which spec.features does not list; add a FeatureSpec"
+            f"{spec.id}: features() returns {', '.join(extra)}, which spec.features does not list; "
+            "add a FeatureSpec"
         )
     for feature in spec.features:
         expected = jax.ShapeDtypeStruct(tuple(feature.shape), _canonical(feature.dtype))

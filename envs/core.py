@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.keys import typed_key
 from rlkit.types import Environment, EnvState, Features, Key, PyTree, Terms
 
 
@@ -36,24 +37,45 @@ def strong(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, jnp.asarray(x).dtype), tree)
 
 
+def observe(env: Environment, key: Key, state: PyTree, params: Any) -> jax.Array:
+    """``env.observe`` in the dtype of the observation space, whatever the default widths of JAX are."""
+    dtype = jax.dtypes.canonicalize_dtype(env.spec.observation_space.dtype)
+    return jnp.asarray(env.observe(key, state, params), dtype)
+
+
+def features(env: Environment, state: PyTree, params: Any) -> Features:
+    """``env.features`` in the dtypes of their specifications."""
+    seen = env.features(state, params)
+    dtypes = {spec.name: jax.dtypes.canonicalize_dtype(spec.dtype) for spec in env.spec.features}
+    return {name: jnp.asarray(value, dtypes[name]) for name, value in seen.items() if name in dtypes}
+
+
+def task_reward(
+    env: Environment, features: Features, action: jax.Array, next_features: Features, params: Any
+) -> tuple[jax.Array, Terms]:
+    """``env.task_reward`` in float32."""
+    paid = env.task_reward(features, action, next_features, params)
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), paid)
+
+
 def reset(env: Environment, key: Key, params: Any) -> tuple[jax.Array, EnvState]:
     """Start an episode.
 
     Args:
       env: the environment.
-      key: typed PRNG key; split into (initial state, observation), in this order.
+      key: PRNG key; split into (initial state, observation), in this order.
       params: the environment's parameters.
 
     Returns:
       The first observation and the state, at ``t = 0``.
     """
-    return reset_with(env, jax.random.split(key), params)
+    return reset_with(env, jax.random.split(typed_key(key)), params)
 
 
 def reset_with(env: Environment, keys: Key, params: Any) -> tuple[jax.Array, EnvState]:
     """:func:`reset` with its two keys given: ``keys[0]`` for the state, ``keys[1]`` for the observation."""
     inner = env.initial(keys[0], params)
-    return env.observe(keys[1], inner, params), EnvState(inner, jnp.zeros((), jnp.int32))
+    return observe(env, keys[1], inner, params), EnvState(inner, jnp.zeros((), jnp.int32))
 
 
 def advance(env: Environment, key: Key, state: EnvState, action: jax.Array, params: Any) -> Advance:
@@ -61,12 +83,12 @@ def advance(env: Environment, key: Key, state: EnvState, action: jax.Array, para
 
     Args:
       env: the environment.
-      key: typed PRNG key; split into (transition, observation), in this order.
+      key: PRNG key; split into (transition, observation), in this order.
       state: state before the step.
       action: element of ``env.spec.action_space``.
       params: the environment's parameters; the time limit is ``params.max_steps``.
     """
-    return advance_with(env, jax.random.split(key), state, action, params)
+    return advance_with(env, jax.random.split(typed_key(key)), state, action, params)
 
 
 def advance_with(env: Environment, keys: Key, state: EnvState, action: jax.Array, params: Any) -> Advance:
@@ -75,10 +97,10 @@ def advance_with(env: Environment, keys: Key, state: EnvState, action: jax.Array
     t = state.t + 1
     return Advance(
         state=EnvState(inner, t),
-        obs=env.observe(keys[1], inner, params),
-        terminated=env.terminated(state.inner, action, inner, params),
+        obs=observe(env, keys[1], inner, params),
+        terminated=jnp.asarray(env.terminated(state.inner, action, inner, params), bool),
         truncated=t >= params.max_steps,
-        success=env.success(state.inner, action, inner, params),
+        success=jnp.asarray(env.success(state.inner, action, inner, params), bool),
     )
 
 
@@ -89,6 +111,6 @@ def step(env: Environment, key: Key, state: EnvState, action: jax.Array, params:
     :func:`rlkit.envs.rollout` does.
     """
     out = advance(env, key, state, action, params)
-    features = env.features(out.state.inner, params)
-    reward, terms = env.task_reward(env.features(state.inner, params), action, features, params)
-    return Step(out.state, out.obs, reward, terms, out.terminated, out.truncated, out.success, features)
+    before, after = (features(env, s.inner, params) for s in (state, out.state))
+    reward, terms = task_reward(env, before, action, after, params)
+    return Step(out.state, out.obs, reward, terms, out.terminated, out.truncated, out.success, after)

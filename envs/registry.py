@@ -1,39 +1,46 @@
 """Environments by name. Nothing is imported before it is made."""
 
-import importlib
-import inspect
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from rlkit.errors import UsageError, unknown_name
+from rlkit import registry
+from rlkit.envs.check import check_environment
+from rlkit.envs.suggest import not_an_environment, unknown_environment
+from rlkit.errors import UsageError
+from rlkit.registry import Entry, is_target
 from rlkit.types import Environment
-
-
-class Entry(NamedTuple):
-    """Where an environment is made."""
-
-    target: str  # "module:factory"
-    options: dict[str, Any]  # static choices that the id fixes
-    summary: str  # a few words for listings
 
 
 def _mazes(*layouts: str) -> dict[str, Entry]:
     return {
         f"nav/pointmaze-{layout}{suffix}": Entry(
             "rlkit.envs.pointmaze:PointMaze",
-            {"layout": layout, "far": bool(suffix)},
             f"find the goal in the maze {layout!r}{', far from the start' if suffix else ''}",
+            {"layout": layout, "far": bool(suffix)},
         )
         for layout in layouts
         for suffix in ("", "-far")[: 1 + (layout != "open")]
     }
 
 
-TABLE: dict[str, Entry] = {
-    "classic/cartpole": Entry("rlkit.envs.cartpole:CartPole", {}, "balance a pole on a cart (= CartPole-v1)"),
-    "classic/pendulum": Entry("rlkit.envs.pendulum:Pendulum", {}, "swing a pendulum up (= Pendulum-v1)"),
+class _Table(registry.Table):
+    """A table whose unknown names suggest counterparts of other packages' environments."""
+
+    def __getitem__(self, name: str) -> Entry:
+        family, _, rest = name.partition("/")
+        if family == "gymnax" and rest:  # its own registry knows what there is
+            return Entry("rlkit.envs.gymnax:Gymnax", "an environment of gymnax", {"name": rest})
+        if name in self or is_target(name):
+            return super().__getitem__(name)
+        raise unknown_environment(name, self)
+
+
+_ENTRIES: Mapping[str, Entry] = {
+    "classic/cartpole": Entry("rlkit.envs.cartpole:CartPole", "balance a pole on a cart (= CartPole-v1)"),
+    "classic/pendulum": Entry("rlkit.envs.pendulum:Pendulum", "swing a pendulum up (= Pendulum-v1)"),
     **_mazes("umaze", "medium", "large", "rooms", "open"),
     **{
-        f"craft/{goal}": Entry("rlkit.envs.craftax:Craftax", {"goal": goal}, f"Craftax-Classic: {summary}")
+        f"craft/{goal}": Entry("rlkit.envs.craftax:Craftax", f"Craftax-Classic: {summary}", {"goal": goal})
         for goal, summary in (
             ("classic", "22 achievements"),
             ("tree", "a first log"),
@@ -43,53 +50,51 @@ TABLE: dict[str, Entry] = {
             ("diamond", "a first diamond"),
         )
     },
-    "craft/mini": Entry("rlkit.envs.craft_mini:CraftMini", {}, "gather, craft, mine a diamond"),
-    "mujoco/ant": Entry("rlkit.envs.brax:Robot", {"robot": "ant"}, "four legs run (brax)"),
-    "mujoco/halfcheetah": Entry(
-        "rlkit.envs.brax:Robot", {"robot": "halfcheetah"}, "a planar cheetah runs (brax)"
-    ),
-    "mujoco/hopper": Entry("rlkit.envs.brax:Robot", {"robot": "hopper"}, "one planar leg hops (brax)"),
-    "mujoco/humanoid": Entry("rlkit.envs.brax:Robot", {"robot": "humanoid"}, "a humanoid walks (brax)"),
-    "mujoco/inverted_pendulum": Entry(
-        "rlkit.envs.brax:Robot", {"robot": "inverted_pendulum"}, "balance a pole on a sliding cart (brax)"
-    ),
-    "mujoco/reacher": Entry("rlkit.envs.brax:Robot", {"robot": "reacher"}, "a two-link arm reaches (brax)"),
-    "mujoco/walker2d": Entry("rlkit.envs.brax:Robot", {"robot": "walker2d"}, "two planar legs walk (brax)"),
+    "craft/mini": Entry("rlkit.envs.craft_mini:CraftMini", "gather, craft, mine a diamond"),
+    **{
+        f"mujoco/{robot}": Entry("rlkit.envs.brax:Robot", f"{summary} (brax)", {"robot": robot})
+        for robot, summary in (
+            ("ant", "four legs run"),
+            ("halfcheetah", "a planar cheetah runs"),
+            ("hopper", "one planar leg hops"),
+            ("humanoid", "a humanoid walks"),
+            ("inverted_pendulum", "balance a pole on a sliding cart"),
+            ("reacher", "a two-link arm reaches"),
+            ("walker2d", "two planar legs walk"),
+        )
+    },
 }
 
+TABLE = _Table("environment", _ENTRIES)
 
-def list() -> tuple[str, ...]:
+
+def names() -> tuple[str, ...]:
     """The ids that :func:`make` knows, sorted."""
-    return tuple(sorted(TABLE))
+    return tuple(TABLE)
 
 
 def make(id: str, **options: Any) -> Environment:
     """Make an environment.
 
     Args:
-      id: a name from :func:`list`, e.g. ``"nav/pointmaze-umaze-far"``, or ``"gymnax/"`` and an id of gymnax.
+      id: a name from :func:`names`, e.g. ``"nav/pointmaze-umaze-far"``; ``"gymnax/"`` and an id of gymnax; or
+        ``"package.module:factory"`` for one of your own, where the factory is a class or function that
+        returns an environment.
       **options: static choices of that environment, e.g. ``actions="discrete"``.
 
     Returns:
-      A frozen, hashable :class:`rlkit.types.Environment`.
+      A frozen, hashable :class:`rlkit.types.Environment`. Your own is checked first, see
+      :func:`rlkit.envs.check.check_environment`; agents and rollouts check all.
 
     Raises:
       UnknownNameError: no such id, or no such option; the message suggests the nearest one.
+      InvalidEnvironmentError: what your factory gives is no environment, or contradicts itself.
       MissingExtraError: the environment needs a package that is not installed.
     """
-    family, _, name = id.partition("/")
-    if family == "gymnax":  # its own registry knows what there is
-        entry = Entry("rlkit.envs.gymnax:Gymnax", {"name": name}, "an environment of gymnax")
-    elif id in TABLE:
-        entry = TABLE[id]
-    else:
-        raise unknown_name("environment", id, TABLE)
-    module, name = entry.target.split(":")
-    factory = getattr(importlib.import_module(module), name)
-    accepted = [p for p in inspect.signature(factory).parameters if p not in entry.options]
-    for option in options:
-        if option not in accepted:
-            if not accepted:
-                raise UsageError(f"{id} has no options, but got {option}={options[option]!r}; leave it out")
-            raise unknown_name("option", option, accepted, where=f"of {id}")
-    return factory(**entry.options, **options)
+    if not isinstance(id, str):
+        hint = not_an_environment(id) or "it is an environment already: use it as it is"
+        raise UsageError(f"id={id!r:.80}: expected the name of an environment; {hint}")
+    env = TABLE.make(id, **options)
+    if is_target(id):
+        check_environment(env)
+    return env

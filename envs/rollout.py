@@ -13,7 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.envs.autoreset import AutoReset, Chunk, Fresh, Off, Pool, Same
-from rlkit.envs.core import advance_with, reset_with
+from rlkit.envs.check import check_environment
+from rlkit.envs.core import advance_with, features, reset_with, task_reward
+from rlkit.errors import check_count
+from rlkit.keys import typed_key
 from rlkit.packing import PackedTree
 from rlkit.reads import task_reads
 from rlkit.types import Environment, EnvState, Features, Key, PyTree, Trajectory, Transition
@@ -71,15 +74,29 @@ def _beginning(env: Environment, names: tuple[str, ...]) -> Callable[[Key, Any],
 
     def begin(keys: Key, params: Any) -> PackedTree:
         obs, state = reset_with(env, keys, params)
-        features = _pick(env.features(state.inner, params), names)
-        return PackedTree.of(Row(state, obs, features, jnp.ones((), bool)))
+        recorded = _pick(features(env, state.inner, params), names)
+        return PackedTree.of(Row(state, obs, recorded, jnp.ones((), bool)))
 
     return begin
 
 
+def reset_strategy(env: Environment, auto_reset: AutoReset | None = None) -> AutoReset:
+    """The strategy that is used: the one given, else ``env.spec.auto_reset``, else ``Fresh()``.
+
+    ``Fresh()`` is right for every environment, and costs most where resets are expensive.
+
+    Raises:
+      TypeError: it is no strategy.
+    """
+    chosen = auto_reset if auto_reset is not None else env.spec.auto_reset
+    if not isinstance(chosen, AutoReset | None):
+        raise TypeError(f"auto_reset={chosen!r}: expected Fresh(), Pool(k), Chunk(r), Same() or Off()")
+    return Fresh() if chosen is None else chosen
+
+
 def start_keys(env: Environment, num_envs: int, auto_reset: AutoReset | None = None) -> int:
     """How many pairs of keys :func:`start` takes: one for each initial state that it draws."""
-    strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
+    strategy = reset_strategy(env, auto_reset)
     return num_envs + (strategy.size if isinstance(strategy, Pool) else 0)
 
 
@@ -96,10 +113,10 @@ def start(
 
     Args:
       env: the environment.
-      key: typed PRNG key, or keys ``[start_keys(...), 2]``; a single key is split so.
+      key: PRNG key, or typed keys ``[start_keys(...), 2]``; a single key is split so.
       params: the environment's parameters, shared by all slots.
       num_envs: ``B``.
-      auto_reset: reset strategy; None takes ``env.spec.auto_reset``.
+      auto_reset: reset strategy; None takes the environment's, see :func:`reset_strategy`.
       record: names of the features that rollouts shall record; None records all.
 
     Returns:
@@ -108,7 +125,9 @@ def start(
     Raises:
       UnknownNameError: ``record`` names a feature that the environment does not have.
     """
-    strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
+    check_environment(env)
+    num_envs = check_count("num_envs", num_envs)
+    key, strategy = typed_key(key), reset_strategy(env, auto_reset)
     begin = _beginning(env, _names(env, record))
     keys = key if key.ndim else jax.random.split(key, (start_keys(env, num_envs, auto_reset), 2))
     if isinstance(strategy, Fresh | Off):
@@ -155,9 +174,7 @@ def _prepare(
         return (), chunk_keys, hand_out
     if isinstance(strategy, Same):
         return memory, None, lambda x, done: memory
-    if isinstance(strategy, Off):
-        return (), None, lambda x, done: None
-    raise TypeError(f"auto_reset={strategy!r}: expected Fresh(), Pool(k), Chunk(r), Same() or Off()")
+    return (), None, lambda x, done: None  # Off
 
 
 def rollout(
@@ -180,7 +197,7 @@ def rollout(
       policy: batched policy, see ``Policy``.
       carry: the policy's memory.
       slots: from :func:`start` or an earlier rollout.
-      key: typed PRNG key, or keys ``[T, B, 4]``: for each step of each slot one for the transition,
+      key: PRNG key, or typed keys ``[T, B, 4]``: for each step of each slot one for the transition,
         the observation, the reset and the observation after the reset; a single key is split so.
       params: the environment's parameters.
       num_steps: ``T``.
@@ -192,14 +209,15 @@ def rollout(
       ``(slots, carry, trajectory)``. The trajectory's leaves are ``[T, B, ...]``; it is paid the
       environment's own reward (:func:`rlkit.rewards.relabel` pays it another one).
     """
-    strategy = auto_reset if auto_reset is not None else env.spec.auto_reset
+    num_steps = check_count("num_steps", num_steps)
+    key, strategy = typed_key(key), reset_strategy(env, auto_reset)
     names = _names(env, record)
     layout = slots.packed.layout
     keys = key if key.ndim else jax.random.split(key, (num_steps, slots.first.shape[0], 4))
     begin = _beginning(env, names)
     memory, reset_inputs, rows = _prepare(strategy, keys[..., 2:], params, slots.memory, begin)
     step = jax.vmap(lambda k, s, a: advance_with(env, k, s, a, params))
-    features_of = jax.vmap(lambda s: _pick(env.features(s.inner, params), names))
+    features_of = jax.vmap(lambda s: _pick(features(env, s.inner, params), names))
 
     def body(loop, x):
         packed, carry = loop
@@ -207,21 +225,21 @@ def rollout(
         row: Row = packed.tree
         action, carry, extras = policy(carry, row.obs, row.first, policy_input)
         out = step(step_keys, row.state, action)
-        features = features_of(out.state)
-        new = Row(out.state, out.obs, features, jnp.zeros_like(row.first))
+        after = features_of(out.state)
+        new = Row(out.state, out.obs, after, jnp.zeros_like(row.first))
         packed = PackedTree(layout.pack(new), layout)
         done = out.terminated | out.truncated
         fresh = rows(reset_input, done)
         if fresh is not None:
             packed = jax.tree.map(lambda new, old: jnp.where(done[:, None], new, old), fresh, packed)
         flags = (out.terminated, out.truncated, out.success, row.first)
-        seen = (row.obs, action, out.obs, row.features, features, flags, extras)
+        seen = (row.obs, action, out.obs, row.features, after, flags, extras)
         return (packed, carry), PackedTree.of(seen, lead=1)
 
     loop = (slots.packed, carry)
     (packed, carry), stacked = jax.lax.scan(body, loop, (inputs, keys[..., :2], reset_inputs))
-    obs, action, next_obs, features, next_features, flags, extras = stacked.tree
-    pay = jax.vmap(jax.vmap(lambda before, a, after: env.task_reward(before, a, after, params)))
-    reward, terms = pay(features, action, next_features)
-    transition = Transition(obs, action, next_obs, features, next_features, reward, *flags)
+    obs, action, next_obs, before, after, flags, extras = stacked.tree
+    pay = jax.vmap(jax.vmap(lambda before, a, after: task_reward(env, before, a, after, params)))
+    reward, terms = pay(before, action, after)
+    transition = Transition(obs, action, next_obs, before, after, reward, *flags)
     return Slots(packed, memory), carry, Trajectory(transition, reward, terms, extras)

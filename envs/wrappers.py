@@ -4,6 +4,7 @@ A wrapper forwards whatever it does not change. State that it needs is added to 
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs.wrapping import StatefulWrapper, Wrapped, Wrapper
+from rlkit.errors import check_count
 from rlkit.spaces import Box, Discrete, Space
 from rlkit.types import Environment, EnvSpec, Features, Key, PyTree, Terms
 
@@ -191,7 +193,7 @@ def sticky_actions(env: Environment, p: float = 0.25) -> Environment:
 
 @dataclass(frozen=True)
 class _Discretise(Wrapper):
-    bins: int
+    bins: int | None
 
     @property
     def spec(self) -> EnvSpec:
@@ -199,9 +201,8 @@ class _Discretise(Wrapper):
 
     def _table(self) -> np.ndarray:
         space = _box_of(self.env.spec.action_space, "discretise")
-        low, high = (np.ravel(bound) for bound in space.bounds())
-        axes = [np.linspace(a, b, self.bins) for a, b in zip(low, high, strict=True)]
-        return np.array(list(itertools.product(*axes)), np.float32).reshape(-1, *space.shape)
+        axes = _axes(space, self.bins)
+        return np.array(list(itertools.product(*axes)), _numpy_dtype(space)).reshape(-1, *space.shape)
 
     def transition(self, key: Key, state: PyTree, action: jax.Array, params: Any) -> PyTree:
         return self.env.transition(key, state, jnp.asarray(self._table())[action], params)
@@ -218,23 +219,47 @@ class _Discretise(Wrapper):
         return self.env.success(state, jnp.asarray(self._table())[action], next_state, params)
 
 
-def discretise(env: Environment, bins: int) -> Environment:
-    """Replace a bounded continuous action by a choice among ``bins`` even values per entry.
+def _numpy_dtype(space: Box) -> np.dtype:
+    return jax.dtypes.canonicalize_dtype(space.dtype)
 
-    The actions are all combinations, ``bins ** size`` in all, the last entry varying fastest.
+
+def _axes(space: Box, bins: int | None) -> list[np.ndarray]:
+    """The values of each entry that can be chosen."""
+    low, high = (np.ravel(bound) for bound in space.bounds())
+    if bins is None:
+        return [np.arange(a, b + 1) for a, b in zip(low, high, strict=True)]
+    axes = [np.linspace(a, b, bins) for a, b in zip(low, high, strict=True)]
+    return [np.unique(np.rint(axis)) for axis in axes] if space.integer else axes
+
+
+def discretise(env: Environment, bins: int | None = None) -> Environment:
+    """Replace an action in a bounded box by a choice among even values per entry.
+
+    The actions are all combinations, the last entry varying fastest.
+
+    Args:
+      env: the environment.
+      bins: values per entry, rounded in a box of integers; None takes every integer of such a box.
 
     Raises:
-      ValueError: actions are not a bounded box, ``bins < 2``, or there were more than 4096 actions.
+      ValueError: actions are not a bounded box, ``bins < 2`` (or None for real numbers), or there were more
+        than 4096 actions.
     """
     space = env.spec.action_space
     if not isinstance(space, Box) or not space.bounded:
         raise ValueError(f"discretise needs actions in a bounded box; {env.spec.id} has {space}")
-    if bins < 2:
-        raise ValueError(f"bins={bins}: expected at least 2")
-    size = int(np.prod(space.shape))
-    if bins**size > 4096:
-        raise ValueError(f"bins={bins} on {size} entries makes {bins**size} actions; expected at most 4096")
-    return _Discretise(env, int(bins))
+    if bins is not None or not space.integer:
+        bins = check_count("bins", bins, 2)
+    if bins is None:
+        count = math.prod(float(b - a + 1) for a, b in zip(*map(np.ravel, space.bounds()), strict=True))
+    else:
+        count = float(bins) ** math.prod(space.shape)
+    if count > 4096:
+        raise ValueError(
+            f"bins={bins} on {math.prod(space.shape)} entries makes {count:.0f} actions; "
+            "expected at most 4096"
+        )
+    return _Discretise(env, bins)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ def draw_bits(key: Key, *shapes: tuple[int, ...]) -> list[jax.Array]:
       One array per shape.
     """
     sizes = [math.prod(shape) for shape in shapes]
-    bits = jax.random.bits(key, (sum(sizes),))
+    bits = jax.random.bits(key, (sum(sizes),), jnp.uint32)
     out, start = [], 0
     for shape, size in zip(shapes, sizes, strict=True):
         out.append(bits[start : start + size].reshape(shape))

@@ -1,7 +1,9 @@
 """Errors that say what to do, and suggestions for misspelt names."""
 
 import difflib
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 
 class RlkitError(Exception):
@@ -27,6 +29,10 @@ class MissingExtraError(UsageError, ImportError):
     """A feature that needs a package which is not installed."""
 
 
+class InvalidEnvironmentError(UsageError, TypeError):
+    """An environment whose methods do not agree with its specification or with each other."""
+
+
 def unknown_name(kind: str, name: object, known: Iterable[str], *, where: str = "") -> UnknownNameError:
     """Build the error for an unknown name.
 
@@ -49,6 +55,21 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, where: str = 
     else:
         hint = "there are none"
     return UnknownNameError(f"unknown {kind} {str(name)!r}{place}; {hint}")
+
+
+def check_count(name: str, value: Any, least: int = 1) -> int:
+    """An argument that counts something, as an int.
+
+    Raises:
+      UsageError: it is not an integer (of Python or NumPy) of at least ``least``.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = least - 1
+    if count < least or isinstance(value, bool):
+        raise UsageError(f"{name}={value!r}: expected an integer of at least {least}")
+    return count
 
 
 def missing_extra(what: str, package: str, extra: str) -> MissingExtraError:

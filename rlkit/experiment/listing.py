@@ -52,7 +52,7 @@ def table(family: str = "") -> str:
     rows = Table(box=None, pad_edge=False)
     for column in ("id", "observation", "action", "what it is"):
         rows.add_column(column, no_wrap=column != "what it is")
-    for id in registry.list():
+    for id in registry.names():
         if not family or id.startswith(f"{family}/"):
             rows.add_row(id, *_row(id), registry.TABLE[id].summary)
     return _text(rows)

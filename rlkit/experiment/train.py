@@ -16,6 +16,7 @@ from rlkit.experiment.observe import Observe
 from rlkit.experiment.population import Population, population
 from rlkit.experiment.progress import Progress, no_progress, progress_bar
 from rlkit.experiment.signals import listening
+from rlkit.keys import typed_key
 from rlkit.types import Agent, Key, PyTree
 
 POLICIES = ("stop", "skip", "rollback")
@@ -94,7 +95,7 @@ def train(
     """
     if on_nan not in POLICIES:
         raise unknown_name("value of on_nan", on_nan, POLICIES)
-    key = jax.random.key(0) if key is None else key
+    key = typed_key(0 if key is None else key)
     plan = schedule(num_updates, log_every=log_every, probes=probes)
     pop = population(
         agent, num_seeds, batching=batching, devices=devices, max_chunk=min(num_updates, 512),

@@ -1,5 +1,7 @@
 """Rewards: what the agent is paid, composed from small pure functions."""
 
+from typing import Any
+
 from rlkit.rewards.algebra import Part, add, chain, from_function, total, transform, weighted
 from rlkit.rewards.relabelling import init_slots, relabel
 from rlkit.rewards.shaping import potential_difference, potential_shaping
@@ -15,7 +17,7 @@ from rlkit.rewards.sources import (
     task,
     time_penalty,
 )
-from rlkit.rewards.text import SOURCES, TRANSFORMS, list, parse
+from rlkit.rewards.text import SOURCES, TRANSFORMS, names, parse
 from rlkit.rewards.transforms import NormaliseState, clip, normalise, scale, squash, symlog
 
 __all__ = [
@@ -32,7 +34,7 @@ __all__ = [
     "feature",
     "from_function",
     "init_slots",
-    "list",
+    "names",
     "normalise",
     "parse",
     "potential_difference",
@@ -51,3 +53,10 @@ __all__ = [
     "transform",
     "weighted",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """An older name of :func:`names`, not in ``__all__``, where it would shadow the builtin."""
+    if name == "list":
+        return names
+    raise AttributeError(f"module 'rlkit.rewards' has no attribute {name!r}")

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
+from rlkit.keys import typed_key
 from rlkit.parameters import resolve
 from rlkit.types import Key, PyTree, Reward, Terms, Trajectory, Transition
 
@@ -23,7 +24,7 @@ def init_slots(reward: Reward, key: Key, num_envs: int) -> PyTree:
     """
     if num_envs < 1:
         raise UsageError(f"num_envs={num_envs}: expected at least 1")
-    return jax.vmap(reward.init, axis_size=num_envs)(jax.random.split(key, num_envs))
+    return jax.vmap(reward.init, axis_size=num_envs)(jax.random.split(typed_key(key), num_envs))
 
 
 def relabel(

@@ -181,6 +181,6 @@ def _argument(node: ast.expr) -> int | float | str | None:
     return value
 
 
-def list() -> tuple[str, ...]:
+def names() -> tuple[str, ...]:
     """Names of all sources and transforms, sorted."""
     return tuple(sorted({**SOURCES, **TRANSFORMS}))

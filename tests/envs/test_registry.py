@@ -13,7 +13,7 @@ from rlkit.types import Environment
 
 
 def test_ids_are_listed_in_order_and_described():
-    ids = rlkit.envs.list()
+    ids = rlkit.envs.names()
     assert list(ids) == sorted(TABLE)
     assert {"classic/cartpole", "classic/pendulum", "nav/pointmaze-umaze-far", "nav/pointmaze-rooms"} <= set(
         ids
@@ -52,7 +52,7 @@ def test_importing_and_listing_loads_no_simulator():
     code = """
         import sys
         import rlkit.envs
-        rlkit.envs.list()
+        rlkit.envs.names()
         rlkit.envs.make("classic/cartpole").spec
         heavy = {"brax", "craftax", "mujoco", "gymnasium", "gymnasium_robotics", "envpool"}
         heavy |= {"matplotlib", "flax", "scipy.stats", "PIL"}

@@ -163,7 +163,7 @@ def test_envs_lists_all(call):
 
     code, out, _ = call("envs")
     assert code == 0
-    for id in registry.list():
+    for id in registry.names():
         assert f"\n{id} " in out
 
 

@@ -16,7 +16,13 @@ def same(a, b):
 @pytest.mark.parametrize("seed", [0, 7, -1, 2**31, 2**32 - 1])
 def test_all_ways_to_write_a_seed_give_one_key(seed):
     expected = jax.random.key(seed)
-    for key in (seed, np.int64(seed), expected, jax.random.PRNGKey(seed), np.asarray(jax.random.PRNGKey(seed))):
+    for key in (
+        seed,
+        np.int64(seed),
+        expected,
+        jax.random.PRNGKey(seed),
+        np.asarray(jax.random.PRNGKey(seed)),
+    ):
         assert same(typed_key(key), expected)
 
 
@@ -39,5 +45,7 @@ def test_inside_a_program():
     ids=str,
 )  # fmt: skip
 def test_what_is_no_key_is_refused_in_a_sentence(key):
-    with pytest.raises(UsageError, match=r"start=.*: expected a PRNG key; make one with jax\.random\.key\(0\)"):
+    with pytest.raises(
+        UsageError, match=r"start=.*: expected a PRNG key; make one with jax\.random\.key\(0\)"
+    ):
         typed_key(key, "start")

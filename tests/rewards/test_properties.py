@@ -42,7 +42,7 @@ every_reward = pytest.mark.parametrize(("name", "env_id"), CASES)
 
 
 def test_all_registered_rewards_have_an_example():
-    assert EXAMPLES.keys() - {"everything"} == set(rw.list())
+    assert EXAMPLES.keys() - {"everything"} == set(rw.names())
 
 
 @functools.cache

@@ -112,5 +112,5 @@ def test_two_terms_of_one_name(line):
 
 
 def test_every_registered_constructor_is_public():
-    for name in rw.list():
+    for name in rw.names():
         assert getattr(rw, name) is {**rw.SOURCES, **rw.TRANSFORMS}[name]
