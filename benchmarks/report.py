@@ -30,12 +30,14 @@ def write_log(path: Path, seeds: int, lines: int, metrics: int) -> None:
     blocks = []
     for _ in range(1000):
         row = np.round(rng.random(seeds), 7).tolist()
-        spread = {name: 0.28 for name in names}
+        spread = dict.fromkeys(names, 0.28)
         blocks.append(json.dumps({"std": spread, "seeds": dict.fromkeys(names, row)})[1:] + "\n")
     with open(path, "w", encoding="utf-8") as file:
         for i in range(1, lines + 1):
             mean = json.dumps(dict.fromkeys(names, 0.5))
-            file.write(f'{{"kind": "train", "update": {i}, "step": {1024 * i}, "mean": {mean}, {blocks[i % 1000]}')
+            file.write(
+                f'{{"kind": "train", "update": {i}, "step": {1024 * i}, "mean": {mean}, {blocks[i % 1000]}'
+            )
 
 
 def make(folder: Path, seeds: int, lines: int, metrics: int) -> None:
@@ -69,7 +71,9 @@ def measure(folder: Path) -> dict[str, float]:
 
 def main() -> None:
     """Print a table of one row."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, default in (("seeds", 64), ("lines", 200_000), ("metrics", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     chosen = parser.parse_args()

@@ -121,9 +121,9 @@ def read(path: Path, seeds: int, note: Callable[[str], None], points: int = POIN
             curve = open_curves.get((kind, name))
             if curve is None:
                 curve = open_curves[kind, name] = _Thinned(points, found, note)
-            curve.add(number, place, row)
+            curve.add(where, place, row)
     if found and found != seeds:
-        note(f"{path.name} has {found} seeds per line, but config.json says {seeds}; shown are {found}")
+        note(f"{path.name} has {found} seeds per line, but config.json asks for {seeds}; shown are {found}")
     return Metrics({name: c.curve() for name, c in open_curves.items()}, update, step, found, judged)
 
 

@@ -100,7 +100,7 @@ def summary(folder: Path) -> str:
 
     found = reading.read(folder)
     reached, times = found.final("eval/success"), found.times
-    episodes = found.seeds * found.settings.eval_episodes
+    episodes = found.rows * found.settings.eval_episodes
     around = f"{reading.percent(reached.low)} to {reading.percent(reached.high)}"
     return (
         f"success {reading.percent(reached.mean)} in {episodes} fresh episodes "

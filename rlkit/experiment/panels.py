@@ -56,19 +56,18 @@ class Group(NamedTuple):
 def groups(runs: Sequence[Run]) -> list[Group]:
     """The groups of seeds of several runs, in order."""
     found = [
-        (run, label, *member)
+        (run, member, _name(label, member, len(runs)), run.group(m))
         for run, label in zip(runs, labels(runs), strict=True)
-        for member in _members(run)
+        for m, member in enumerate(run.members)
     ]
     return [
-        Group(run, member, ", ".join(filter(None, (label, member))), figures.look(i), seeds)
-        for i, (run, label, member, seeds) in enumerate(found)
+        Group(run, member, name, figures.look(i), rows) for i, (run, member, name, rows) in enumerate(found)
     ]
 
 
-def _members(run: Run) -> list[tuple[str, slice]]:
-    """Names and seeds of the members of a run: all seeds of a run have the same configuration."""
-    return [("", slice(0, run.seeds))]
+def _name(label: str, member: str, runs: int) -> str:
+    """What the page calls a member of a run: of a single run that has several, its own name will do."""
+    return member if member and runs == 1 else ", ".join(filter(None, (label, member)))
 
 
 _LEARNING = (

@@ -41,6 +41,7 @@ class Run(NamedTuple):
       metrics: its curves.
       times: where its wall time went.
       emergence: content of ``emergence.json``; empty if there is none.
+      members: what tells the settings that trained side by side apart; one empty text without a sweep.
       finished: whether training ended as planned.
       notes: what is missing or damaged, a sentence each.
     """
@@ -53,13 +54,23 @@ class Run(NamedTuple):
     metrics: Metrics
     times: Times
     emergence: dict[str, Any]
+    members: tuple[str, ...]
     finished: bool
     notes: list[str]
 
     @property
+    def rows(self) -> int:
+        """Values per line and metric: seeds times members, those logged or as many as were asked for."""
+        return self.metrics.seeds or self.settings.seeds * len(self.members)
+
+    @property
     def seeds(self) -> int:
-        """Seeds that were logged, or as many as were asked for."""
-        return self.metrics.seeds or self.settings.seeds
+        """Seeds of each member."""
+        return max(1, self.rows // len(self.members))
+
+    def group(self, member: int) -> slice:
+        """The rows of a member: all its seeds, one after the other."""
+        return slice(member * self.seeds, (member + 1) * self.seeds)
 
     @property
     def points(self) -> list[dict[str, Any]]:
@@ -107,8 +118,9 @@ def read(folder: str | Path) -> Run:
     folder = store.existing(folder)
     settings = config.load(folder / store.CONFIG)
     env, problem = _environment(settings)
-    notes = _Notes()
-    metrics = curves.read(folder / store.METRICS, settings.seeds, notes.of(store.METRICS))
+    notes, members = _Notes(), ("",)
+    rows = settings.seeds * len(members)
+    metrics = curves.read(folder / store.METRICS, rows, notes.of(store.METRICS))
     emergence = _object(folder / analyze.EMERGENCE, notes.of(analyze.EMERGENCE))
     _recordings(folder, settings, metrics, notes.of(store.LATENTS))
     return Run(
@@ -120,6 +132,7 @@ def read(folder: str | Path) -> Run:
         metrics,
         _times(folder / store.TIMINGS, notes.of(store.TIMINGS)),
         emergence,
+        members,
         (folder / store.DONE).exists(),
         notes.sentences(),
     )
@@ -213,11 +226,11 @@ def steps_per_second(run: Run) -> float:
     """Environment steps of all seeds per second of training; 0 if unknown."""
     if not (run.times.train and run.metrics.update):
         return 0.0
-    return run.times.updates * run.metrics.step / run.metrics.update * run.seeds / run.times.train
+    return run.times.updates * run.metrics.step / run.metrics.update * run.rows / run.times.train
 
 
-def median_seed(run: Run) -> int:
-    """The seed whose last evaluation is the median one, by success and then return."""
+def median_row(run: Run) -> int:
+    """The seed (of a member) whose last evaluation is the median one, by success and then return."""
     success, returns = run.last("eval/success"), run.last("eval/return")
     if not success.size or success.shape != returns.shape:
         return 0

@@ -5,6 +5,7 @@ What a run does not have (yet), or what is damaged, is left out with a sentence 
 """
 
 import base64
+import contextlib
 import importlib
 import json
 import math
@@ -20,7 +21,7 @@ from rlkit.experiment.panels import Group
 from rlkit.experiment.reading import (
     Run,
     labels,
-    median_seed,
+    median_row,
     origin,
     percent,
     plain,
@@ -82,7 +83,8 @@ def write(folders: Sequence[str | Path], path: Path) -> Path:
         temporary.write_text(html, encoding="utf-8", errors="backslashreplace")
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise RlkitError(
             f"cannot write {path}: {error.strerror or error}; choose another place with --out FILE"
         ) from None
@@ -212,19 +214,24 @@ def _film(run: Run, note: Callable[[str], None]) -> tuple[bytes | None, str]:
 
     cache.enable()
     agent = config.build(run.settings)
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), run.seeds))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), run.rows))
     saved = checkpoint.restore(
         run.folder / store.CHECKPOINTS, jax.eval_shape(jax.vmap(agent.init), keys), note
     )
     if saved is None:
         return None, "No animation: the run has no checkpoint yet."
-    seed = median_seed(run)
-    policy = jax.tree.map(lambda x: x[seed], agent.policy(saved.state))
+    row = median_row(run)
+    policy = jax.tree.map(lambda x: x[row], agent.policy(saved.state))
     key = jax.random.fold_in(jax.random.key(run.settings.seed), 0x617)
     states, lengths = animation.record(agent, policy, key)
     pictures = animation.frames(run.env, states, lengths)
     what = f"after {saved.update} updates, acting greedily in {len(lengths)} new episodes"
-    return animation.gif(pictures), f"Seed {seed} (the median one) {what}."
+    return animation.gif(pictures), f"{_who(run, row)} (the median one) {what}."
+
+
+def _who(run: Run, row: int) -> str:
+    member = run.members[min(row // run.seeds, len(run.members) - 1)]
+    return f"Seed {row % run.seeds}{' of ' + member if member else ''}"
 
 
 def _data_url(data: bytes) -> str:

@@ -133,7 +133,7 @@ def test_a_torn_last_line_and_another_number_of_seeds_are_said(tmp_path):
     found, notes = _read(path, 10**9)
     assert notes == [
         "line 3 of metrics.jsonl, the last one, is not complete",
-        "metrics.jsonl has 2 seeds per line, but config.json says 1000000000; shown are 2",
+        "metrics.jsonl has 2 seeds per line, but config.json asks for 1000000000; shown are 2",
     ]
     assert found.seeds == 2
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from rlkit.agents import PPOConfig
-from rlkit.errors import UsageError
-from rlkit.experiment import analyze, reading, report, run
+from rlkit.errors import RlkitError, UsageError
+from rlkit.experiment import analyze, config, logbook, panels, reading, report, run
 from rlkit.experiment.config import TrainConfig
 
 DENSE = "success() + progress('path_distance')"
@@ -204,8 +204,156 @@ def test_analysis_is_repeatable_and_agrees_with_the_library(folders):
     assert arrays["pairs/phi_r/value"].shape == (3, 3)
 
 
+def _folder(path, terms=("success",), seeds=2, lines=3, **changes):
+    """A run folder without checkpoints, whose reward has the given terms."""
+    path.mkdir()
+    config.save(
+        path / "config.json", TrainConfig(**{"env": "nav/pointmaze-umaze-far", "seeds": seeds} | changes)
+    )
+    rng = np.random.default_rng(0)
+    with open(path / "metrics.jsonl", "w") as file:
+        for i in range(1, lines + 1):
+            values = {f"reward/{name}": rng.random(seeds) for name in terms}
+            file.write(json.dumps(logbook.line("train", i, 64 * i, values)) + "\n")
+        values = {"eval/success": rng.random(seeds), "eval/return": rng.random(seeds)}
+        file.write(json.dumps(logbook.line("eval", i, 64 * i, values)) + "\n")
+    return path
+
+
+HOSTILE = (
+    "$\\frac$",
+    "$x$",
+    "_hidden",
+    "<script>alert(1)</script>",
+    "\ud800",
+    "a\x00b",
+    "x" * 5000,
+    "",
+    "{{ 7 * 7 }}",
+)
+
+
+def test_names_of_any_kind_are_shown_and_run_nothing(tmp_path):
+    folder = _folder(tmp_path / "run", HOSTILE)
+    source = report.report(folder).read_text(encoding="utf-8")
+    page = _Page(source)
+    for name in (
+        "$\\frac$",
+        "$x$",
+        "_hidden",
+        "<script>alert(1)</script>",
+        "\\ud800",
+        "x" * 100,
+        "{{ 7 * 7 }}",
+    ):
+        assert name in page.text
+    assert "<script>" not in source
+    assert "x" * 200 not in page.text
+    assert len(page.alts) == len(HOSTILE) + 1  # and their shares
+    plain = _folder(tmp_path / "<b>$\\frac$", reward="'<i>$\\frac$' + \ud800")
+    source = report.compare([folder, plain], tmp_path / "both.html").read_text(encoding="utf-8")
+    assert "<i>" not in source
+    assert "&#39;&lt;i&gt;$\\frac$&#39; + \\ud800" in source
+
+
+DAMAGE = {
+    "metrics.jsonl": (b"{}\n[]\n3\n", "line 5 of metrics.jsonl has no 'kind'"),
+    "timings.jsonl": (b"{}\n", "line 1 of timings.jsonl names no event"),
+    "emergence.json": (b"[]", "emergence.json holds list instead of an object"),
+    "env.json": (b'{"devices": ["cpu', "env.json cannot be read as JSON"),
+}
+
+
+def test_damage_costs_what_it_hit_and_is_said(tmp_path):
+    folder = _folder(tmp_path / "run")
+    for name, (content, _) in DAMAGE.items():
+        with open(folder / name, "ab") as file:
+            file.write(content)
+    settings = json.loads((folder / "config.json").read_text()) | {"seeds": 10**9}
+    (folder / "config.json").write_text(json.dumps(settings))
+    page = _Page(report.report(folder).read_text(encoding="utf-8"))
+    for _, sentence in DAMAGE.values():
+        assert sentence in page.text
+    assert "metrics.jsonl has 2 seeds per line, but config.json asks for 1000000000" in page.text
+    assert "recordings of latents after update 3 are missing" in page.text
+    assert "success in fresh episodes" in page.text
+    assert "2 seeds × 192 steps" in page.text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"points": 3},
+        {"points": [], "draws": 8},
+        {"points": [{}], "draws": 8},
+        {"points": [{"step": 1, "units": {}, "halves": {}}], "draws": 8},
+        {"alignment": {"emergence": []}},
+        {"alignment": 3},
+        {"points": [{"step": 0, "units": None}], "alignment": {"a": {"nulls": 1}}, "draws": "many"},
+    ],
+)
+def test_emergence_of_another_shape_is_said(tmp_path, content):
+    folder = _folder(tmp_path / "run")
+    (folder / "emergence.json").write_text(json.dumps(content))
+    page = _Page(report.report(folder).read_text(encoding="utf-8"))
+    assert "emergence.json cannot be used" in page.text
+    assert "Not measured yet" in page.text
+
+
+def test_a_folder_that_cannot_be_written_is_only_read(tmp_path):
+    folder = _folder(tmp_path / "run")
+    before = {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+    path = report.report(folder, tmp_path / "elsewhere" / "page.html")
+    assert _Page(path.read_text(encoding="utf-8")).open == []
+    assert {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]} == before
+    with pytest.raises(RlkitError, match="cannot write"):
+        report.report(folder, folder / "config.json" / "page.html")
+
+
+def test_members_of_a_run_have_a_curve_each(tmp_path):
+    run = reading.read(_folder(tmp_path / "run", seeds=6))._replace(members=("rate=1", "rate=2", "rate=3"))
+    groups = panels.groups([run])
+    assert [group.label for group in groups] == ["rate=1", "rate=2", "rate=3"]
+    whole = run.curve("train", "reward/success").values
+    for k, group in enumerate(groups):
+        np.testing.assert_array_equal(
+            group.series("train", "reward/success").values, whole[:, 2 * k : 2 * k + 2]
+        )
+    page = _Page(report.render([run]))
+    assert page.text.count("2 seeds × 192 steps") == 3
+    assert "Differences from rate=1" in page.text
+    both = panels.groups([run, run._replace(members=("",), folder=tmp_path / "other")])
+    assert [group.label for group in both] == ["run, rate=1", "run, rate=2", "run, rate=3", "other"]
+
+
+def test_rewards_and_tasks_that_differ_share_no_axis(tmp_path):
+    runs = []
+    for name, env, reward in (
+        ("a", "nav/pointmaze-umaze-far", "success()"),
+        ("b", "nav/pointmaze-umaze-far", "2 * success()"),
+        ("c", "nav/pointmaze-umaze", "success()"),
+    ):
+        folder = _folder(tmp_path / name, env=env, reward=reward)
+        with open(folder / "metrics.jsonl", "a") as file:
+            for i in (4, 5):
+                values = {n: np.array([i, ord(name)]) for n in ("episode/paid", "episode/return")}
+                values["episode/paid"] = values["episode/paid"] * (2 if name == "b" else 1)
+                values["episode/success"] = np.array([0.5, i / 10 + ord(name) / 1000])
+                file.write(json.dumps(logbook.line("train", i, 64 * i, values)) + "\n")
+        runs.append(reading.read(folder))
+    shown = {drawn.title: drawn.alt for drawn in panels.learning(panels.groups(runs))}
+    assert list(shown) == [
+        "success in training episodes",
+        "return in training episodes, nav/pointmaze-umaze-far",
+        "return in training episodes, nav/pointmaze-umaze",
+        "paid per episode by 2 * success()",
+    ]  # the other pay is the return that is drawn already
+    assert shown["success in training episodes"].count("mean of 2 seeds") == 3
+    assert shown["return in training episodes, nav/pointmaze-umaze-far"].count("mean of 2 seeds") == 2
+
+
 def test_the_animation_shows_whole_episodes(folders):
-    from rlkit.experiment import animation, config
+    from rlkit.experiment import animation
 
     agent = config.build(_settings(DENSE))
     policy = agent.policy(agent.init(jax.random.key(0)))
