@@ -10,6 +10,9 @@ import contextlib
 import hashlib
 import json
 import logging
+import os
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +22,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import RlkitError, UsageError
+from rlkit.experiment import outside
+from rlkit.experiment.store import read_json
 from rlkit.types import PyTree
 
-VERSION = 1
+VERSION = 2
 REJECTED = "rejected"
 
 
@@ -91,6 +96,28 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep standard error silent: on damage, TensorStore's threads write pages there, even after it raised."""
+    try:
+        keep, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except OSError:  # there is no standard error
+        yield
+        return
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    except Exception:
+        time.sleep(0.2)  # the stragglers
+        raise
+    finally:
+        sys.unraisablehook = hook
+        os.dup2(keep, 2)
+        os.close(keep)
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
 def _manager(folder: Path, keep: int | None) -> Iterator[Any]:
     import orbax.checkpoint as ocp  # slow to import
 
@@ -141,14 +168,12 @@ def save(
     # Orbax has no empty arrays; their shapes are in the meta data.
     arrays = {f"{i:05d}": array for i, array in enumerate(flat.arrays) if array.size}
     args = ocp.args.Composite(state=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave(whole))
-    try:
-        with _manager(folder, keep) as manager:
-            manager.save(update, args=args, force=True)
-            manager.wait_until_finished()
-    except OSError as error:
-        raise RlkitError(
-            f"cannot save a checkpoint in {folder}: {error.strerror or error}; earlier ones are intact"
-        ) from error
+    with (
+        outside.at(folder, "save a checkpoint (earlier ones are intact) in"),
+        _manager(folder, keep) as manager,
+    ):
+        manager.save(update, args=args, force=True)
+        manager.wait_until_finished()
 
 
 def steps(folder: Path) -> list[int]:
@@ -158,21 +183,33 @@ def steps(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.iterdir() if path.is_dir() and path.name.isdecimal())
 
 
+def describe(folder: Path, update: int) -> dict[str, Any]:
+    """The description of a checkpoint: what was saved beside its state.
+
+    Raises:
+      OSError, ValueError: it is missing, damaged, of another format, or of another checkpoint.
+    """
+    meta = read_json(folder / str(update) / "meta" / "metadata")
+    if not isinstance(meta, dict) or meta.get("digest") != _meta_digest(meta):
+        raise ValueError("its description is damaged")
+    if meta["version"] != VERSION:
+        raise ValueError(f"it has format {meta['version']}, this rlkit reads {VERSION}")
+    if meta["update"] != update:
+        raise ValueError(f"it is a copy of checkpoint {meta['update']}")
+    return meta
+
+
 def _load(folder: Path, update: int) -> tuple[Flat, dict[str, Any]]:
     """Read one checkpoint and verify that it is what was saved; any exception means it is not."""
     import orbax.checkpoint as ocp
 
-    with _manager(folder, None) as manager:
-        meta = manager.restore(update, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
-        if meta.get("digest") != _meta_digest(meta):
-            raise ValueError("its description is damaged")
-        if meta["version"] != VERSION:
-            raise ValueError(f"it has format {meta['version']}, this rlkit reads {VERSION}")
-        dtypes = [np.dtype("uint32") if d.startswith("key<") else jnp.dtype(d) for _, _, d in meta["leaves"]]
-        shapes = [tuple(shape) for _, shape, _ in meta["leaves"]]
-        empty = [np.zeros(s, d) for s, d in zip(shapes, dtypes, strict=True)]
-        template = {f"{i:05d}": array for i, array in enumerate(empty) if array.size}
-        args = ocp.args.Composite(state=ocp.args.StandardRestore(template))
+    meta = describe(folder, update)
+    dtypes = [np.dtype("uint32") if d.startswith("key<") else jnp.dtype(d) for _, _, d in meta["leaves"]]
+    shapes = [tuple(shape) for _, shape, _ in meta["leaves"]]
+    empty = [np.zeros(s, d) for s, d in zip(shapes, dtypes, strict=True)]
+    template = {f"{i:05d}": array for i, array in enumerate(empty) if array.size}
+    args = ocp.args.Composite(state=ocp.args.StandardRestore(template))
+    with _hushed(), _manager(folder, None) as manager:
         arrays = manager.restore(update, args=args).state
     flat = Flat([np.asarray(arrays.get(f"{i:05d}", e)) for i, e in enumerate(empty)], meta["leaves"])
     if digest(flat) != meta["state"]:
@@ -225,7 +262,7 @@ def restore(
       folder: the checkpoint folder of a run.
       template: a pytree of the expected structure, shapes and dtypes (``jax.eval_shape`` gives one).
       warn: called with one sentence for each newer checkpoint that is damaged.
-      accept: which updates to consider.
+      accept: which updates to consider; asked from the newest to the oldest.
 
     Returns:
       The checkpoint; None if the folder holds none of those. Nothing is cast or reshaped.
@@ -234,18 +271,21 @@ def restore(
       UsageError: the checkpoint is intact but another agent's; the message names the leaf.
       RlkitError: there are checkpoints and all are damaged.
     """
-    found = [update for update in steps(folder) if accept(update)]
-    for update in reversed(found):
+    rejected = 0
+    for update in reversed(steps(folder)):
+        if not accept(update):
+            continue
         try:
             flat, meta = _load(folder, update)
         except Exception as error:  # Orbax raises anything on damage
+            rejected += 1
             reason = str(error).strip().split("\n")[0][:160] or type(error).__name__
             warn(f"checkpoint {update} in {folder} is rejected: {reason}")
             continue
         _match(flat.leaves, template, f"checkpoint {update} in {folder}")
         return Checkpoint(update, _unflatten(flat, template), meta)
-    if found:
-        raise RlkitError(f"none of the {len(found)} checkpoints in {folder} is intact; start a new run")
+    if rejected:
+        raise RlkitError(f"none of the {rejected} checkpoints in {folder} is intact; start a new run")
     return None
 
 

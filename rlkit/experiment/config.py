@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlkit.errors import UsageError, unknown_name
+from rlkit.fields import check, option, shown
 from rlkit.types import Agent
 
 VERSION = 1
+ON_NAN = ("stop", "skip", "rollback")
+SINKS = ("tensorboard", "wandb", "mlflow")
+_LONGEST = 1000  # characters of an option of the environment
 
 
 class Maker(NamedTuple):
@@ -42,10 +46,6 @@ def agent_name(config: Any) -> str:
     raise unknown_name("agent configuration", type(config).__name__, known)
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 def _default_agent() -> Any:
     return agent_config("ppo")()
 
@@ -54,48 +54,46 @@ def _default_agent() -> Any:
 class TrainConfig:
     """Everything that decides what a training run computes."""
 
-    env: str = _option("classic/cartpole", "environment id; `rlkit envs` lists them")
-    env_options: tuple[str, ...] = _option((), "static choices of the environment, each as key=value")
+    env: str = option("classic/cartpole", "environment id; `rlkit envs` lists them")
+    env_options: tuple[str, ...] = option((), "static choices of the environment, each as key=value")
     agent: Any = field(default_factory=_default_agent, metadata={"help": "hyper-parameters of the agent"})
-    reward: str = _option("task", "what the agent is paid; task is the environment's own reward")
-    seeds: int = _option(8, "number of seeds, trained side by side")
-    seed: int = _option(0, "base seed; seed k of the population uses fold_in(key(seed), k)")
-    total_steps: int = _option(500_000, "environment steps per seed")
-    log_every: int = _option(0, "updates between two lines of metrics.jsonl; 0 makes about 200 lines")
-    probes: int = _option(
-        20, "times that latents are recorded and policies judged, beside the start; 0 for never"
+    reward: str = option("task", "what the agent is paid; task is the environment's own reward")
+    seeds: int = option(8, "number of seeds, trained side by side", low=1)
+    seed: int = option(
+        0, "base seed; seed k of the population uses fold_in(key(seed), k)", low=0, high=2**32 - 1
     )
-    probe_steps: int = _option(512, "steps of the rollout that records latents; 0 records none")
-    eval_episodes: int = _option(
-        32, "fresh episodes per seed that judge the policy at each probe; 0 for none"
+    total_steps: int = option(500_000, "environment steps per seed", low=1, high=2**53)
+    log_every: int = option(0, "updates between two lines of metrics.jsonl; 0 makes about 200 lines", low=0)
+    probes: int = option(
+        20,
+        "times that latents are recorded and policies judged, beside the start; 0 for never",
+        low=0,
+        high=1_000_000,
     )
-    checkpoint_every: int = _option(0, "updates between checkpoints; 0 makes ten of them")
-    keep: int = _option(3, "checkpoints to keep, the newest ones")
-    batching: str = _option("auto", "seeds of one device: map (in turn), vmap (at once) or auto")
-    devices: int = _option(0, "devices to spread seeds over; 0 takes all, on a CPU one per core")
-    threads: int = _option(0, "CPU threads that one operation may be split over; 0: the cores of a device")
-    on_nan: str = _option("stop", "when something is not finite: stop, skip (the update) or rollback")
-    sinks: tuple[str, ...] = _option((), "where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow")
+    probe_steps: int = option(512, "steps of the rollout that records latents; 0 records none", low=0)
+    eval_episodes: int = option(
+        32, "fresh episodes per seed that judge the policy at each probe; 0 for none", low=0
+    )
+    checkpoint_every: int = option(0, "updates between checkpoints; 0 makes ten of them", low=0)
+    keep: int = option(3, "checkpoints to keep, the newest ones", low=1)
+    batching: str = option(
+        "auto", "seeds of one device: map (in turn), vmap (at once) or auto", choices=("auto", "map", "vmap")
+    )
+    devices: int = option(
+        0, "devices to spread seeds over; 0 takes all, on a CPU one per core", low=0, high=4096
+    )
+    threads: int = option(
+        0, "CPU threads that one operation may be split over; 0: the cores of a device", low=0, high=4096
+    )
+    on_nan: str = option(
+        "stop", "when something is not finite: stop, skip (the update) or rollback", choices=ON_NAN
+    )
+    sinks: tuple[str, ...] = option(
+        (), "where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow", choices=SINKS
+    )
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "total_steps", "keep"):
-            _at_least(self, name, 1)
-        for name in (
-            "log_every",
-            "probes",
-            "probe_steps",
-            "eval_episodes",
-            "checkpoint_every",
-            "devices",
-            "threads",
-        ):
-            _at_least(self, name, 0)
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise unknown_name(f"value of {name}", getattr(self, name), known)
-        for sink in self.sinks:
-            if sink not in SINKS:
-                raise unknown_name("sink", sink, SINKS)
+        check(self)
         env_options(self)
 
     def replace(self, **changes: Any) -> "TrainConfig":
@@ -103,26 +101,19 @@ class TrainConfig:
         return dataclasses.replace(self, **changes)
 
 
-CHOICES = {"batching": ("auto", "map", "vmap"), "on_nan": ("stop", "skip", "rollback")}
-SINKS = ("tensorboard", "wandb", "mlflow")
-
-
-def _at_least(config: Any, name: str, least: int) -> None:
-    value = getattr(config, name)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UsageError(f"{name}={value!r}: expected an integer of at least {least}")
-
-
 def env_options(config: TrainConfig) -> dict[str, Any]:
     """The environment's options; values are Python literals where they can be, else text."""
     options = {}
     for text in config.env_options:
         name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise UsageError(f"env_options has {text!r}: expected key=value, e.g. actions=discrete")
+        if not equals or not name or len(text) > _LONGEST:
+            raise UsageError(
+                f"env_options has {shown(text)}: expected key=value, e.g. actions=discrete, "
+                f"of at most {_LONGEST} characters"
+            )
         try:
             options[name.replace("-", "_")] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             options[name.replace("-", "_")] = value
     return options
 
@@ -138,6 +129,7 @@ def build(config: TrainConfig) -> Agent:
 
     env = make(config.env, **env_options(config))
     maker = AGENTS[agent_name(config.agent)]
+    check(config.agent)
     reward = None
     if config.reward != "task":
         from rlkit.rewards import parse
@@ -184,7 +176,8 @@ def _fill(cls: type, data: dict[str, Any], where: str, **ready: Any) -> Any:
         elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if default is not None and type(value) is not type(default):
-            raise UsageError(f"{name}={value!r} {where}: expected {type(default).__name__}, e.g. {default!r}")
+            wanted = f"expected {type(default).__name__}, e.g. {default!r}"
+            raise UsageError(f"{name}={shown(value)} {where}: {wanted}")
         values[name] = value
     return cls(**values)
 
@@ -206,9 +199,12 @@ def from_dict(data: dict[str, Any], where: str = "in the configuration") -> Trai
     version = data.pop("version", VERSION)
     if version != VERSION:
         raise UsageError(
-            f"version {version!r} {where}: this rlkit reads version {VERSION}; install a matching one"
+            f"version {shown(version)} {where}: this rlkit reads version {VERSION}; install a matching one"
         )
-    chosen = dict(data.get("agent") or {})
+    agent = data.get("agent", {})
+    if not isinstance(agent, dict) or not isinstance(agent.get("name", ""), str):
+        raise UsageError(f'agent={shown(agent)} {where}: expected an object like {{"name": "ppo"}}')
+    chosen = dict(agent)
     cls = agent_config(chosen.pop("name", "ppo"))
     return _fill(TrainConfig, data, where, agent=_fill(cls, chosen, f"of the agent {where}"))
 

@@ -1,6 +1,7 @@
 """Noticing that a training has gone non-finite, and finding out where it began."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +12,51 @@ from rlkit.errors import RlkitError
 from rlkit.experiment.logbook import number
 from rlkit.experiment.population import Population, float_leaves, may_be_undefined
 from rlkit.types import PyTree
+
+_STAGES = (
+    ("config", "env_params"),
+    ("slots", "obs", "observation", "env", "obs_moments", "memory", "latent"),
+    ("reward", "rewards", "paid", "episode", "eval", "unfinished"),
+    ("value", "values", "carry", "advantage", "target", "q"),
+    ("loss", "entropy", "kl", "approx_kl", "ratio", "policy", "clip_fraction"),
+    ("grad", "gradient", "grad_norm", "norm"),
+    ("params", "optimiser", "optimizer", "momentum", "update"),
+)
+
+
+def stage(name: str) -> int:
+    """How early in an update a metric or leaf of the state is computed.
+
+    The order is observation, reward, value, loss, gradient, parameters. What is not finite later in this order may be so because of what comes before, never the other way
+    round within an update. The first part of the name that is known decides; what is unknown is last.
+    """
+    for part in re.findall(r"[a-z_]+", name.lower()):
+        for i, stage in enumerate(_STAGES):
+            if part in stage:
+                return i
+    return len(_STAGES)
+
+
+def named(seeds: list[int]) -> str:
+    """Seeds in words, a few of them."""
+    if len(seeds) == 1:
+        return f"seed {seeds[0]}"
+    return f"seeds {seeds}" if len(seeds) <= 8 else f"{len(seeds)} seeds (the first one is {seeds[0]})"
+
+
+def idle_seeds(lines: Iterable[dict[str, Any]]) -> list[int]:
+    """Seeds all of whose updates were skipped, by the lines of a training with ``on_nan="skip"``."""
+    rows = [line["seeds"]["skipped"] for line in lines if "skipped" in line["seeds"]]
+    return np.flatnonzero((np.array(rows, np.float64) >= 1).all(0)).tolist() if rows else []
+
+
+def nothing_learnt(seeds: list[int], num_seeds: int) -> str:
+    """What to say about seeds all of whose updates were skipped."""
+    who = "all seeds" if len(seeds) == num_seeds else named(seeds)
+    return (
+        f"nothing was learnt: every update of {who} was skipped, because something in it was not finite; "
+        "train with --on-nan stop to see what, and lower the learning rate or mend the reward"
+    )
 
 
 class Sick(NamedTuple):
@@ -24,8 +70,12 @@ class Sick(NamedTuple):
 
     def sentence(self) -> str:
         """What happened, for a person."""
-        who = f"seed {self.seeds[0]}" if len(self.seeds) == 1 else f"seeds {self.seeds}"
-        first = [*(f"metric {name}" for name in self.metrics), *(f"state{leaf}" for leaf in self.leaves)]
+        who = named(self.seeds)
+        names = [
+            *((name, f"metric {name}") for name in self.metrics),
+            *((x, f"state{x}") for x in self.leaves),
+        ]
+        first = [text for _, text in sorted(names, key=lambda pair: stage(pair[0]))]
         more = f" and {len(first) - 4} more" if len(first) > 4 else ""
         return f"update {self.update} of {who} is not finite, first in {', '.join(first[:4])}{more}"
 

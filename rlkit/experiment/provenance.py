@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from rlkit.experiment.devices import cores
+
 PACKAGES = (
     "rlkit-jax",
     "jax",
@@ -43,6 +45,40 @@ def _git(*args: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _processor() -> str:
+    """The processor's name: XLA compiles for what it can do."""
+    try:
+        rows = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (row.split(":", 1)[1].strip() for row in rows if row.startswith("model name"))
+    return next(names, platform.machine())
+
+
+def machine(num_devices: int) -> dict[str, Any]:
+    """What the last bits of a training depend on beside its configuration, as JSON data.
+
+    Args:
+      num_devices: devices that the seeds are spread over.
+    """
+    setting = lambda name: getattr(jax.config, name, None)
+    found = {
+        "devices": num_devices,
+        "device": jax.local_devices()[0].device_kind,
+        "processor": _processor(),
+        "cores": cores(),
+        "jax": jax.__version__,
+        "jaxlib": metadata.version("jaxlib"),
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+        "NPROC": os.environ.get("NPROC", ""),
+        "x64": bool(setting("jax_enable_x64")),
+        "threefry_partitionable": setting("jax_threefry_partitionable"),
+        "matmul_precision": setting("jax_default_matmul_precision"),
+        "disable_jit": setting("jax_disable_jit"),
+    }
+    return {name: v if isinstance(v, (bool, int, str, type(None))) else str(v) for name, v in found.items()}
 
 
 def provenance() -> dict[str, Any]:

@@ -1,5 +1,8 @@
 """Training in a run folder: everything is kept, and a killed run continues to the bit."""
 
+import json
+import shlex
+import shutil
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,16 +10,18 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import cache, checkpoint, config, devices, logbook, store
+from rlkit.errors import UsageError
+from rlkit.experiment import cache, checkpoint, config, devices, integrity, logbook, store
 from rlkit.experiment.config import TrainConfig
 from rlkit.experiment.driver import Observers, Position, Training, drive, no_rows
-from rlkit.experiment.health import NonFiniteError, born_finite
+from rlkit.experiment.health import NonFiniteError, born_finite, idle_seeds, nothing_learnt
+from rlkit.experiment.integrity import Ledger
 from rlkit.experiment.loop import Chunk, Schedule, compile_chunk, schedule
 from rlkit.experiment.observe import Observe, evaluation, latent_probe
 from rlkit.experiment.population import Population, population
 from rlkit.experiment.progress import Progress, no_progress, progress_bar
-from rlkit.experiment.provenance import provenance
+from rlkit.experiment.provenance import machine, provenance
+from rlkit.experiment.resuming import newest
 from rlkit.experiment.signals import Stop, listening
 from rlkit.experiment.sinks import Sink, open_sinks, require
 from rlkit.types import Agent
@@ -30,7 +35,7 @@ class Outcome(NamedTuple):
 
     folder: Path
     finished: bool
-    exit_code: int  # 0, or 130/143 after SIGINT/SIGTERM
+    exit_code: int  # 0, 1 if nothing was learnt, or 128 + the number of the signal that stopped it
 
 
 def run(
@@ -40,6 +45,7 @@ def run(
     root: str | Path = "runs",
     progress: bool = True,
     chunk_length: int | None = None,
+    abrupt: bool = False,
 ) -> Outcome:
     """Train, and keep everything in a new run folder.
 
@@ -49,6 +55,8 @@ def run(
       root: where run folders are made.
       progress: show a progress bar.
       chunk_length: updates per compiled call; None follows the measured speed. Changes no result.
+      abrupt: a signal before the first update ends the process, as a command should; otherwise it waits
+        for the compiler and then returns.
 
     Returns:
       Where the run is and how it ended. The persistent compilation cache is on, see
@@ -62,39 +70,38 @@ def run(
     """
     cache.enable()
     agent = _build(settings)  # before the folder: a request that cannot be carried out leaves nothing
+    json.dumps(config.to_dict(settings), allow_nan=False)
     name = config.agent_name(settings.agent)
     path = store.claim(folder) if folder is not None else store.create(root, settings.env, name)
-    try:
-        config.save(path / store.CONFIG, settings)
-    except OSError as error:
-        raise RlkitError(
-            f"cannot write in {path}: {error.strerror or error}; choose another place"
-        ) from error
-    return _locked(path, settings, agent, progress, chunk_length)
+    config.save(path / store.CONFIG, settings)
+    return _locked(path, settings, agent, progress, chunk_length, abrupt)
 
 
-def resume(folder: str | Path, *, progress: bool = True, chunk_length: int | None = None) -> Outcome:
+def resume(
+    folder: str | Path, *, progress: bool = True, chunk_length: int | None = None, abrupt: bool = False
+) -> Outcome:
     """Continue a run that was stopped or killed; the result has the bits of a run that was not.
 
     Args:
       folder: its run folder.
       progress: show a progress bar.
       chunk_length: as in :func:`run`.
+      abrupt: as in :func:`run`.
 
     Returns:
       As :func:`run`.
 
     Raises:
-      UsageError: not a run folder, a finished run, another process writes it, or its checkpoints
-        belong to another agent.
+      UsageError: not a run folder, a finished run, another process writes it, its configuration or its
+        log is not what the checkpoints recorded, or they belong to another agent.
       RlkitError: no checkpoint is intact.
     """
     cache.enable()
-    path = store.existing(folder)
+    path = store.existing(folder, write=True)
     settings = config.load(path / store.CONFIG)
     if (path / store.DONE).exists():
         raise UsageError(f"{path} has finished; start a longer run with --from {path / store.CONFIG}")
-    return _locked(path, settings, _build(settings), progress, chunk_length)
+    return _locked(path, settings, _build(settings), progress, chunk_length, abrupt)
 
 
 def _build(settings: TrainConfig) -> Agent:
@@ -103,23 +110,28 @@ def _build(settings: TrainConfig) -> Agent:
     return config.build(settings)
 
 
-def _locked(path: Path, settings: TrainConfig, agent: Agent, progress: bool, length: int | None) -> Outcome:
+def _locked(
+    path: Path, settings: TrainConfig, agent: Agent, progress: bool, length: int | None, abrupt: bool
+) -> Outcome:
+    num_updates = _num_updates(settings, agent)
     pop = population(
         agent,
         settings.seeds,
         batching=settings.batching,
         devices=devices.choose(settings.devices),
-        max_chunk=min(512, _num_updates(settings, agent)),
+        max_chunk=min(512, num_updates),
         skip_nonfinite=settings.on_nan == "skip",
     )
     plan = schedule(
-        _num_updates(settings, agent),
+        num_updates,
         log_every=settings.log_every or None,
         probes=settings.probes,
         checkpoint_every=settings.checkpoint_every or None,
     )
     bar = progress_bar if progress else no_progress
     with listening() as stop, bar(agent, plan, settings.seeds) as shown, store.locked(path, shown.warn):
+        if abrupt:
+            stop.at_once(lambda: _leave(path, shown))
         keeper = Keeper(path, settings, pop, plan, shown)
         try:
             return keeper.train(stop, length)
@@ -130,8 +142,25 @@ def _locked(path: Path, settings: TrainConfig, agent: Agent, progress: bool, len
             keeper.close()
 
 
+def _leave(path: Path, shown: Progress) -> None:
+    """Close a run in which nothing is lost: since it started it has made no update."""
+    store.unlock(path)
+    shown.warn(f"stopped before an update was made; continue with: rlkit train --resume {_quoted(path)}")
+
+
+def _quoted(path: Path) -> str:
+    """A path as the shell wants it."""
+    return shlex.quote(str(path))
+
+
 def _num_updates(settings: TrainConfig, agent: Agent) -> int:
-    return -(-settings.total_steps // agent.steps_per_update)
+    count = -(-settings.total_steps // agent.steps_per_update)
+    if count >= 2**31:
+        raise UsageError(
+            f"total_steps={settings.total_steps}: that is {count} updates of {agent.steps_per_update} steps, "
+            f"expected fewer than {2**31}"
+        )
+    return count
 
 
 class Keeper:
@@ -142,6 +171,9 @@ class Keeper:
         self.key = jax.random.key(settings.seed)
         self.exempt: tuple[str, ...] = ()
         self.saved = -1  # updates in the newest checkpoint
+        self.ledger = Ledger(path)
+        self.noticed: list[str] = []  # damage to the run's files, kept for its reports
+        self.machine = machine(pop.sharding.mesh.size)
         self.sinks: list[Sink] = open_sinks(path, settings, shown.warn)
         self.probe, self.judge = self._observers()
 
@@ -155,10 +187,11 @@ class Keeper:
 
     def train(self, stop: Stop, length: int | None) -> Outcome:
         """Train from the newest checkpoint, or the start, to the end or the first signal."""
-        found = checkpoint.restore(self.path / store.CHECKPOINTS, self._template(), self.shown.warn)
+        found, self.noticed = newest(self.path, self._template(), self._config(), self.machine, self.shown)
         position = self._position(found)
         where = provenance()
-        self._note("start", update=position.update, provenance=where)
+        origin = {"provenance": where, "machine": self.machine, "config": self._config()}
+        self._note("start", update=position.update, **origin)
         if not (self.path / store.ENV).exists():
             store.write_json(self.path / store.ENV, where)
         if found is None:
@@ -175,24 +208,50 @@ class Keeper:
             if end.update > max(self.saved, 0):
                 self.save(end)
             self._note("stopped", update=end.update, signal=stop.signal)
-            self.shown.say(f"stopped at update {end.update}; continue with: rlkit train --resume {self.path}")
+            self.shown.say(
+                f"stopped at update {end.update}; continue with: rlkit train --resume {_quoted(self.path)}"
+            )
             return Outcome(self.path, False, stop.exit_code)
+        return self._finish(end)
+
+    def _finish(self, end: Position) -> Outcome:
+        """Write ``DONE``, which says whether anything was learnt."""
         steps = end.update * self.pop.agent.steps_per_update
-        store.write_json(self.path / store.DONE, {"update": end.update, "steps_per_seed": steps})
+        done: dict[str, Any] = {"update": end.update, "steps_per_seed": steps}
+        idle = (
+            idle_seeds(store.read_jsonl(self.path / store.METRICS)) if "skipped" in self.pop.metrics else []
+        )
+        if idle:
+            done["learnt_nothing"] = idle
+            self.shown.warn(nothing_learnt(idle, self.pop.num_seeds))
+        store.write_json(self.path / store.DONE, done)
         self._note("done", update=end.update)
-        return Outcome(self.path, True, 0)
+        return Outcome(self.path, True, int(len(idle) == self.pop.num_seeds))
+
+    def _config(self) -> dict[str, Any]:
+        return json.loads(json.dumps(config.to_dict(self.settings)))
 
     def _template(self) -> Any:
         return jax.eval_shape(self.pop.init, self.key)
 
     def _position(self, found: checkpoint.Checkpoint | None) -> Position:
-        """The position of a checkpoint (None: the start); the log is cut back to it."""
+        """The position of a checkpoint (None: the start); log and recordings are cut back to it."""
+        last, files = (-1, {}) if found is None else (found.update, found.meta["files"])
+        for update, file in store.recordings(self.path).items():
+            if update > last:
+                file.unlink()
+        store.cut(self.path / store.METRICS, files.get(store.METRICS, (0,))[0])
+        self.ledger = Ledger(self.path, integrity.recordings(files))
         if found is None:
-            store.cut(self.path / store.METRICS, 0)
-            return Position(0, self.pop.init(self.key), no_rows(self.pop))
+            return self._start()
         checkpoint.set_aside(self.path / store.CHECKPOINTS, found.update)
-        store.cut(self.path / store.METRICS, found.meta["metrics_bytes"])
         self.exempt, self.saved = tuple(found.meta["exempt"]), found.update
+        return self._at(found)
+
+    def _start(self) -> Position:
+        return Position(0, self.pop.init(self.key), no_rows(self.pop))
+
+    def _at(self, found: checkpoint.Checkpoint) -> Position:
         state = jax.device_put(found.state, self.pop.sharding)
         return Position(found.update, state, checkpoint.decode(found.meta["pending"]))
 
@@ -217,9 +276,11 @@ class Keeper:
     def save(self, position: Position) -> None:
         """Save a checkpoint, with the place in the log that belongs to it."""
         begin = time.perf_counter()
-        file = self.path / store.METRICS
         meta = {
-            "metrics_bytes": file.stat().st_size if file.exists() else 0,
+            "config": self._config(),
+            "machine": self.machine,
+            "files": {name: list(written) for name, written in self.ledger.written().items()},
+            "noticed": self.noticed,
             "pending": checkpoint.encode(position.pending),
             "exempt": list(self.exempt),
         }
@@ -245,16 +306,14 @@ class Keeper:
             if found is None:
                 checkpoint.set_aside(where, -1)
             return self._position(found)
-        if found is None:
-            return Position(0, self.pop.init(self.key), no_rows(self.pop))
-        state = jax.device_put(found.state, self.pop.sharding)
-        return Position(found.update, state, checkpoint.decode(found.meta["pending"]))
+        return self._start() if found is None else self._at(found)
 
     def keep_last_finite(self, error: NonFiniteError) -> None:
         """Write the last finite state and the report to ``nan/``."""
         if error.sick is None:
             return
         report = error.sick._asdict() | {"message": str(error)}
+        shutil.rmtree(self.path / NAN, ignore_errors=True)  # of an earlier attempt
         checkpoint.save(self.path / NAN, error.update, error.state, report, keep=1, exempt=self.exempt)
         store.write_json(self.path / NAN / "report.json", report)
         self._note("not finite", **report)

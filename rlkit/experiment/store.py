@@ -2,14 +2,17 @@
 
 ``<root>/<env>/<agent>/<time>-<id>/`` holds ``config.json`` (re-runnable), ``env.json`` (where it
 ran), ``metrics.jsonl`` (what was learned; no wall-clock values, so that a resumed run writes the
-same bytes), ``timings.jsonl``, ``checkpoints/``, ``latents/``, ``report.html`` and, when
-training has finished, ``DONE``.
+same bytes), ``timings.jsonl`` (what took how long, and all starts: the lines whose ``event`` is
+``start`` have ``update``, ``provenance``, ``machine`` and ``config``), ``checkpoints/``, ``latents/``,
+``report.html`` and, when training has finished, ``DONE`` (with ``learnt_nothing``, the seeds all of
+whose updates were skipped, if there are any).
 """
 
 import contextlib
 import json
 import os
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from rlkit.errors import RlkitError, UsageError
+from rlkit.experiment import outside
 
 CONFIG, ENV, METRICS, TIMINGS, DONE = "config.json", "env.json", "metrics.jsonl", "timings.jsonl", "DONE"
 LATENTS, CHECKPOINTS, LOCK = "latents", "checkpoints", ".lock"
@@ -32,17 +36,13 @@ def create(root: str | Path, env: str, agent: str) -> Path:
     """
     parent = Path(root) / env.replace("/", "-") / agent
     name = time.strftime("%Y%m%d-%H%M%S")
-    try:
+    with outside.at(f"{parent} (choose another --root)", "make a run folder in"):
         parent.mkdir(parents=True, exist_ok=True)
         while True:
             folder = parent / f"{name}-{secrets.token_hex(3)}"
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
                 return folder
-    except OSError as error:
-        raise RlkitError(
-            f"cannot make a run folder in {parent}: {error.strerror or error}; choose another --root"
-        ) from error
 
 
 def claim(folder: str | Path) -> Path:
@@ -53,24 +53,27 @@ def claim(folder: str | Path) -> Path:
       RlkitError: it cannot be written.
     """
     folder = Path(folder)
-    if (folder / CONFIG).exists():
-        raise UsageError(f"{folder} already holds a run; continue it with --resume, or name another folder")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder} exists and is not a run of rlkit; name a folder that does not exist")
-    try:
+    with outside.at(folder, "write the run folder"):
+        if (folder / CONFIG).exists():
+            raise UsageError(
+                f"{folder} already holds a run; continue it with --resume, or name another folder"
+            )
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} exists and is not a run of rlkit; name a folder that does not exist")
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RlkitError(
-            f"cannot write the run folder {folder}: {error.strerror or error}; choose another place"
-        ) from error
     return folder
 
 
-def existing(folder: str | Path) -> Path:
+def existing(folder: str | Path, *, write: bool = False) -> Path:
     """Check that ``folder`` is a run folder.
 
+    Args:
+      folder: the folder.
+      write: whether it is to be written.
+
     Raises:
-      UsageError: it is not.
+      UsageError: it is not a run folder.
+      RlkitError: it cannot be written.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -79,7 +82,7 @@ def existing(folder: str | Path) -> Path:
         raise UsageError(
             f"{folder} is not a run of rlkit (it has no {CONFIG}); name the folder that holds it"
         )
-    if not os.access(folder, os.W_OK):
+    if write and not os.access(folder, os.W_OK):
         raise RlkitError(f"the run folder {folder} cannot be written; change its permissions")
     return folder
 
@@ -105,14 +108,38 @@ def locked(folder: Path, warn: Any = None) -> Iterator[None]:
         raise UsageError(
             f"{folder} is being written by {_owner(owner)}; wait for it, stop it, or start another run"
         ) from None
+    except (OSError, NotImplementedError) as error:
+        raise RlkitError(outside.explain(error, folder / LOCK, "lock") or str(error)) from error
     try:
         if owner.exists() and warn is not None:
             warn(f"the last writer of {folder}, {_owner(owner)}, ended without closing the run")
+        _sweep(folder)
         write_json(owner, {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
         yield
     finally:
-        owner.unlink(missing_ok=True)
+        unlock(folder)
         lock.release()
+
+
+def unlock(folder: Path) -> None:
+    """Say that the writer of a run folder has closed it."""
+    with contextlib.suppress(OSError):
+        (folder / f"{LOCK}.json").unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a writer that was killed has left half written."""
+    for pattern in (".*.tmp", f"{LATENTS}/.*.tmp"):
+        for path in folder.glob(pattern):
+            with contextlib.suppress(OSError):
+                path.unlink()
+    for path in (folder / CHECKPOINTS).glob("*.orbax-checkpoint-tmp*"):
+        shutil.rmtree(path, ignore_errors=True)
+    torn = folder / TIMINGS
+    with contextlib.suppress(OSError):
+        data = torn.read_bytes()
+        if not data.endswith(b"\n"):
+            os.truncate(torn, data.rfind(b"\n") + 1)
 
 
 def _owner(path: Path) -> str:
@@ -126,11 +153,18 @@ def _owner(path: Path) -> str:
 def _replace(path: Path, write: Any) -> None:
     """Write a file under a temporary name, make it durable, and move it into place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    try:
+        with outside.at(path):
+            path.parent.mkdir(exist_ok=True)
+            with open(temporary, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -146,45 +180,79 @@ def read_json(path: Path) -> Any:
       UsageError: it does not exist or is damaged; the message names it.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
-    except (ValueError, OSError) as error:
-        raise UsageError(f"{path} cannot be read as JSON ({error}); restore it or start a new run") from None
+    except (ValueError, OSError, RecursionError, MemoryError) as error:
+        why = _why(error)
+        raise UsageError(f"{path} cannot be read as JSON ({why}); restore it or start a new run") from None
+
+
+def _why(error: BaseException) -> str:
+    """What is wrong with a file, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, RecursionError | MemoryError):
+        return "it is nested too deeply"
+    return str(error).split("\n")[0][:160] or type(error).__name__
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write named arrays as an uncompressed ``.npz``, atomically; equal arrays give equal bytes."""
-    path.parent.mkdir(exist_ok=True)
     host: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
     _replace(path, lambda file: np.savez(file, **host))
 
 
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read named arrays from an ``.npz``.
+
+    Raises:
+      UsageError: it does not exist or is damaged; the message names it.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except Exception as error:  # zipfile, zlib and NumPy raise anything on damage
+        why = _why(error)
+        raise UsageError(f"the recording {path} is damaged ({why}); delete it or repeat the run") from None
+
+
 def append_jsonl(path: Path, line: dict[str, Any]) -> None:
-    """Append one line and hand it to the operating system."""
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(json.dumps(line, allow_nan=False) + "\n")
+    """Append one line, whole or not at all, and hand it to the operating system."""
+    data = (json.dumps(line, allow_nan=False) + "\n").encode()
+    with outside.at(path), open(path, "ab", buffering=0) as file:
+        size = file.tell()
+        try:
+            while data:  # a disk that fills up takes a part
+                data = data[file.write(data) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(size)
+            raise
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """The lines of a JSONL file (none if it does not exist); a torn last line is skipped.
 
     Raises:
-      UsageError: a line that is not the last one is damaged.
+      UsageError: a line that is not the last one is damaged or no JSON object.
     """
     if not path.exists():
         return []
-    rows = path.read_bytes().split(b"\n")
+    with outside.at(path, "read"):
+        rows = path.read_bytes().split(b"\n")
     lines = []
     for number, row in enumerate(rows, 1):
         if number == len(rows):  # what follows the last newline: nothing, or a line that was torn
             break
         try:
             lines.append(json.loads(row))
-        except ValueError:
+        except (ValueError, RecursionError):
             if number == len(rows) - 1:
                 break
             raise UsageError(f"line {number} of {path} is damaged; restore the file") from None
+        if not isinstance(lines[-1], dict):
+            raise UsageError(f"line {number} of {path} is no JSON object; restore the file")
     return lines
 
 
@@ -198,9 +266,16 @@ def cut(path: Path, size: int) -> None:
     if have < size:
         raise UsageError(f"{path} has {have} bytes, the checkpoint was made at {size}; restore the file")
     if have > size:
-        os.truncate(path, size)
+        with outside.at(path):
+            os.truncate(path, size)
+
+
+def recordings(folder: Path) -> dict[int, Path]:
+    """The files of recorded latents of a run by update, ascending."""
+    found = (folder / LATENTS).glob("*.npz")
+    return {int(path.stem): path for path in sorted(found) if path.stem.isdecimal()}
 
 
 def runs(root: str | Path) -> list[Path]:
     """The run folders below ``root``, sorted."""
-    return sorted(path.parent for path in Path(root).rglob(CONFIG))
+    return sorted(path.parent for path in Path(root).rglob(CONFIG) if path.is_file())

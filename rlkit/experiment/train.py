@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import unknown_name
+from rlkit.experiment.config import ON_NAN
 from rlkit.experiment.driver import Observers, Position, Training, drive, no_rows
-from rlkit.experiment.health import born_finite
+from rlkit.experiment.health import born_finite, idle_seeds, nothing_learnt
 from rlkit.experiment.logbook import Line, line
 from rlkit.experiment.loop import Chunk, compile_chunk, schedule
 from rlkit.experiment.observe import Observe
@@ -18,8 +19,6 @@ from rlkit.experiment.progress import Progress, no_progress, progress_bar
 from rlkit.experiment.signals import listening
 from rlkit.keys import typed_key
 from rlkit.types import Agent, Key, PyTree
-
-POLICIES = ("stop", "skip", "rollback")
 
 
 class Trained(NamedTuple):
@@ -93,8 +92,8 @@ def train(
       NonFiniteError: a loss or a parameter is not finite; the message names what went first.
       UnknownNameError: no such ``on_nan`` or ``batching``.
     """
-    if on_nan not in POLICIES:
-        raise unknown_name("value of on_nan", on_nan, POLICIES)
+    if on_nan not in ON_NAN:
+        raise unknown_name("value of on_nan", on_nan, ON_NAN)
     key = typed_key(0 if key is None else key)
     plan = schedule(num_updates, log_every=log_every, probes=probes)
     pop = population(
@@ -108,6 +107,9 @@ def train(
         bar.compiled(program)
         memory = _Memory(pop, key, bar, probe and probe(pop), evaluate and evaluate(pop))
         end = drive(training, position, memory.observers(), stop)
+        idle = idle_seeds(memory.lines)
+        if idle:
+            bar.warn(nothing_learnt(idle, num_seeds))
     return Trained(end.state, pop, memory.lines, memory.latents, end.update == num_updates)
 
 

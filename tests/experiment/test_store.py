@@ -1,5 +1,6 @@
 """Run folders: names, locks, atomic files."""
 
+import errno
 import json
 import os
 import subprocess
@@ -95,12 +96,13 @@ def test_json_is_replaced_whole(tmp_path, monkeypatch):
     store.write_json(path, {"a": 1})
 
     def crash(*_):
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", crash)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(RlkitError, match=r"cannot write .*a\.json: No space left on device; free some space"):
         store.write_json(path, {"a": 2})
     assert store.read_json(path) == {"a": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
 @pytest.mark.parametrize("keep", [0, 1, 5])

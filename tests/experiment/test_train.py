@@ -7,7 +7,7 @@ from toy_agent import ToyConfig, toy
 
 from rlkit.errors import UnknownNameError
 from rlkit.experiment.checkpoint import state_digest
-from rlkit.experiment.health import NonFiniteError
+from rlkit.experiment.health import NonFiniteError, Sick, idle_seeds, stage
 from rlkit.experiment.logbook import cut_windows, line, number
 from rlkit.experiment.loop import schedule
 from rlkit.experiment.population import fold_keys
@@ -120,7 +120,7 @@ def test_stopping_names_update_seed_and_what_went_first(sick):
         "loss": "metric loss",
         "params": "state.params['x']",
         "reward": "metric reward",
-        "obs": "metric loss",
+        "obs": "state.obs, metric loss, state.params",
     }
     assert f"first in {first[sick]}" in str(error)
     assert error.update == 13
@@ -171,8 +171,44 @@ def test_rolling_back_gives_up():
 
 
 def test_leaves_that_were_never_finite_may_stay_so():
-    result = train(toy(), 1, num_seeds=1, probes=0, progress=False)
-    assert np.isfinite(result.state.best).all()  # it was infinite at the start, and training did not stop
+    agent = toy(config=ToyConfig(bests=False))  # `best` starts at infinity and stays there
+    result = train(agent, 5, num_seeds=1, probes=0, progress=False)
+    assert np.isinf(result.state.best).all()
+    assert result.finished
+    assert not np.isnan(result.curve("loss")).any()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_went_first_is_told_by_cause_and_not_by_the_alphabet(order):
+    names = [
+        ".obs_moments.mean",
+        "reward/success",
+        "episode/return",
+        "value/mean",
+        "loss/value",
+        "loss/entropy",
+    ]
+    names += ["grad_norm", ".params", ".optimiser[1].mu"]
+    metrics = [n for n in names if not n.startswith(".")][::order]
+    leaves = [n for n in names if n.startswith(".")][::order]
+    said = Sick(3, [0], metrics, leaves, {}).sentence()
+    assert said.endswith(
+        "first in state.obs_moments.mean, metric reward/success, metric episode/return, metric value/mean and 5 more"
+        if order > 0 else
+        "first in state.obs_moments.mean, metric episode/return, metric reward/success, metric value/mean and 5 more"
+    )  # fmt: skip
+    assert [stage(n) for n in names] == sorted(stage(n) for n in names)
+
+
+def test_skipping_everything_is_told(capsys):
+    agent = toy(config=ToyConfig(rate=1e30))
+    train(agent, 12, num_seeds=2, probes=0, progress=False, on_nan="skip")
+    said = capsys.readouterr().err
+    assert "nothing was learnt: every update of all seeds was skipped" in said
+    lines = [line("train", u, u, {"skipped": np.array([1.0, 0.5, 1.0])}) for u in (1, 2)]
+    assert idle_seeds(lines) == [0, 2]
+    assert idle_seeds([*lines, line("train", 3, 3, {"skipped": np.array([1.0, 1.0, 0.9])})]) == [0]
+    assert idle_seeds([]) == []
 
 
 def test_unknown_policy_is_refused():

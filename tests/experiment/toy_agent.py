@@ -29,6 +29,7 @@ class ToyConfig:
     sick: str = field(default="loss", metadata={"static": True, "help": "loss, params, reward or obs"})
     sick_seed: int = field(default=-1, metadata={"static": True, "help": "fold-in number of the sick seed"})
     cured: bool = field(default=False, metadata={"static": True, "help": "other keys do not fall sick"})
+    bests: bool = field(default=True, metadata={"static": True, "help": "keep the best loss; else infinity"})
     work: int = field(
         default=0, metadata={"static": True, "help": "idle loop turns per update, to take time"}
     )
@@ -106,7 +107,7 @@ def toy(env: Environment | None = None, config: ToyConfig | None = None, reward:
             {"x": x - state.rate * momentum},
             {"x": momentum},
             obs,
-            jnp.minimum(state.best, loss),
+            jnp.minimum(state.best, loss) if config.bests else state.best,
             ~state.flag,
             state.empty,
             state.key,

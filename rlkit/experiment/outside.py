@@ -1,0 +1,90 @@
+"""Errors of the outside world - disks, permissions, memory - as one sentence with the place and advice."""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from rlkit.errors import RlkitError
+
+_ELSEWHERE = "choose another place"
+ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EACCES: f"change its permissions, or {_ELSEWHERE}",
+    errno.EPERM: f"change its permissions, or {_ELSEWHERE}",
+    errno.EROFS: _ELSEWHERE,
+    errno.ENOENT: "it was removed, or never there; restore it",
+    errno.EEXIST: "move away what is there",
+    errno.EISDIR: "a folder is in its place; move it away",
+    errno.ENOTDIR: f"a file is where a folder should be; move it away, or {_ELSEWHERE}",
+    errno.ELOOP: "a link leads nowhere; remove it",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EMFILE: "raise the limit on open files (ulimit -n)",
+    errno.ENFILE: "close other programs",
+    errno.ENOMEM: "close other programs, or ask for fewer seeds",
+    errno.EIO: "the disk does not work; choose another one",
+    errno.ESTALE: "the network disk went away; mount it again",
+    errno.ENODEV: "the disk went away; mount it again",
+}
+_LIBRARIES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EIO, errno.EMFILE)
+_MEMORY = "not enough memory: ask for fewer seeds or smaller networks, or close other programs"
+
+
+def explain(error: BaseException, place: str | Path | None = None, doing: str = "use") -> str | None:
+    """One sentence about an error of the outside world; None for any other error, which is a defect.
+
+    Libraries hide the operating system's errors in errors, and pages, of their own: their text is searched.
+
+    Args:
+      error: what was raised.
+      place: the file or folder that was used; None takes the one that the error names.
+      doing: what was done to it, e.g. ``"write"``.
+    """
+    number = error.errno if isinstance(error, OSError) else _hidden(error)
+    if number is not None:
+        named = getattr(error, "filename", None)
+        where = place if place is not None else named
+        what = f"cannot {doing} {where}" if where else f"cannot {doing} a file"
+        return f"{what}: {os.strerror(number)}; {ADVICE.get(number, _ELSEWHERE)}"
+    if isinstance(error, OSError):
+        said = str(error).split("\n")[0][:200] or type(error).__name__
+        return f"cannot {doing} {place or 'a file'}: {said}; {_ELSEWHERE}"
+    if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)[:2000]:
+        return _MEMORY
+    return None
+
+
+def _hidden(error: BaseException) -> int | None:
+    """The operating system's error in the text of a library's."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in ADVICE:
+            return seen.errno
+        text = str(seen)
+        for number in _LIBRARIES:
+            if os.strerror(number) in text:
+                return number
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+@contextlib.contextmanager
+def at(place: str | Path, doing: str = "write") -> Iterator[None]:
+    """Turn errors of the outside world into an :class:`~rlkit.errors.RlkitError` that names a place.
+
+    Args:
+      place: the file or folder that the block uses.
+      doing: what the block does to it, a verb.
+    """
+    try:
+        yield
+    except RlkitError:
+        raise
+    except Exception as error:
+        text = explain(error, place, doing)
+        if text is None:
+            raise
+        raise RlkitError(text) from error
