@@ -97,7 +97,7 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _hushed() -> Iterator[None]:
-    """Keep standard error silent: on damage, TensorStore's threads write pages there, even after it raised."""
+    """Keep standard error silent: on damage, TensorStore's threads write pages there, also afterwards."""
     try:
         keep, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     except OSError:  # there is no standard error

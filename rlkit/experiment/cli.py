@@ -1,8 +1,8 @@
 """The command line: ``rlkit train | analyze | report | demo | envs``.
 
 Nothing slow is imported before a command needs it. Errors are one sentence (``--debug`` shows the
-traceback); the exit code is 2 for a request that cannot be carried out, 1 for a failure, 130 or
-143 after a signal.
+traceback); the exit code is 2 for a request that cannot be carried out, 1 for a failure, and 128
+plus its number after a signal (130 for SIGINT, 143 for SIGTERM).
 """
 
 import importlib
@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rlkit.errors import RlkitError, UsageError, unknown_name
+from rlkit.experiment import outside, streams
 
 
 class Command(NamedTuple):
@@ -37,7 +38,8 @@ def usage() -> str:
         "usage: rlkit COMMAND [--help] [options] [--debug]\n\n"
         f"{rows}\n\n"
         "rlkit COMMAND --help lists the options of a command, every hyper-parameter with its meaning.\n"
-        "--debug shows tracebacks. RLKIT_CACHE sets the folder of compiled programs, or off."
+        "--debug shows tracebacks. Compiled programs are kept in ~/.cache/rlkit, a folder that only you may\n"
+        "open, because they are machine code; RLKIT_CACHE names another folder, or off."
     )
 
 
@@ -76,6 +78,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
+    with streams.guarded() as (out, _):
+        code = _reported(args, debug)
+        out.flush()
+        if out.failure is None or isinstance(out.failure, BrokenPipeError):  # `rlkit envs | head`
+            return code
+        print(f"error: {outside.explain(out.failure, 'standard output', 'write')}", file=sys.stderr)
+        return code or 1
+
+
+def _reported(args: list[str], debug: bool) -> int:
+    """Run a command; its errors become a sentence and an exit code."""
     try:
         return _run(args)
     except SystemExit as end:  # tyro has printed why
@@ -85,22 +98,33 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `rlkit envs | head`
-        sys.stderr.close()
-        return 0
     except Exception as error:
         if debug:
             raise
-        print(f"error: {_sentence(error)}", file=sys.stderr)
+        print(f"error: {_bounded(_sentence(error))}", file=sys.stderr)
         return 2 if _is_usage(error) else 1
 
 
 def _is_usage(error: Exception) -> bool:
-    return isinstance(error, UsageError) or type(error) in (ValueError, TypeError, KeyError)
+    return isinstance(error, UsageError) or type(error) is ValueError
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, RlkitError) or type(error) is ValueError:
+    if isinstance(error, RlkitError) or (type(error) is ValueError and not _is_page(error)):
         return str(error)
+    text = outside.explain(error)
+    if text is not None:
+        return text
     text = str(error).strip().split("\n")[0]
     return f"{type(error).__name__}: {text}; this is a defect, --debug shows where"
+
+
+def _is_page(error: Exception) -> bool:
+    """Whether an error's text is a library's report rather than a sentence."""
+    return str(error).count("\n") > 2
+
+
+def _bounded(text: str, most: int = 1000) -> str:
+    """A sentence in one line that fits on a screen, whatever was given to the command."""
+    line = " ".join(text.split("\n")).encode("utf-8", "backslashreplace").decode()
+    return line if len(line) <= most else f"{line[: most // 2]} ... {line[-most // 2 :]}"

@@ -1,52 +1,13 @@
 """What the commands of the command line do with their arguments."""
 
-import dataclasses
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rlkit.errors import UsageError
-
-
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
-def parse(cls: type, args: list[str], prog: str, default: Any = None) -> Any:
-    """Read a dataclass from arguments with tyro; help texts are in the fields' metadata."""
-    import tyro
-
-    registry = tyro.constructors.ConstructorRegistry()
-
-    def type_of(entry: Any, known: Any) -> Any:
-        return type(getattr(known, entry.name)) if entry.type is Any else entry.type
-
-    @registry.struct_rule
-    def _(info: Any) -> Any:
-        """A dataclass whose fields carry their help; a field without a type takes its default's."""
-        if not dataclasses.is_dataclass(info.type):
-            return None
-        entries = [entry for entry in dataclasses.fields(info.type) if "help" in entry.metadata]
-        if not entries:
-            return None
-        known = info.default if isinstance(info.default, info.type) else info.type()
-        return tyro.constructors.StructConstructorSpec(
-            instantiate=info.type,
-            fields=tuple(
-                tyro.constructors.StructFieldSpec(
-                    name=entry.name,
-                    type=type_of(entry, known),
-                    default=getattr(known, entry.name),
-                    helptext=entry.metadata["help"],
-                )
-                for entry in entries
-            ),
-        )
-
-    described = (cls.__doc__ or "").split("\n")[0]
-    with registry:
-        return tyro.cli(cls, prog=prog, args=args, default=default, description=described)
+from rlkit.experiment.arguments import parse
+from rlkit.fields import option
 
 
 def _take(args: list[str], option: str) -> tuple[str | None, list[str]]:
@@ -115,9 +76,9 @@ def _train(
     from rlkit.experiment import run
 
     if folder is not None:
-        outcome = run.resume(folder, progress=progress)
+        outcome = run.resume(folder, progress=progress, abrupt=True)
     else:
-        outcome = run.run(settings, target, root=root, progress=progress)
+        outcome = run.run(settings, target, root=root, progress=progress, abrupt=True)
     if outcome.finished:
         print(outcome.folder)
     return outcome.exit_code
@@ -127,7 +88,7 @@ def _train(
 class RunsArguments:
     """Name run folders, or folders that hold some."""
 
-    runs: tuple[str, ...] = _option((), "run folders, or folders above them")
+    runs: tuple[str, ...] = option((), "run folders, or folders above them")
 
 
 def _runs(args: list[str], prog: str) -> list[Path]:
@@ -180,8 +141,8 @@ def demo(args: list[str]) -> int | None:
 class EnvsArguments:
     """List environments, or describe one."""
 
-    id: str = _option("", "an environment id to describe")
-    family: str = _option("", "list one family only, e.g. nav")
+    id: str = option("", "an environment id to describe")
+    family: str = option("", "list one family only, e.g. nav")
 
 
 def envs(args: list[str]) -> int:

@@ -36,6 +36,8 @@ class Observers(NamedTuple):
     """after each chunk, with the number of updates in it"""
     last_good: Callable[[bool], Position]
     """the newest position that was saved on schedule, or the start; true: undo what was logged since"""
+    ready: Callable[[], None] = lambda: None
+    """before the first chunk, when all that it needs has been compiled"""
 
 
 class _Trouble(Exception):
@@ -99,6 +101,7 @@ def _straight(training: Training, position: Position, see: Observers, stop: Call
     update, state, pending = position
     if update == 0 and not stop():
         see.probe(state, 0)
+    see.ready()
     stops = [u for u in plan.stops() if u > update]
     per_update = pop.agent.steps_per_update
     for chunk in chunks(program, pop, state, update, stops, born, length=length, stop=stop):

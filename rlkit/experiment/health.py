@@ -27,8 +27,9 @@ _STAGES = (
 def stage(name: str) -> int:
     """How early in an update a metric or leaf of the state is computed.
 
-    The order is observation, reward, value, loss, gradient, parameters. What is not finite later in this order may be so because of what comes before, never the other way
-    round within an update. The first part of the name that is known decides; what is unknown is last.
+    The order is observation, reward, value, loss, gradient, parameters. What is not finite later in it may
+    be so because of what comes before, never the other way round within an update. The first part of the
+    name that is known decides; what is unknown is last.
     """
     for part in re.findall(r"[a-z_]+", name.lower()):
         for i, stage in enumerate(_STAGES):

@@ -85,6 +85,40 @@ class Chunk(NamedTuple):
     seconds: float
 
 
+class Pace:
+    """Chooses the length of chunks by what they took: something for each call, and something for each update.
+
+    Args:
+      seconds: how long a chunk should take. Where a call alone costs more than half of that, a chunk
+        takes twice as long as the call alone.
+    """
+
+    MEMORY, GROWTH = 4, 4  # lengths that are remembered; how much longer the next chunk may be
+
+    def __init__(self, seconds: float):
+        self.seconds = seconds
+        self.took: dict[int, float] = {}  # seconds by length, the newest last
+
+    def after(self, count: int, took: float, length: int) -> int:
+        """The length of the next chunk, after one of ``count`` updates where ``length`` were wished."""
+        self.took.pop(count, None)
+        self.took[count] = took
+        while len(self.took) > self.MEMORY:
+            del self.took[next(iter(self.took))]
+        call, each = self._costs()
+        room = max(self.seconds, 2 * call) - call
+        most = self.GROWTH * length if len(self.took) > 1 else 2 * length
+        return max(1, min(int(room / each) if each > 0 else most, most))
+
+    def _costs(self) -> tuple[float, float]:
+        """Seconds per call and per update: least squares, neither of them negative."""
+        counts, times = np.array([*self.took], float), np.array([*self.took.values()])
+        if len(counts) == 1:  # nothing tells them apart: try a longer one
+            return float(times[0]), 0.0
+        each = max(float(np.cov(counts, times)[0, 1] / np.var(counts, ddof=1)), 0.0)
+        return max(float(times.mean() - each * counts.mean()), 0.0), each
+
+
 def chunks(
     program: Program,
     pop: Population,
@@ -106,12 +140,12 @@ def chunks(
       update: updates made in it.
       stops: ascending updates.
       born: passed to the program.
-      seconds: how long a chunk should take; its length follows the measured speed, which changes
-        no result.
+      seconds: how long a chunk should take; its length follows the measured speed, see :class:`Pace`,
+        which changes no result.
       length: fixed number of updates in a chunk instead.
       stop: asked before each chunk; true ends the iteration.
     """
-    n = length or 1
+    n, pace = length or 1, Pace(seconds)
     for goal in stops:
         while update < goal:
             if stop():
@@ -124,4 +158,4 @@ def chunks(
             update += count
             yield Chunk(update, state, rows, finite, took)
             if length is None:
-                n = max(1, min(int(seconds * count / max(took, 1e-6)), 4 * n))
+                n = pace.after(count, took, n)

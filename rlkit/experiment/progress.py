@@ -8,20 +8,24 @@ from typing import Any
 
 from rlkit.experiment.logbook import Line
 from rlkit.experiment.loop import Program, Schedule
+from rlkit.experiment.streams import Unbreakable
 from rlkit.types import Agent
 
 SHOWN = ("eval/success", "eval/return", "episode/return")
 
 
 class Progress:
-    """Shows nothing; the base of what shows something."""
+    """Shows nothing but warnings; the base of what shows something."""
 
     def say(self, text: str) -> None:
         """One line for the user."""
 
     def warn(self, text: str) -> None:
         """One sentence that matters."""
-        print(f"warning: {text}", file=sys.stderr)
+        print(f"warning: {text}", file=Unbreakable(sys.stderr), flush=True)
+
+    def end(self) -> None:
+        """Leave the terminal as it was: the process ends."""
 
     def compiled(self, program: Program) -> None:
         """What compiling took."""
@@ -48,6 +52,9 @@ class _Bar(Progress):
 
     def say(self, text: str) -> None:
         self.bar.console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+    def end(self) -> None:
+        self.bar.stop()
 
     def compiled(self, program: Program) -> None:
         self.say(f"compiled in {program.trace_seconds + program.compile_seconds:.1f} s")
@@ -92,7 +99,7 @@ def progress_bar(agent: Agent, plan: Schedule, num_seeds: int, begin: int = 0) -
         TimeRemainingColumn(),
         TextColumn("{task.fields[metric]}"),
     )
-    console = Console(file=sys.stderr)
+    console = Console(file=Unbreakable(sys.stderr))
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         title = f"{agent.env.spec.id} × {num_seeds} seeds"
         task = bar.add_task(title, total=plan.num_updates, completed=begin, speed="", metric="")

@@ -145,6 +145,7 @@ def _locked(
 def _leave(path: Path, shown: Progress) -> None:
     """Close a run in which nothing is lost: since it started it has made no update."""
     store.unlock(path)
+    shown.end()
     shown.warn(f"stopped before an update was made; continue with: rlkit train --resume {_quoted(path)}")
 
 
@@ -174,7 +175,7 @@ class Keeper:
         self.ledger = Ledger(path)
         self.noticed: list[str] = []  # damage to the run's files, kept for its reports
         self.machine = machine(pop.sharding.mesh.size)
-        self.sinks: list[Sink] = open_sinks(path, settings, shown.warn)
+        self.sinks: list[Sink] = []
         self.probe, self.judge = self._observers()
 
     def _observers(self) -> tuple[Observe | None, Observe | None]:
@@ -202,7 +203,8 @@ class Keeper:
         self.shown.compiled(program)
         self._note("compiled", trace_s=program.trace_seconds, compile_s=program.compile_seconds)
         training = Training(program, self.pop, self.plan, born, self.settings.on_nan, length)
-        see = Observers(self.log, self.look, self.save, self.advanced, self.last_good)
+        ready = lambda: stop.at_once(None)
+        see = Observers(self.log, self.look, self.save, self.advanced, self.last_good, ready)
         end = drive(training, position, see, stop)
         if end.update < self.plan.num_updates:
             if end.update > max(self.saved, 0):
@@ -235,13 +237,16 @@ class Keeper:
         return jax.eval_shape(self.pop.init, self.key)
 
     def _position(self, found: checkpoint.Checkpoint | None) -> Position:
-        """The position of a checkpoint (None: the start); log and recordings are cut back to it."""
+        """The position of a checkpoint (None: the start); log, sinks and recordings are cut back to it."""
         last, files = (-1, {}) if found is None else (found.update, found.meta["files"])
         for update, file in store.recordings(self.path).items():
             if update > last:
                 file.unlink()
         store.cut(self.path / store.METRICS, files.get(store.METRICS, (0,))[0])
         self.ledger = Ledger(self.path, integrity.recordings(files))
+        self.close()
+        step = last * self.pop.agent.steps_per_update
+        self.sinks = open_sinks(self.path, self.settings, self.shown.warn, step)
         if found is None:
             return self._start()
         checkpoint.set_aside(self.path / store.CHECKPOINTS, found.update)
@@ -276,6 +281,8 @@ class Keeper:
     def save(self, position: Position) -> None:
         """Save a checkpoint, with the place in the log that belongs to it."""
         begin = time.perf_counter()
+        for sink in self.sinks:
+            sink.flush()
         meta = {
             "config": self._config(),
             "machine": self.machine,

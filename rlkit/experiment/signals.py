@@ -5,9 +5,10 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
+_HANGUP = getattr(signal, "SIGHUP", None)
 
 
 class Stop:
@@ -15,23 +16,45 @@ class Stop:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self._leave: Callable[[], None] | None = None
+        self._lock = threading.Lock()
 
     def __call__(self) -> bool:
         return self.signal is not None
 
     @property
     def exit_code(self) -> int:
-        """What the shell expects of a process ended by that signal: 130 or 143."""
+        """What the shell expects of a process ended by that signal, e.g. 130 (SIGINT) or 143 (SIGTERM)."""
         return 128 + (self.signal or 0)
+
+    def at_once(self, leave: Callable[[], None] | None) -> None:
+        """From now on a signal ends the process after ``leave()``; None: it asks again.
+
+        While a program is compiled nothing can be asked, and before the first update nothing is lost.
+        """
+        with self._lock:
+            self._leave = leave
+
+    def received(self, number: int) -> None:
+        """A signal came; called by the watching thread."""
+        with self._lock:
+            if self._leave is not None:
+                with contextlib.suppress(Exception):
+                    self._leave()
+                os._exit(128 + number)
+        if self.signal is not None:
+            os._exit(128 + number)
+        self.signal = number
 
 
 @contextlib.contextmanager
 def listening() -> Iterator[Stop]:
-    """Turn SIGINT and SIGTERM into a flag while the block runs (only in the main thread).
+    """Turn SIGINT, SIGTERM and SIGHUP into a flag while the block runs (only in the main thread).
 
     Python runs its handlers between two instructions of the main thread, which a compilation or a
     long chunk can hold up for seconds. A second thread therefore reads the signals from the wake-up
-    file descriptor, which the operating system's handler writes to at once.
+    file descriptor, which the operating system's handler writes to at once. A SIGHUP that is
+    ignored, as under nohup, stays ignored.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -43,11 +66,10 @@ def listening() -> Iterator[Stop]:
     def watch() -> None:
         while byte := reader.recv(1):
             if byte[0] in SIGNALS:
-                if stop.signal is not None:
-                    os._exit(128 + byte[0])
-                stop.signal = byte[0]
+                stop.received(byte[0])
 
-    before = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    heard = [n for n in SIGNALS if n != _HANGUP or signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, lambda *_: None) for number in heard}
     wakeup = signal.set_wakeup_fd(writer.fileno())
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()

@@ -18,6 +18,8 @@ class Sink(NamedTuple):
     name: str
     log: Callable[[Line], None]
     close: Callable[[], None]
+    flush: Callable[[], None] = lambda: None
+    """called before each checkpoint, so that what a checkpoint knows of is there after a kill"""
 
 
 def scalars(entry: Line) -> dict[str, float]:
@@ -29,19 +31,23 @@ def scalars(entry: Line) -> dict[str, float]:
     return values | {f"std/{name}": value for name, value in entry["std"].items() if value is not None}
 
 
-def _tensorboard(folder: Path, config: TrainConfig) -> Sink:
+def _tensorboard(folder: Path, config: TrainConfig, step: int) -> Sink:
     from tensorboardX import SummaryWriter
 
-    writer = SummaryWriter(str(folder / "tensorboard"))
+    from rlkit.experiment import events
+
+    place = folder / "tensorboard"
+    files = events.cut(place, step)  # what is logged again must not be there twice
+    writer = SummaryWriter(str(place), filename_suffix=f".{files}")  # names tell seconds only
 
     def log(entry: Line) -> None:
         for name, value in scalars(entry).items():
             writer.add_scalar(name, value, entry["step"])
 
-    return Sink("tensorboard", log, writer.close)
+    return Sink("tensorboard", log, writer.close, writer.flush)
 
 
-def _wandb(folder: Path, config: TrainConfig) -> Sink:
+def _wandb(folder: Path, config: TrainConfig, step: int) -> Sink:
     import wandb  # pyrefly: ignore
 
     run = wandb.init(
@@ -54,7 +60,7 @@ def _wandb(folder: Path, config: TrainConfig) -> Sink:
     return Sink("wandb", lambda entry: run.log(scalars(entry), step=entry["step"]), run.finish)
 
 
-def _mlflow(folder: Path, config: TrainConfig) -> Sink:
+def _mlflow(folder: Path, config: TrainConfig, step: int) -> Sink:
     import mlflow  # pyrefly: ignore
 
     uri = os.environ.get("MLFLOW_TRACKING_URI")
@@ -117,15 +123,23 @@ def guarded(sink: Sink, warn: Callable[[str], None]) -> Sink:
 
         return call
 
-    return Sink(sink.name, protect(sink.log), protect(sink.close))
+    return Sink(sink.name, protect(sink.log), protect(sink.close), protect(sink.flush))
 
 
-def open_sinks(folder: Path, config: TrainConfig, warn: Callable[[str], None]) -> list[Sink]:
-    """Open the sinks that a configuration names; W&B and MLflow stay offline unless told otherwise."""
+def open_sinks(folder: Path, config: TrainConfig, warn: Callable[[str], None], step: int = -1) -> list[Sink]:
+    """Open the sinks that a configuration names; W&B and MLflow stay offline unless told otherwise.
+
+    Args:
+      folder: the run folder.
+      config: names the sinks.
+      warn: told about those that cannot be opened, or fail later.
+      step: the last environment step whose lines stay in the log, -1 for a new one. TensorBoard's files
+        are cut back to it; W&B and MLflow get another run at each start.
+    """
     sinks = []
     for name in config.sinks:
         try:
-            sinks.append(guarded(_MAKERS[name](folder, config), warn))
+            sinks.append(guarded(_MAKERS[name](folder, config, step), warn))
         except Exception as error:
             warn(f"{name} could not be opened ({error}); the run goes on without it")
     return sinks

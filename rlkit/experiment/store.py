@@ -150,7 +150,7 @@ def _owner(path: Path) -> str:
         return "an unknown process"
 
 
-def _replace(path: Path, write: Any) -> None:
+def replace(path: Path, write: Any) -> None:
     """Write a file under a temporary name, make it durable, and move it into place."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -170,7 +170,7 @@ def _replace(path: Path, write: Any) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write a JSON file; readers see the old content or the new one, never a part."""
     text = json.dumps(data, indent=2, allow_nan=False) + "\n"
-    _replace(path, lambda file: file.write(text.encode()))
+    replace(path, lambda file: file.write(text.encode()))
 
 
 def read_json(path: Path) -> Any:
@@ -200,7 +200,7 @@ def _why(error: BaseException) -> str:
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write named arrays as an uncompressed ``.npz``, atomically; equal arrays give equal bytes."""
     host: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
-    _replace(path, lambda file: np.savez(file, **host))
+    replace(path, lambda file: np.savez(file, **host))
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

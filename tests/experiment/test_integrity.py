@@ -157,12 +157,11 @@ def test_a_flipped_bit_in_the_log_is_healed_or_named(copy, kept, share, capsys):
     log = copy / store.METRICS
     flip(log, int(share * (log.stat().st_size - 1)))
     assert any(store.METRICS in sentence for sentence in check(copy))
-    try:
-        resume(copy)
-    except UsageError as error:
-        assert "metrics.jsonl is not what the run wrote" in str(error)
-        assert share < 0.3
+    if share < 0.3:  # before the oldest checkpoint
+        with pytest.raises(UsageError, match=r"metrics\.jsonl is not what the run wrote"):
+            resume(copy)
         return
+    resume(copy)
     assert content(copy) == content(kept)
     assert "passed over" in capsys.readouterr().err
     assert check(copy) == []
@@ -226,7 +225,7 @@ def test_leftovers_go_at_the_next_start(copy, kept):
     with open(copy / store.TIMINGS, "a") as file:
         file.write('{"event": "chu')
     assert resume(copy).finished
-    assert not [p for p in copy.rglob("*tmp*")]
+    assert not list(copy.rglob("*tmp*"))
     assert store.read_jsonl(copy / store.TIMINGS)[-1]["event"] == "done"
     assert content(copy) == content(kept)
 

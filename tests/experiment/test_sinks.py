@@ -1,11 +1,12 @@
 """Metrics go to other places too, and their failures stay there."""
 
+import shutil
 import sys
 
 import pytest
 
 from rlkit.errors import MissingExtraError
-from rlkit.experiment import run, sinks, store
+from rlkit.experiment import events, run, sinks, store
 
 ENTRY = {"step": 20, "mean": {"loss": 1.5, "undefined": None}, "std": {"loss": 0.5, "undefined": None}}
 
@@ -22,6 +23,36 @@ def test_tensorboard_holds_what_the_log_holds(settings, tmp_path):
     for name in (b"loss", b"std/loss", b"reward"):
         assert data.count(name) >= 1
     assert len(store.read_jsonl(tmp_path / "a" / store.METRICS)) == 7
+
+
+def points(folder, tag):
+    from tensorboardX.proto.event_pb2 import Event
+
+    found = []
+    for file in sorted((folder / "tensorboard").iterdir()):
+        for _, content in events.records(file.read_bytes()):
+            event = Event.FromString(content)
+            found += [(event.step, v.simple_value) for v in event.summary.value if v.tag == tag]
+    return found
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_tensorboard_shows_no_point_twice_after_a_kill(settings, tmp_path, saved):
+    """As after SIGKILL: events beyond the newest checkpoint are there, the last one is torn."""
+    pytest.importorskip("tensorboardX")
+    settings, folder = settings.replace(sinks=("tensorboard",)), tmp_path / "a"
+    run.run(settings, folder, progress=False)
+    wanted = points(folder, "loss")
+    (folder / store.DONE).unlink()
+    for update in (5, 10, 15, 20):
+        if update > 5 or not saved:
+            shutil.rmtree(folder / store.CHECKPOINTS / str(update))
+    (file,) = (folder / "tensorboard").iterdir()
+    file.write_bytes(file.read_bytes()[:-7])
+    run.resume(folder, progress=False)
+    assert len(list((folder / "tensorboard").iterdir())) == 2
+    assert points(folder, "loss") == wanted
+    assert [step for step, _ in wanted] == [30, 60, 90, 120, 150, 180, 200]
 
 
 def test_mlflow_holds_what_the_log_holds(settings, tmp_path, monkeypatch, capsys):
@@ -48,7 +79,7 @@ def test_wandb_stays_offline(settings, tmp_path, monkeypatch, capsys):
 def test_a_failing_sink_is_reported_once_and_the_run_goes_on(settings, tmp_path, monkeypatch, capsys):
     calls = []
 
-    def maker(folder, config):
+    def maker(folder, config, step):
         def log(entry):
             calls.append(entry["step"])
             raise ConnectionError("no network")

@@ -192,11 +192,9 @@ def test_what_went_first_is_told_by_cause_and_not_by_the_alphabet(order):
     metrics = [n for n in names if not n.startswith(".")][::order]
     leaves = [n for n in names if n.startswith(".")][::order]
     said = Sick(3, [0], metrics, leaves, {}).sentence()
-    assert said.endswith(
-        "first in state.obs_moments.mean, metric reward/success, metric episode/return, metric value/mean and 5 more"
-        if order > 0 else
-        "first in state.obs_moments.mean, metric episode/return, metric reward/success, metric value/mean and 5 more"
-    )  # fmt: skip
+    middle = ["metric reward/success", "metric episode/return"][::order]
+    first = ", ".join(["state.obs_moments.mean", *middle, "metric value/mean"])
+    assert said.endswith(f"first in {first} and 5 more")
     assert [stage(n) for n in names] == sorted(stage(n) for n in names)
 
 

@@ -59,6 +59,7 @@ def toy(env: Environment | None = None, config: ToyConfig | None = None, reward:
     config = config or ToyConfig()
     reward = reward or task()
     env = env or make("classic/cartpole")
+    reward = reward or task()
 
     def init(key: Key, given: ToyConfig | None = None, env_params: Any = None, reward_params: Any = None):
         x = jax.random.normal(key, (config.size,))
