@@ -15,7 +15,7 @@ from rlkit.analysis.baselines import Baselines
 from rlkit.analysis.life import Life, study_life
 from rlkit.analysis.nulls import NullTest
 from rlkit.errors import UsageError
-from rlkit.experiment import config, store
+from rlkit.experiment import config, outside, store
 from rlkit.experiment.logbook import number
 from rlkit.types import Key
 
@@ -47,16 +47,7 @@ def read_latents(folder: Path) -> dict[int, dict[str, np.ndarray]]:
     Raises:
       UsageError: one of them is damaged.
     """
-    found = {}
-    for path in sorted((folder / store.LATENTS).glob("*.npz")):
-        try:
-            with np.load(path) as arrays:
-                found[int(path.stem)] = {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, KeyError) as error:
-            raise UsageError(
-                f"the recording {path} is damaged ({error}); delete it or repeat the run"
-            ) from None
-    return found
+    return {update: store.read_arrays(path) for update, path in store.recordings(folder).items()}
 
 
 def read_returns(folder: Path, latents: dict[int, dict[str, np.ndarray]]) -> np.ndarray:
@@ -71,12 +62,13 @@ def read_returns(folder: Path, latents: dict[int, dict[str, np.ndarray]]) -> np.
     return np.array([latents[update]["reward"].mean(1) for update in sorted(latents)], np.float64).T
 
 
-def analyze(folder: str | Path, draws: int = 100) -> Path:
-    """Measure the latents of a run; write ``emergence.json`` and ``emergence.npz`` into its folder.
+def analyze(folder: str | Path, draws: int = 100, out: str | Path | None = None) -> Path:
+    """Measure the latents of a run; write ``emergence.json`` and ``emergence.npz``.
 
     Args:
-      folder: the run folder.
+      folder: the run folder; it is only read.
       draws: surrogates per recording.
+      out: where the files go; None takes the run folder, where reports look for them.
 
     Returns:
       The path of the JSON file. The same run gives the same content.
@@ -104,9 +96,12 @@ def analyze(folder: str | Path, draws: int = 100) -> Path:
         "alignment": _alignment(life),
         "prediction": _prediction(life),
     }
-    store.write_arrays(folder / ARRAYS, _arrays(life, returns))
-    store.write_json(folder / EMERGENCE, data)
-    return folder / EMERGENCE
+    target = folder if out is None else Path(out)
+    with outside.at(target, "write"):
+        target.mkdir(parents=True, exist_ok=True)
+    store.write_arrays(target / ARRAYS, _arrays(life, returns))
+    store.write_json(target / EMERGENCE, data)
+    return target / EMERGENCE
 
 
 def points(life: Life, latents: dict[int, dict[str, np.ndarray]], per_update: int) -> list[dict[str, Any]]:

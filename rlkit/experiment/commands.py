@@ -89,40 +89,60 @@ class RunsArguments:
     """Name run folders, or folders that hold some."""
 
     runs: tuple[str, ...] = option((), "run folders, or folders above them")
+    out: str = option("", "where the result goes instead of the run's folder, which may be read-only")
 
 
-def _runs(args: list[str], prog: str) -> list[Path]:
+def _runs(args: list[str], prog: str) -> tuple[list[Path], str | None]:
+    """The run folders that the arguments name, and the value of ``--out``."""
+    out, args = _take(args, "--out")
     if "-h" in args or "--help" in args or any(arg.startswith("-") for arg in args):
         parse(RunsArguments, args, prog)
-    from rlkit.experiment import store
+    from rlkit.experiment import outside, store
 
     if not args:
         raise UsageError(f"{prog} needs a run folder, e.g. {prog} runs/classic-cartpole")
     found = []
     for arg in args:
         path = Path(arg)
-        inside = [path] if (path / store.CONFIG).is_file() else store.runs(path) if path.is_dir() else []
+        with outside.at(path, "read"):
+            inside = [path] if (path / store.CONFIG).is_file() else store.runs(path) if path.is_dir() else []
         if not inside:
             store.existing(path)
         found += inside
-    return found
+    return found, out
+
+
+def _warn_of_damage(folders: list[Path]) -> None:
+    """Say what is not as the run wrote it."""
+    from rlkit.experiment import config, integrity, store
+
+    for folder in folders:
+        for sentence in integrity.check_run(folder, config.to_dict(config.load(folder / store.CONFIG))):
+            print(f"warning: {sentence}", file=sys.stderr)
 
 
 def analyze(args: list[str]) -> int:
-    """``rlkit analyze RUN...``."""
-    folders = _runs(args, "rlkit analyze")
+    """``rlkit analyze RUN... [--out FOLDER]``."""
+    folders, out = _runs(args, "rlkit analyze")
+    if out is not None and len(folders) > 1:
+        raise UsageError(f"--out {out}: it takes the files of one run; {len(folders)} were named")
     from rlkit.experiment import analyze as module
 
+    _warn_of_damage(folders)
     for folder in folders:
-        print(module.analyze(folder))
+        print(module.analyze(folder, out=out))
     return 0
 
 
 def report(args: list[str]) -> int:
-    """``rlkit report RUN...``."""
-    folders = _runs(args, "rlkit report")
+    """``rlkit report RUN... [--out FILE]``: one report per run and one about all, or that one only."""
+    folders, out = _runs(args, "rlkit report")
     from rlkit.experiment import report as module
 
+    _warn_of_damage(folders)
+    if out is not None:
+        print(module.compare(folders, out))
+        return 0
     for folder in folders:
         print(module.report(folder))
     if len(folders) > 1:

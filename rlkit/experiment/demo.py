@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlkit.errors import UsageError
 from rlkit.experiment.config import TrainConfig
+from rlkit.fields import check, option
 
 ENV = "nav/pointmaze-medium-far"
 # The agent sees where it is and where the goal is, and decides at every simulation step (0.01 s): a far
@@ -17,19 +17,15 @@ STEPS = 120_000
 REWARDS = {"sparse": "success()", "dense": "success() + progress('path_distance')"}
 
 
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
-
-
 @dataclass(frozen=True)
 class DemoArguments:
     """Train PPO with a sparse and with a dense reward, measure emergence, write a report."""
 
-    root: str = _option("runs", "folder below which the runs and the report go; nothing is overwritten")
-    seeds: int = _option(8, "seeds per reward, trained in one compiled program")
-    seed: int = _option(0, "base seed")
-    total_steps: int = _option(STEPS, "environment steps per seed, the same for both rewards")
-    draws: int = _option(60, "surrogates per recording of latents")
+    root: str = option("runs", "folder below which the runs and the report go; nothing is overwritten")
+    seeds: int = option(8, "seeds per reward, trained in one compiled program", low=1)
+    seed: int = option(0, "base seed", low=0, high=2**32 - 1)
+    total_steps: int = option(STEPS, "environment steps per seed, the same for both rewards", low=1)
+    draws: int = option(60, "surrogates per recording of latents", low=2)
 
 
 def settings(reward: str, seeds: int = 8, seed: int = 0, total_steps: int = STEPS) -> TrainConfig:
@@ -61,12 +57,11 @@ def main(args: Sequence[str]) -> int:
     Returns:
       The exit code: 0, or 130/143 if a signal ended it (its runs can be resumed).
     """
-    from rlkit.experiment.commands import parse
+    from rlkit.experiment.arguments import parse
     from rlkit.experiment.devices import use_host_devices
 
     chosen = parse(DemoArguments, list(args), "rlkit demo")
-    if chosen.draws < 2:
-        raise UsageError(f"draws={chosen.draws}: expected at least 2 surrogates")
+    check(chosen)
     use_host_devices(0)
     from rlkit.experiment import store
 
@@ -88,7 +83,7 @@ def _train(name: str, folder: Path, chosen: DemoArguments) -> int:
 
     asked = settings(name, chosen.seeds, chosen.seed, chosen.total_steps)
     print(f"\n{name}: PPO on {asked.env}, paid {asked.reward}", flush=True)
-    outcome = run.run(asked, folder)
+    outcome = run.run(asked, folder, abrupt=True)
     if outcome.finished:
         print(f"  {summary(folder)}", flush=True)
     return outcome.exit_code

@@ -13,6 +13,9 @@ from rlkit.experiment.logbook import number
 from rlkit.experiment.population import Population, float_leaves, may_be_undefined
 from rlkit.types import PyTree
 
+IDLE = 0.9
+"""Share of skipped updates from which on nothing counts as learnt."""
+
 _STAGES = (
     ("config", "env_params"),
     ("slots", "obs", "observation", "env", "obs_moments", "memory", "latent"),
@@ -46,16 +49,20 @@ def named(seeds: list[int]) -> str:
 
 
 def idle_seeds(lines: Iterable[dict[str, Any]]) -> list[int]:
-    """Seeds all of whose updates were skipped, by the lines of a training with ``on_nan="skip"``."""
+    """Seeds that learnt nothing with ``on_nan="skip"``: at least :data:`IDLE` of their updates were skipped.
+
+    The first updates may succeed, and only spoil the parameters. The definition is ours.
+    """
     rows = [line["seeds"]["skipped"] for line in lines if "skipped" in line["seeds"]]
-    return np.flatnonzero((np.array(rows, np.float64) >= 1).all(0)).tolist() if rows else []
+    return np.flatnonzero(np.array(rows, np.float64).mean(0) >= IDLE).tolist() if rows else []
 
 
 def nothing_learnt(seeds: list[int], num_seeds: int) -> str:
-    """What to say about seeds all of whose updates were skipped."""
+    """What to say about seeds that learnt nothing."""
     who = "all seeds" if len(seeds) == num_seeds else named(seeds)
     return (
-        f"nothing was learnt: every update of {who} was skipped, because something in it was not finite; "
+        f"nothing was learnt: {100 * IDLE:.0f} to 100 % of the updates of {who} were skipped, because "
+        "something in them was not finite; "
         "train with --on-nan stop to see what, and lower the learning rate or mend the reward"
     )
 

@@ -4,7 +4,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TextIO, cast
 
 from rlkit.experiment.logbook import Line
 from rlkit.experiment.loop import Program, Schedule
@@ -99,7 +99,7 @@ def progress_bar(agent: Agent, plan: Schedule, num_seeds: int, begin: int = 0) -
         TimeRemainingColumn(),
         TextColumn("{task.fields[metric]}"),
     )
-    console = Console(file=Unbreakable(sys.stderr))
+    console = Console(file=cast(TextIO, Unbreakable(sys.stderr)))
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         title = f"{agent.env.spec.id} × {num_seeds} seeds"
         task = bar.add_task(title, total=plan.num_updates, completed=begin, speed="", metric="")

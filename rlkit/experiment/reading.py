@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlkit.errors import UsageError
-from rlkit.experiment import analyze, config, curves, store
+from rlkit.experiment import analyze, config, curves, integrity, store
 from rlkit.experiment.config import TrainConfig
 from rlkit.experiment.curves import Curve, Metrics
 from rlkit.experiment.intervals import Interval, interval
@@ -123,6 +123,8 @@ def read(folder: str | Path) -> Run:
     metrics = curves.read(folder / store.METRICS, rows, notes.of(store.METRICS))
     emergence = _object(folder / analyze.EMERGENCE, notes.of(analyze.EMERGENCE))
     _recordings(folder, settings, metrics, notes.of(store.LATENTS))
+    for damage in integrity.check_run(folder, config.to_dict(settings)):
+        notes.of("files")(damage.replace(f"{folder}{os.sep}", ""))
     return Run(
         folder,
         settings,

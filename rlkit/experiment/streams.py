@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import io
 import os
 import sys
 import unicodedata
@@ -10,11 +11,11 @@ from typing import Any
 
 PLAIN = "rlkit-plain"
 _SPELT = {
-    "–": "-", "—": "-", "…": "...", "×": "x", "±": "+/-", "→": "->", "≤": "<=", "≥": ">=", "²": "^2", "·": "*",
-    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda", "π": "pi", "ρ": "rho",
-    "σ": "sigma", "τ": "tau", "θ": "theta", "φ": "phi", "Φ": "Phi", "Δ": "Delta", "│": "|", "─": "-", "━": "-",
-    "╭": "+", "╮": "+", "╯": "+", "╰": "+", "┌": "+", "┐": "+", "└": "+", "┘": "+", "├": "+", "┤": "+",
-    "“": '"', "”": '"', "‘": "'", "’": "'", "•": "*",
+    "–": "-", "—": "-", "…": "...", "×": "x", "±": "+/-", "→": "->", "≤": "<=", "≥": ">=", "·": "*",
+    "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon", "λ": "lambda", "π": "pi",
+    "ρ": "rho", "σ": "sigma", "τ": "tau", "θ": "theta", "φ": "phi", "Φ": "Phi", "Δ": "Delta",
+    "│": "|", "─": "-", "━": "-", "╭": "+", "╮": "+", "╯": "+", "╰": "+", "┌": "+", "┐": "+", "└": "+",
+    "┘": "+", "├": "+", "┤": "+", "“": '"', "”": '"', "‘": "'", "’": "'", "•": "*",
 }  # fmt: skip
 
 
@@ -29,7 +30,8 @@ class Unbreakable:
     """
 
     def __init__(self, stream: Any):
-        self.stream, self.failure = stream, None
+        self.stream = stream
+        self.failure: OSError | ValueError | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.stream, name)
@@ -82,9 +84,8 @@ def guarded() -> Iterator[tuple[Unbreakable, Unbreakable]]:
     codecs.register_error(PLAIN, _plain)
     before = sys.stdout, sys.stderr
     for stream in before:
-        if getattr(stream, "encoding", None) and stream.encoding.lower().replace("-", "") != "utf8":
-            with contextlib.suppress(AttributeError, OSError, ValueError):
-                stream.reconfigure(errors=PLAIN)
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower().replace("-", "") != "utf8":
+            stream.reconfigure(errors=PLAIN)
     out, err = Unbreakable(sys.stdout), Unbreakable(sys.stderr)
     sys.stdout, sys.stderr = out, err  # pyrefly: ignore
     try:
