@@ -19,6 +19,7 @@ from rlkit.encoding import observation_encoder
 from rlkit.envs.autoreset import AutoReset
 from rlkit.envs.suggest import not_an_environment
 from rlkit.errors import InvalidEnvironmentError, RlkitError
+from rlkit.reads import private_features
 from rlkit.spaces import Box, Discrete
 from rlkit.types import Environment, EnvSpec, FeatureSpec
 
@@ -153,7 +154,7 @@ def _trace(env: Environment, spec: EnvSpec, key: jax.Array, action: jax.Array) -
         spec, "observe()", run("observe", key, state, params), _struct(spec.observation_space), _OBSERVATION
     )
     before = run("features", state, params)
-    _check_features(spec, before)
+    _check_features(spec, private_features(env), before)
     paid = run("task_reward", before, action, run("features", after, params), params)
     _check_reward(spec, paid)
     for method in ("terminated", "success"):
@@ -285,12 +286,13 @@ def _compatible(dtype: Any, expected: Any) -> bool:
     return wide.get(np.dtype(dtype).name) == np.dtype(expected).name
 
 
-def _check_features(spec: EnvSpec, features: Any) -> None:
+def _check_features(spec: EnvSpec, private: tuple[FeatureSpec, ...], features: Any) -> None:
     if not isinstance(features, dict):
         raise InvalidEnvironmentError(
             f"{spec.id}: features() is {_described(features)}; expected a dictionary of arrays by name"
         )
-    names = {feature.name for feature in spec.features}
+    specs = (*spec.features, *private)
+    names = {feature.name for feature in specs}
     missing, extra = sorted(names - {*features}), sorted({*features} - names)
     if missing:
         raise InvalidEnvironmentError(
@@ -302,7 +304,7 @@ def _check_features(spec: EnvSpec, features: Any) -> None:
             f"{spec.id}: features() returns {', '.join(extra)}, which spec.features does not list; "
             "add a FeatureSpec"
         )
-    for feature in spec.features:
+    for feature in specs:
         expected = jax.ShapeDtypeStruct(tuple(feature.shape), _canonical(feature.dtype))
         advice = "change its FeatureSpec or what features() returns"
         _check_array(spec, f"the feature {feature.name!r}", features[feature.name], expected, advice)

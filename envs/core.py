@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.keys import typed_key
+from rlkit.reads import private_features
 from rlkit.types import Environment, EnvState, Features, Key, PyTree, Terms
 
 
@@ -44,9 +45,10 @@ def observe(env: Environment, key: Key, state: PyTree, params: Any) -> jax.Array
 
 
 def features(env: Environment, state: PyTree, params: Any) -> Features:
-    """``env.features`` in the dtypes of their specifications."""
+    """``env.features`` in the dtypes of their specifications, with the private ones."""
     seen = env.features(state, params)
-    dtypes = {spec.name: jax.dtypes.canonicalize_dtype(spec.dtype) for spec in env.spec.features}
+    specs = (*env.spec.features, *private_features(env))
+    dtypes = {spec.name: jax.dtypes.canonicalize_dtype(spec.dtype) for spec in specs}
     return {name: jnp.asarray(value, dtypes[name]) for name, value in seen.items() if name in dtypes}
 
 
@@ -113,4 +115,5 @@ def step(env: Environment, key: Key, state: EnvState, action: jax.Array, params:
     out = advance(env, key, state, action, params)
     before, after = (features(env, s.inner, params) for s in (state, out.state))
     reward, terms = task_reward(env, before, action, after, params)
-    return Step(out.state, out.obs, reward, terms, out.terminated, out.truncated, out.success, after)
+    public = {feature.name: after[feature.name] for feature in env.spec.features}
+    return Step(out.state, out.obs, reward, terms, out.terminated, out.truncated, out.success, public)

@@ -59,7 +59,7 @@ Policy = Callable[[PyTree, jax.Array, jax.Array, Any], tuple[jax.Array, PyTree, 
 def _names(env: Environment, record: tuple[str, ...] | None) -> tuple[str, ...]:
     """The features to record: those asked for (None: all) and those that the task reward reads."""
     if record is None:
-        return tuple(sorted(spec.name for spec in env.spec.features))
+        record = tuple(spec.name for spec in env.spec.features)
     for name in record:
         env.spec.feature(name)
     return tuple(sorted({*record, *task_reads(env)}))

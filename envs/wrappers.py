@@ -7,16 +7,18 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.envs import core
 from rlkit.envs.wrapping import StatefulWrapper, Wrapped, Wrapper
 from rlkit.errors import check_count
+from rlkit.reads import private_features, task_terms
 from rlkit.spaces import Box, Discrete, Space
-from rlkit.types import Environment, EnvSpec, Features, Key, PyTree, Terms
+from rlkit.types import Environment, EnvSpec, Features, FeatureSpec, Key, PyTree, Terms
 
 _STICK, _LOOK = 1, 2  # folded into a key for what the wrapped environment does not draw
 
@@ -100,6 +102,19 @@ def time_in_observation(env: Environment) -> Environment:
     return _TimeInObservation(env)
 
 
+_REWARD = "_repeated_reward"  # private features of action_repeat
+
+
+class _Repeated(NamedTuple):
+    """What happened in one outer step."""
+
+    t: jax.Array  # int32 []: outer steps
+    ended: jax.Array  # bool []
+    succeeded: jax.Array  # bool []
+    reward: jax.Array  # float32 []: sum over the inner steps
+    terms: Terms  # likewise
+
+
 @dataclass(frozen=True)
 class _ActionRepeat(StatefulWrapper):
     n: int
@@ -108,47 +123,98 @@ class _ActionRepeat(StatefulWrapper):
     def spec(self) -> EnvSpec:
         return self.respec(f"repeat{self.n}", max_steps=-(-self.env.spec.max_steps // self.n))
 
+    @property
+    def private_features(self) -> tuple[FeatureSpec, ...]:
+        inherited = private_features(self.env)
+        return (*inherited, *(FeatureSpec(name) for name in (_REWARD, *map(_term, task_terms(self.env)))))
+
     def default_params(self) -> Any:
         return self.env.default_params()._replace(max_steps=jnp.int32(self.spec.max_steps))
 
+    def _last(self) -> int:
+        """Inner steps of the last outer step that the time limit allows."""
+        return (self.env.spec.max_steps - 1) % self.n + 1
+
+    def _inner(self, params: Any) -> Any:
+        """Parameters whose time limit counts inner steps."""
+        limit = params.max_steps * self.n - (self.n - self._last())
+        return params._replace(max_steps=jnp.asarray(limit, jnp.int32))
+
+    def _begin(self, t: jax.Array) -> _Repeated:
+        zero, no = jnp.zeros((), jnp.float32), jnp.zeros((), bool)
+        return _Repeated(t, no, no, zero, dict.fromkeys(task_terms(self.env), zero))
+
     def initial(self, key: Key, params: Any) -> Wrapped:
-        no = jnp.zeros((), bool)
-        return Wrapped(self.env.initial(key, params), (no, no))
+        return Wrapped(self.env.initial(key, self._inner(params)), self._begin(jnp.zeros((), jnp.int32)))
 
     def transition(self, key: Key, state: Wrapped, action: jax.Array, params: Any) -> Wrapped:
-        def once(running, key):
-            inner, ended, succeeded = running
-            following = self.env.transition(key, inner, action, params)
-            end = self.env.terminated(inner, action, following, params)
-            success = self.env.success(inner, action, following, params)
-            advanced = (following, end, succeeded | success)
-            return jax.tree.map(lambda old, new: jnp.where(ended, old, new), running, advanced), None
+        env, inner_params = self.env, self._inner(params)
+        t = state.memory.t + 1
+        most = jnp.where(t < params.max_steps, self.n, self._last())
 
-        no = jnp.zeros((), bool)
+        def once(running: tuple[PyTree, _Repeated], x: tuple[Key, jax.Array]):
+            (inner, seen), (key, index) = running, x
+            following = env.transition(key, inner, action, inner_params)
+            before, after = (core.features(env, s, inner_params) for s in (inner, following))
+            reward, terms = core.task_reward(env, before, action, after, inner_params)
+            advanced = (
+                following,
+                _Repeated(
+                    t,
+                    jnp.asarray(env.terminated(inner, action, following, inner_params), bool),
+                    seen.succeeded | env.success(inner, action, following, inner_params),
+                    seen.reward + reward,
+                    {name: seen.terms[name] + value for name, value in terms.items()},
+                ),
+            )
+            over = seen.ended | (index >= most)
+            return jax.tree.map(lambda old, new: jnp.where(over, old, new), running, advanced), None
+
         keys = jax.random.split(key, self.n)
-        (inner, ended, succeeded), _ = jax.lax.scan(once, (state.inner, no, no), keys)
-        return Wrapped(inner, (ended, succeeded))
+        return Wrapped(*jax.lax.scan(once, (state.inner, self._begin(t)), (keys, jnp.arange(self.n)))[0])
+
+    def observe(self, key: Key, state: Wrapped, params: Any) -> jax.Array:
+        return self.env.observe(key, state.inner, self._inner(params))
+
+    def features(self, state: Wrapped, params: Any) -> Features:
+        paid = {_REWARD: state.memory.reward, **{_term(k): v for k, v in state.memory.terms.items()}}
+        return {**self.env.features(state.inner, self._inner(params)), **paid}
+
+    def task_reward(
+        self, features: Features, action: jax.Array, next_features: Features, params: Any
+    ) -> tuple[jax.Array, Terms]:
+        terms = {name: next_features[_term(name)] for name in task_terms(self.env)}
+        return next_features[_REWARD], terms
 
     def terminated(self, state: Wrapped, action: jax.Array, next_state: Wrapped, params: Any) -> jax.Array:
-        return next_state.memory[0]
+        return next_state.memory.ended
 
     def success(self, state: Wrapped, action: jax.Array, next_state: Wrapped, params: Any) -> jax.Array:
-        return next_state.memory[1]
+        return next_state.memory.succeeded
+
+    def fitness(self, state: Wrapped, params: Any) -> jax.Array:
+        return self.env.fitness(state.inner, self._inner(params))
+
+
+def _term(name: str) -> str:
+    return f"{_REWARD}/{name}"
 
 
 def action_repeat(env: Environment, n: int) -> Environment:
     """Take every action ``n`` times, or until the episode ends by itself.
 
-    One step then is up to ``n`` inner steps; ``max_steps`` counts the outer ones. The task reward is
-    that of one transition from the first to the last of the inner states: it is a function of
-    features, not a sum over steps that are not seen.
+    One step then is up to ``n`` inner steps and pays the sum of their rewards; other rewards see the features
+    before the first and after the last of them.
+
+    ``max_steps`` counts outer steps: the wrapped environment's limit divided by ``n``, rounded up. The last
+    one has only the inner steps that are left, so that an episode is never longer than before. Changed to
+    ``m``, the limit is ``m`` outer steps, the last as short as by default. The wrapped environment sees its
+    limit in inner steps.
 
     Raises:
-      ValueError: ``n < 1``.
+      UsageError: ``n`` is not a positive integer.
     """
-    if n < 1:
-        raise ValueError(f"n={n}: expected at least 1")
-    return _ActionRepeat(env, int(n))
+    return _ActionRepeat(env, check_count("n", n))
 
 
 @dataclass(frozen=True)
@@ -299,6 +365,4 @@ def frame_stack(env: Environment, n: int) -> Environment:
       ValueError: ``n < 1``, or observations are not a box.
     """
     _box_of(env.spec.observation_space, "frame_stack")
-    if n < 1:
-        raise ValueError(f"n={n}: expected at least 1")
-    return _FrameStack(env, int(n))
+    return _FrameStack(env, check_count("n", n))

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from rlkit.types import Environment, EnvSpec, Features, Key, PyTree, Terms
+from rlkit.reads import private_features
+from rlkit.types import Environment, EnvSpec, Features, FeatureSpec, Key, PyTree, Terms
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,10 @@ class Wrapper:
     @property
     def spec(self) -> EnvSpec:
         return self.env.spec
+
+    @property
+    def private_features(self) -> tuple[FeatureSpec, ...]:
+        return private_features(self.env)
 
     def respec(self, suffix: str, **changes: Any) -> EnvSpec:
         """The wrapped environment's specification with changes, and ``+suffix`` in the id."""

@@ -82,20 +82,37 @@ def with_latent(spec: EnvSpec, size: int) -> EnvSpec:
     return dataclasses.replace(spec, features=(*spec.features, latent))
 
 
+def private_features(env: Environment) -> tuple[FeatureSpec, ...]:
+    """What ``env.features`` returns beside ``env.spec.features``, for the environment's own reward alone.
+
+    An environment that has some says so in an attribute ``private_features``; no other reward can read them.
+    """
+    return getattr(env, "private_features", ())
+
+
 @functools.lru_cache(maxsize=256)
 def task_reads(env: Environment) -> tuple[str, ...]:
     """Names of the features that the environment's own reward reads, sorted."""
+    return _task(env)[0]
+
+
+@functools.lru_cache(maxsize=256)
+def task_terms(env: Environment) -> tuple[str, ...]:
+    """Names of the terms of the environment's own reward, sorted."""
+    return _task(env)[1]
+
+
+def _task(env: Environment) -> tuple[tuple[str, ...], tuple[str, ...]]:
     seen: set[str] = set()
-    example = example_transition(env.spec)
+    spec = env.spec
+    example = example_transition(dataclasses.replace(spec, features=(*spec.features, *private_features(env))))
 
     def probe(transition: Transition, params: Any):
-        before, after = (
-            _Recorder(f, seen, env.spec.id) for f in (transition.features, transition.next_features)
-        )
+        before, after = (_Recorder(f, seen, spec.id) for f in (transition.features, transition.next_features))
         return env.task_reward(before, transition.action, after, params)
 
-    jax.eval_shape(probe, example, env.default_params())
-    return tuple(sorted(seen))
+    _, terms = jax.eval_shape(probe, example, env.default_params())
+    return tuple(sorted(seen)), tuple(sorted(terms))
 
 
 def reward_reads(reward: Reward, spec: EnvSpec) -> tuple[str, ...]:

@@ -1,12 +1,14 @@
 """Wrappers change what they say they change, and nothing else."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from toy import Counter
 
-from rlkit.envs import make, reset, step
+from rlkit.envs import Off, make, reset, rollout, start, step
 from rlkit.envs.wrappers import (
     action_repeat,
     discretise,
@@ -90,8 +92,13 @@ def test_repeat_takes_the_action_several_times():
     params = PENDULUM.default_params()
     state = PENDULUM.initial(jax.random.split(KEY)[0], params)
     for _, action, result in out:
+        paid = 0.0
         for _ in range(3):
+            before = PENDULUM.features(state, params)
             state = PENDULUM.transition(KEY, state, action, params)
+            paid += PENDULUM.task_reward(before, action, PENDULUM.features(state, params), params)[0]
+        np.testing.assert_allclose(result.reward, paid, rtol=1e-5)
+        np.testing.assert_allclose(sum(result.terms.values()), paid, rtol=1e-5)
         np.testing.assert_allclose(result.state.inner.inner.physics, state.physics, rtol=1e-5, atol=1e-6)
 
 
@@ -105,6 +112,37 @@ def test_repeat_stops_where_the_episode_ends_and_remembers_success():
         flags.append((int(out.obs[1]), bool(out.terminated), bool(out.success)))
         state = out.state
     assert flags == [(4, False, False), (6, True, True)]
+
+
+@pytest.mark.parametrize("limit", [None, 1, 7])
+@pytest.mark.parametrize("n", [1, 3, 4])
+def test_repeat_pays_the_sum_and_keeps_the_limit(n, limit):
+    """In rollouts as in single steps, with the last step cut to what is left of the limit."""
+    inner = Counter()
+    env = action_repeat(inner, n)
+    steps = -(-100 // n) if limit is None else limit
+    params = env.default_params()
+    params = params if limit is None else params._replace(max_steps=jnp.int32(limit))
+    params = params._replace(end=jnp.int32(1000))
+    policy = lambda carry, obs, first, x: (jnp.ones(1, jnp.int32), carry, {})
+    slots = start(env, KEY, params, 1, auto_reset=Off(), record=())
+    seen = rollout(env, policy, (), slots, KEY, params, steps, auto_reset=Off(), record=())[2]
+    most = 100 if limit is None else limit * n - (-100 % n)
+    counts = np.minimum(np.arange(1, steps + 1) * n, most)
+    np.testing.assert_array_equal(seen.transition.next_obs[:, 0, 1], counts)
+    np.testing.assert_array_equal(np.flatnonzero(seen.transition.truncated), [steps - 1])
+    edges = [0, *counts]
+    sums = [sum(range(a + 1, b + 1)) + 100 * (b - a) for a, b in itertools.pairwise(edges)]
+    np.testing.assert_allclose(seen.reward[:, 0], sums)
+    np.testing.assert_allclose(seen.terms["bonus"][:, 0], 100 * np.diff(edges))
+
+
+def test_a_repeated_environment_sees_its_limit_in_inner_steps():
+    env = action_repeat(time_in_observation(CARTPOLE), 4)
+    out = _run(env, 2)
+    assert out[1][2].obs[-1] == pytest.approx(8 / 500)
+    env = time_in_observation(action_repeat(CARTPOLE, 4))
+    assert _run(env, 2)[1][2].obs[-1] == pytest.approx(2 / 125)
 
 
 def test_sticky_actions_repeat_with_the_given_probability():
