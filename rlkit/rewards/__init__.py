@@ -3,6 +3,7 @@
 from typing import Any
 
 from rlkit.rewards.algebra import Part, add, chain, from_function, total, transform, weighted
+from rlkit.rewards.reading import read
 from rlkit.rewards.relabelling import init_slots, relabel
 from rlkit.rewards.shaping import potential_difference, potential_shaping
 from rlkit.rewards.sources import (
@@ -41,6 +42,7 @@ __all__ = [
     "potential_shaping",
     "progress",
     "reached",
+    "read",
     "relabel",
     "scale",
     "squash",

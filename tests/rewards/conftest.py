@@ -1,7 +1,9 @@
 """A toy environment with every kind of ending, and stored experience."""
 
 import functools
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +14,8 @@ import pytest
 from rlkit.envs import Fresh, make, rollout, start
 from rlkit.spaces import Box, Discrete
 from rlkit.types import EnvSpec, FeatureSpec, Trajectory, Transition
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 STEPS, SLOTS = 30, 4
 
