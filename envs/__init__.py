@@ -9,7 +9,7 @@ from rlkit.envs.autoreset import AutoReset, Chunk, Fresh, Off, Pool, Same
 from rlkit.envs.check import check_environment
 from rlkit.envs.core import Advance, Step, advance, reset, step
 from rlkit.envs.registry import make, names
-from rlkit.envs.rollout import Row, Slots, rollout, start
+from rlkit.envs.rollout import Row, Slots, rollout, start, start_keys
 
 __all__ = [
     "Advance",
@@ -29,6 +29,7 @@ __all__ = [
     "reset",
     "rollout",
     "start",
+    "start_keys",
     "step",
     "to_gymnasium",
 ]

@@ -6,6 +6,8 @@ of them at once and turns them into what it needs.
 """
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +32,38 @@ def draw_bits(key: Key, *shapes: tuple[int, ...]) -> list[jax.Array]:
         out.append(bits[start : start + size].reshape(shape))
         start += size
     return out
+
+
+class Draw(NamedTuple):
+    """One of the things that :func:`split` makes."""
+
+    shape: tuple[int, ...] = ()
+    """Shape of the result, or of the bits that ``make`` takes."""
+
+    make: Callable[[jax.Array], jax.Array] | None = None
+    """``make(bits) -> array``, e.g. :func:`normal`; None makes typed keys."""
+
+
+def raw(bits: jax.Array) -> jax.Array:
+    """Random bits as they are, for :class:`Draw`."""
+    return bits
+
+
+def split(key: Key, **wanted: Draw) -> dict[str, jax.Array]:
+    """Keys, noise and bits by name, all from one draw.
+
+    ``split(key, noise=Draw((8, 2), normal), order=Draw((4, 64), raw), next=Draw())`` gives normal noise
+    ``[8, 2]``, bits ``[4, 64]`` and a key.
+
+    Args:
+      key: typed PRNG key.
+      **wanted: what to make.
+    """
+    shapes = [key_shape(key, draw.shape) if draw.make is None else draw.shape for draw in wanted.values()]
+    drawn = zip(wanted.items(), draw_bits(key, *shapes), strict=True)
+    return {
+        name: as_keys(bits, key) if draw.make is None else draw.make(bits) for (name, draw), bits in drawn
+    }
 
 
 def key_shape(key: Key, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -30,6 +30,34 @@ class Initialiser(NamedTuple):
     """``jax.ShapeDtypeStruct`` of the parameters."""
 
 
+def own(module: nn.Module, *example: Any) -> Initialiser:
+    """Every parameter as its module initialises it.
+
+    Args:
+      module: a flax module whose only variables are parameters.
+      *example: arguments of the module's call, arrays or ``jax.ShapeDtypeStruct``.
+
+    Raises:
+      UsageError: the module has variables beside its parameters.
+    """
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    words = jax.eval_shape(jax.random.key_data, key).size
+    build = lambda bits: _init(module, example, jax.random.wrap_key_data(bits))
+    return Initialiser(words, build, jax.eval_shape(lambda key: _init(module, example, key), key))
+
+
+def _init(module: nn.Module, example: tuple[Any, ...], key: jax.Array) -> PyTree:
+    """The module's own parameters."""
+    variables = dict(module.init(key, *jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)))
+    params = variables.pop("params", {})
+    if variables:
+        raise UsageError(
+            f"{type(module).__name__} has variables {sorted(variables)} beside its parameters; "
+            "expected none: agents keep parameters only"
+        )
+    return params
+
+
 class _Kernel(NamedTuple):
     """A leaf to be filled: a stack of matrices."""
 
@@ -116,16 +144,8 @@ def _trace(module: nn.Module, example: tuple[Any, ...]):
         return out
 
     def init(key: jax.Array) -> PyTree:
-        zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example)
         with nn.intercept_methods(note):
-            variables = dict(module.init(key, *zeros))
-        params = variables.pop("params", {})
-        if variables:
-            raise UsageError(
-                f"{type(module).__name__} has variables {sorted(variables)} beside its parameters; "
-                "expected none: agents keep parameters only"
-            )
-        return params
+            return _init(module, example, key)
 
     traced, shapes = jax.make_jaxpr(init, return_shape=True)(jax.eval_shape(lambda: jax.random.key(0)))
     return traced, shapes, layers

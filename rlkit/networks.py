@@ -1,13 +1,14 @@
 """Networks of agents: torsos with a readable latent, actor and critic heads."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from rlkit.errors import unknown_name
+from rlkit.memory import restart
 from rlkit.products import matmul
 from rlkit.types import PyTree
 
@@ -105,8 +106,8 @@ class GRU(nn.Module):
         kernel = jnp.concatenate(self.recurrent, -1)
 
         def body(h: jax.Array, inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            projected, restart = inputs
-            h = self._cell(kernel, jnp.where(restart[:, None], 0.0, h), projected)
+            projected, begins = inputs
+            h = self._cell(kernel, restart(h, begins, self.memory()), projected)
             return h, h
 
         return jax.lax.scan(body, carry, (self._project(x), first))
@@ -118,6 +119,15 @@ class GRU(nn.Module):
 
 
 TORSOS: dict[str, type[nn.Module]] = {"mlp": MLP, "gru": GRU}
+
+
+class Outputs(NamedTuple):
+    """What the network of an agent makes of observations."""
+
+    distribution: jax.Array  # [..., size]: parameters of the action distribution
+    value: jax.Array  # [...]: estimate of the return to come
+    latent: jax.Array  # [..., n]: what the distribution is made of, z_t
+    carry: PyTree = ()  # memory after the observation
 
 
 class ActorCritic(nn.Module):
@@ -163,36 +173,21 @@ class ActorCritic(nn.Module):
             return out
         return jnp.concatenate([out, jnp.broadcast_to(self.log_std, out.shape)], -1)
 
-    def act(
-        self, carry: tuple[PyTree, PyTree], obs: jax.Array
-    ) -> tuple[tuple[PyTree, PyTree], jax.Array, jax.Array]:
-        """``obs [..., d] -> (carry, distribution parameters [..., size], latent [..., sizes[-1]])``.
+    def __call__(self, carry: tuple[PyTree, PyTree], x: jax.Array) -> Outputs:
+        """``x [..., d]``; the value is that of ``x`` seen with the carry before it."""
+        actor, latent = self.actor_torso(carry[0], x)
+        critic, hidden = (carry[1], latent) if self.shared else self.critic_torso(carry[1], x)
+        value = self.critic_head(hidden)[..., 0]
+        return Outputs(self._distribution(latent), value, latent, (actor, critic))
 
-        Only the actor's part of the carry advances.
-        """
-        actor, latent = self.actor_torso(carry[0], obs)
-        return (actor, carry[1]), self._distribution(latent), latent
-
-    def value(self, carry: tuple[PyTree, PyTree], obs: jax.Array) -> jax.Array:
-        """``obs [..., d] -> value [...]``, from the carry before ``obs``."""
-        _, hidden = self.actor_torso(carry[0], obs) if self.shared else self.critic_torso(carry[1], obs)
-        return self.critic_head(hidden)[..., 0]
-
-    def __call__(
-        self, carry: tuple[PyTree, PyTree], obs: jax.Array
-    ) -> tuple[tuple[PyTree, PyTree], jax.Array, jax.Array, jax.Array]:
-        """``obs [..., d] -> (carry, distribution parameters, value, latent)``."""
-        actor, latent = self.actor_torso(carry[0], obs)
-        critic, hidden = (carry[1], latent) if self.shared else self.critic_torso(carry[1], obs)
-        return (actor, critic), self._distribution(latent), self.critic_head(hidden)[..., 0], latent
-
-    def unroll(
-        self, carry: tuple[PyTree, PyTree], obs: jax.Array, first: jax.Array
-    ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """``obs [T, B, d], first [T, B] -> (distribution parameters, value, latent)`` through time."""
-        _, latent = self.actor_torso.unroll(carry[0], obs, first)
-        hidden = latent if self.shared else self.critic_torso.unroll(carry[1], obs, first)[1]
-        return self._distribution(latent), self.critic_head(hidden)[..., 0], latent
+    def unroll(self, carry: tuple[PyTree, PyTree], x: jax.Array, first: jax.Array) -> Outputs:
+        """``x [T, B, d], first [T, B]``: all steps of a sequence; the carry is the last."""
+        actor, latent = self.actor_torso.unroll(carry[0], x, first)
+        critic, hidden = carry[1], latent
+        if not self.shared:
+            critic, hidden = self.critic_torso.unroll(carry[1], x, first)
+        value = self.critic_head(hidden)[..., 0]
+        return Outputs(self._distribution(latent), value, latent, (actor, critic))
 
 
 def check_choice(kind: str, name: str, table: dict[str, Any]) -> None:

@@ -104,3 +104,20 @@ def normalise(
     centred = (x.astype(moments.mean.dtype) - moments.mean) - moments.residual
     out = centred * jax.lax.rsqrt(moments.var + epsilon)
     return out if clip is None else jnp.clip(out, -clip, clip)
+
+
+def standardise(x: jax.Array, axis_name: str | None = None, epsilon: float = 1e-8) -> jax.Array:
+    """Each row ``x[i]`` with zero mean and unit deviation over all its entries.
+
+    Args:
+      x: ``[N, ...]``.
+      axis_name: mapped axis whose members' rows are taken together.
+      epsilon: added to the deviation.
+    """
+
+    def mean(x: jax.Array) -> jax.Array:
+        x = jnp.mean(x, tuple(range(1, x.ndim)), keepdims=True)
+        return x if axis_name is None else jax.lax.pmean(x, axis_name)
+
+    centred = x - mean(x)
+    return centred / (jnp.sqrt(mean(centred**2)) + epsilon)

@@ -27,6 +27,14 @@ def seed_keys(key: Key, num_seeds: int) -> Key:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(num_seeds))
 
 
+def replica_keys(keys: Key, axis_name: str | None) -> Key:
+    """Keys ``[...]`` that differ along a mapped axis, by its index folded in; as they are without one."""
+    if axis_name is None:
+        return keys
+    index = jax.lax.axis_index(axis_name)
+    return jax.vmap(lambda key: jax.random.fold_in(key, index))(keys.reshape(-1)).reshape(keys.shape)
+
+
 def stack_size(tree: PyTree) -> int:
     """The length of the leading axis that all leaves of ``tree`` share."""
     sizes = {leaf.shape[:1] for leaf in jax.tree.leaves(tree)}

@@ -1,5 +1,7 @@
 """Parameters that are handed in instead of the defaults: checked against them, and of their types."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -36,3 +38,19 @@ def resolve(name: str, own: PyTree, given: PyTree = None) -> PyTree:
                 "vmap over a leading axis"
             )
     return jax.tree.map(lambda leaf, mine: jax.lax.convert_element_type(leaf, mine.dtype), given, own)
+
+
+def hyperparameters(default: Any, config: Any = None) -> Any:
+    """The configuration that a state is to be built with, its numbers as float32 arrays.
+
+    Args:
+      default: the one that the agent was built with.
+      config: another one, maybe with mapped or traced numbers; None takes ``default``.
+
+    Raises:
+      UsageError: ``config`` differs from ``default`` in a static field.
+    """
+    config = default if config is None else config
+    if jax.tree.structure(config) != jax.tree.structure(default):
+        raise UsageError(f"config={config}: its static fields must be those the agent was built with")
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), config)

@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError, unknown_name
-from rlkit.types import Environment, EnvSpec, Features, FeatureSpec, Reward, Transition
+from rlkit.types import Environment, EnvSpec, Features, FeatureSpec, Reward, Trajectory, Transition
 
+_PREFIX = "agent_"
 AGENT_LATENT = "agent_latent"
-"""The feature by which a reward reads the agent: the torso's latent of ``obs`` in ``features``, that of
+"""A feature by which a reward reads the agent: the torso's latent of ``obs`` in ``features``, that of
 ``next_obs`` in ``next_features``. Agents offer it; environments do not have it."""
 
 
@@ -66,20 +67,67 @@ def example_transition(spec: EnvSpec) -> Transition:
     )
 
 
-def with_latent(spec: EnvSpec, size: int) -> EnvSpec:
-    """The specification of an environment as an agent with latents ``[size]`` offers it to rewards.
+def latent_offer(size: int) -> FeatureSpec:
+    """The latent of an agent, ``[size]``, as a feature that it offers."""
+    meaning = "output of the policy's torso, which acts on it"
+    return FeatureSpec(AGENT_LATENT, (size,), meaning=meaning, observable=False)
+
+
+def value_offer() -> FeatureSpec:
+    """An agent's estimate of the value of the observation, as a feature that it offers."""
+    return FeatureSpec("agent_value", meaning="the agent's estimate of the return to come", observable=False)
+
+
+def with_offers(spec: EnvSpec, offers: Iterable[FeatureSpec]) -> EnvSpec:
+    """The specification of an environment as an agent presents it to rewards.
+
+    Args:
+      spec: of the environment.
+      offers: features that the agent adds; their names begin with ``agent_``.
 
     Raises:
-      UsageError: the environment has a feature of the name that is kept for latents.
+      UsageError: an offer has another name, or the environment has a feature of that name.
     """
-    if any(feature.name == AGENT_LATENT for feature in spec.features):
-        raise UsageError(
-            f"{spec.id} has a feature named {AGENT_LATENT!r}, which is kept for agents; rename it"
+    for offered in offers:
+        if not offered.name.startswith(_PREFIX):
+            raise UsageError(
+                f"an agent offers {offered.name!r}: expected a name that begins with {_PREFIX!r}"
+            )
+        if any(feature.name == offered.name for feature in spec.features):
+            raise UsageError(
+                f"{spec.id} has a feature named {offered.name!r}, which is kept for agents; rename it"
+            )
+    return dataclasses.replace(spec, features=(*spec.features, *offers))
+
+
+def offered_reads(reads: Iterable[str]) -> tuple[str, ...]:
+    """Of the features that a reward reads those of the agent, without the prefix ``agent_``."""
+    return tuple(name.removeprefix(_PREFIX) for name in reads if name.startswith(_PREFIX))
+
+
+def offer(trajectory: Trajectory, names: Iterable[str], before: Features, after: Features) -> Trajectory:
+    """The trajectory with what an agent offers among its features.
+
+    Args:
+      trajectory: leaves ``[T, ...]`` or ``[T, B, ...]``.
+      names: from :func:`offered_reads`.
+      before: what the agent reported of ``obs``, by name; further entries are ignored.
+      after: the same of ``next_obs``, the true successors.
+    """
+    seen = trajectory.transition
+    named = lambda report: {_PREFIX + name: _lookup(report, name) for name in names}
+    return trajectory._replace(
+        transition=seen._replace(
+            features=seen.features | named(before), next_features=seen.next_features | named(after)
         )
-    latent = FeatureSpec(
-        AGENT_LATENT, (size,), meaning="output of the policy's torso, which acts on it", observable=False
     )
-    return dataclasses.replace(spec, features=(*spec.features, latent))
+
+
+def _lookup(report: Features, name: str) -> jax.Array:
+    """What an agent reported under a name that it offers."""
+    if name not in report:
+        raise unknown_name("report", name, report, where=f"of an agent that offers {_PREFIX + name!r}")
+    return report[name]
 
 
 def private_features(env: Environment) -> tuple[FeatureSpec, ...]:

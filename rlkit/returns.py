@@ -9,6 +9,8 @@ follow the action of the same index. ``terminated`` says that the future is wort
 import jax
 import jax.numpy as jnp
 
+from rlkit.elementary import means
+
 
 def linear_recurrence(
     x: jax.Array, coefficient: jax.Array, initial: jax.Array | float, *, reverse: bool = False
@@ -114,3 +116,17 @@ def discounted_returns(
       ``G``, shape of ``reward``.
     """
     return linear_recurrence(reward, discount * (1.0 - done.astype(reward.dtype)), bootstrap, reverse=True)
+
+
+def explained_variance(advantage: jax.Array, value: jax.Array, axis_name: str | None = None) -> jax.Array:
+    """Share of the variance of the targets ``advantage + value`` that the values explain, float32 [].
+
+    1 for perfect values, 0 for a constant one, negative for worse. ``axis_name``: mapped axis whose members
+    are taken together.
+    """
+    target = advantage + value
+    mean = means([advantage, advantage**2, target, target**2])
+    if axis_name is not None:
+        mean = jax.lax.pmean(mean, axis_name)
+    residual, spread = mean[1] - mean[0] ** 2, mean[3] - mean[2] ** 2
+    return 1.0 - residual / jnp.maximum(spread, 1e-8)

@@ -229,6 +229,56 @@ class ActInfo(NamedTuple):
     latent: jax.Array  # float32 [latent_dim]: output of the policy's torso, z_t
     log_prob: jax.Array  # float32 []: log-probability (density) of the action
     value: jax.Array  # float32 []: value estimate of the observation, NaN for agents without one
+    offered: dict[str, jax.Array] = {}  # noqa: RUF012 (never changed) what else the agent offers, by name
+
+    def report(self) -> dict[str, jax.Array]:
+        """Everything by name; the feature ``agent_x`` that an agent offers is the report ``x``."""
+        return {"latent": self.latent, "log_prob": self.log_prob, "value": self.value, **self.offered}
+
+
+class Settings(NamedTuple):
+    """The numbers with which a state was built, other than hyper-parameters; None stands for the defaults."""
+
+    env_params: PyTree = None
+    reward_params: PyTree = None
+
+
+Metrics = dict[str, jax.Array]
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Whatever can be trained by the same driver: agents, reward models, trainers of groups."""
+
+    @property
+    def init(self) -> Callable[..., PyTree]:
+        """``init(key) -> state``"""
+        ...
+
+    @property
+    def step(self) -> Callable[[PyTree], tuple[PyTree, Metrics]]:
+        """``step(state) -> (state, metrics)``"""
+        ...
+
+    @property
+    def steps_per_update(self) -> int:
+        """What one ``step`` counts for on the axis of learning curves."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """What is trained, in a few words."""
+        ...
+
+    @property
+    def undefined(self) -> tuple[str, ...]:
+        """Prefixes of metrics that may be NaN, when there is nothing to measure."""
+        ...
+
+    @property
+    def bulk(self) -> tuple[str, ...]:
+        """Names of the state's fields that are large and cheap to lose."""
+        ...
 
 
 class Agent(NamedTuple):
@@ -243,7 +293,7 @@ class Agent(NamedTuple):
     needs, in one pytree; None takes the defaults of agent, environment and reward."""
 
     step: Callable[[PyTree], tuple[PyTree, dict[str, jax.Array]]]
-    """``step(state) -> (state, metrics)``: one iteration of collecting and learning; metrics are scalars."""
+    """``step(state) -> (state, metrics)``: ``learn`` after ``collect``; metrics are scalars."""
 
     policy: Callable[[PyTree], PyTree]
     """``policy(state) -> params``: the part of the state that acting needs."""
@@ -259,3 +309,28 @@ class Agent(NamedTuple):
     config: Any
     steps_per_update: int
     """Environment steps that one ``step`` takes."""
+
+    collect: Callable[[PyTree], tuple[PyTree, Trajectory, Metrics]] | None = None
+    """``collect(state) -> (state, trajectory, metrics)``: experience of the present policy, paid. Each is to
+    be followed by one ``learn``, which moves the random numbers on. None: the agent cannot act by itself."""
+
+    learn: Callable[[PyTree, Trajectory], tuple[PyTree, Metrics]] | None = None
+    """``learn(state, trajectory) -> (state, metrics)``: the other half of ``step``, also for experience that
+    came from elsewhere. None: the halves cannot be told apart."""
+
+    settings: Callable[[PyTree], Settings] = lambda state: Settings()
+    """``settings(state)``: the environment and reward parameters that the state was built with."""
+
+    offers: tuple[FeatureSpec, ...] = ()
+    """Features that rewards may read beside the environment's; their names begin with ``agent_``."""
+
+    undefined: tuple[str, ...] = ("episode/",)
+    """Prefixes of metrics that may be NaN: an episode need not end in every update."""
+
+    bulk: tuple[str, ...] = ()
+    """Names of the state's fields that are large and cheap to lose, like a replay buffer."""
+
+    @property
+    def title(self) -> str:
+        """What is trained: the environment."""
+        return self.env.spec.id

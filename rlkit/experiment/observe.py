@@ -11,17 +11,19 @@ import numpy as np
 from rlkit.compiling import compiler_options
 from rlkit.experiment.population import Population, resolve_batching
 from rlkit.parallel import shard_seeds
-from rlkit.types import Key, PyTree
+from rlkit.types import Key, PyTree, Settings
 
 Observe = Callable[[PyTree, int], dict[str, np.ndarray]]
 """``observe(state, update) -> arrays [S, ...] by name``"""
 
 
 def _over_population(pop: Population, fn: Callable, key: Key, batching: str) -> Observe:
-    """Apply ``fn(policy, key)`` to every seed, with a key made of the update and the seed."""
+    """Apply ``fn(policy, settings, key)`` to every seed, with a key made of the update and the seed."""
     devices = list(pop.sharding.mesh.devices.flat)
     spread = shard_seeds(
-        lambda item: fn(pop.agent.policy(item[0]), item[1]), devices, resolve_batching(batching)
+        lambda item: fn(pop.agent.policy(item[0]), pop.agent.settings(item[0]), item[1]),
+        devices,
+        resolve_batching(batching),
     )
 
     @functools.partial(jax.jit, compiler_options=compiler_options())
@@ -46,8 +48,8 @@ def latent_probe(pop: Population, key: Key, num_steps: int = 512, batching: str 
     """
     from rlkit.agents import probe
 
-    def one(policy: PyTree, key: Key) -> dict[str, jax.Array]:
-        trajectory = probe(pop.agent, policy, key, num_steps)
+    def one(policy: PyTree, settings: Settings, key: Key) -> dict[str, jax.Array]:
+        trajectory = probe(pop.agent, policy, key, num_steps, **settings._asdict())
         seen = trajectory.transition
         arrays = {
             "latent": trajectory.extras["latent"],
@@ -77,8 +79,8 @@ def evaluation(pop: Population, key: Key, episodes: int = 32, batching: str = "a
     """
     from rlkit.agents import evaluate
 
-    def one(policy: PyTree, key: Key) -> dict[str, Any]:
-        outcome = evaluate(pop.agent, policy, key, episodes)
+    def one(policy: PyTree, settings: Settings, key: Key) -> dict[str, Any]:
+        outcome = evaluate(pop.agent, policy, key, episodes, env_params=settings.env_params)
         names = {"return": outcome.returned, "length": outcome.length}
         names |= {"success": outcome.success, "fitness": outcome.fitness}
         return {f"eval/{name}": x.astype(jnp.float32).mean() for name, x in names.items()}

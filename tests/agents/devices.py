@@ -35,7 +35,7 @@ def learn(_, seed, updates):
     agent = ppo(make("classic/cartpole"), CONFIG, axis_name="batch")
     start = agent.init(jax.random.key(seed))
     state = jax.lax.fori_loop(0, updates, lambda i, s: agent.step(s)[0], start)
-    return agent.policy(start), agent.policy(state), state.slots.row.obs
+    return agent.policy(start), agent.policy(state), state.experience.slots.row.obs
 
 
 def main():

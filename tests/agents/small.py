@@ -4,7 +4,6 @@ import functools
 import importlib
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ from rlkit.agents import PPOConfig, ppo
 from rlkit.envs.cartpole import CartPole
 from rlkit.envs.pendulum import Pendulum
 from rlkit.envs.wrappers import select_observation
+from rlkit.minibatches import minibatch_indices
 from rlkit.rewards import chain, scale, task
 
 module = importlib.import_module("rlkit.agents.ppo")  # `rlkit.agents.ppo` is the function
@@ -70,7 +70,6 @@ class Inside(NamedTuple):
 
     trajectory: Any
     batch: Any  # what the losses see
-    next_value: Any
     order: Any  # rows of each minibatch
 
 
@@ -81,7 +80,7 @@ class Small(NamedTuple):
 
     @property
     def spec(self):
-        return self.agent.step.args[0]
+        return self.agent.learn.args[0]
 
     def states(self, updates, state=None, key=0):
         """``(state before, state after, metrics, inside)`` of some updates in a row, as NumPy arrays."""
@@ -96,20 +95,12 @@ def looking_inside(agent):
     """``agent.step`` that also returns what its parts were given."""
 
     def step(state):
-        seen = {}
-
-        def look_back(spec, state, trajectory, value, next_value):
-            seen.update(trajectory=trajectory, next_value=next_value)
-            return look_back_of(spec, state, trajectory, value, next_value)
-
-        def learn(spec, state, batch, order):
-            seen.update(batch=batch, order=order)
-            return learn_of(spec, state, batch, order)
-
-        look_back_of, learn_of = module._look_back, module._learn
-        with mock.patch.multiple(module, _look_back=look_back, _learn=learn):
-            state, metrics = agent.step(state)
-        return state, metrics, Inside(**seen)
+        spec = agent.learn.args[0]
+        collected, trajectory, metrics = agent.collect(state)
+        after, learned = agent.learn(collected, trajectory)
+        order = minibatch_indices(module._drawn(spec, state)["order"], agent.config.minibatches)
+        inside = Inside(trajectory, module._batch(spec, collected, trajectory), order)
+        return after, metrics | learned, inside
 
     return step
 

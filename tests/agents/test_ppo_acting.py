@@ -10,8 +10,8 @@ from small import KINDS, jit, small
 def trained(kind):
     *_, (_, state, _, _) = small(kind).states(3)
     agent = small(kind).agent
-    obs = state.slots.row.obs[0]
-    return agent, agent.policy(state), jax.tree.map(lambda c: c[0], state.carry), obs
+    obs = state.experience.slots.row.obs[0]
+    return agent, agent.policy(state), jax.tree.map(lambda c: c[0], state.experience.carry), obs
 
 
 def head(kind, policy, carry, obs):
@@ -20,14 +20,14 @@ def head(kind, policy, carry, obs):
         moments = policy.obs_moments
         deviation = np.sqrt(np.asarray(moments.var, np.float64))
         obs = np.clip((np.asarray(obs, np.float64) - moments.mean) / deviation, -10, 10).astype(np.float32)
-    return small(kind).spec.net.apply({"params": policy.params}, carry, obs)
+    return small(kind).spec.network.apply(policy.params, carry, obs)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_greedy_actions_are_the_most_likely(kind):
     agent, policy, carry, obs = trained(kind)
     action, after, info = jit(agent.act)(policy, carry, obs)
-    wanted_carry, out, value, latent = head(kind, policy, carry, obs)
+    out, value, latent, wanted_carry = head(kind, policy, carry, obs)
     space = agent.env.spec.action_space
     assert action.dtype == space.dtype
     assert bool(space.contains(action))
@@ -58,7 +58,7 @@ def test_sampled_discrete_actions_have_the_reported_probabilities():
 
 def test_sampled_continuous_actions_have_the_reported_density():
     agent, policy, carry, obs = trained("continuous")
-    _, out, _, _ = head("continuous", policy, carry, obs)
+    out, *_ = head("continuous", policy, carry, obs)
     narrow = policy._replace(params=policy.params | {"log_std": jnp.full(1, -3.0)})  # nothing is clipped
     draws = jit(jax.vmap(agent.act, (None, None, None, 0)))
     actions, _, info = draws(narrow, carry, obs, jax.random.split(jax.random.key(0), 20_000))
@@ -74,10 +74,10 @@ def test_sampled_continuous_actions_have_the_reported_density():
 def test_the_log_probabilities_of_training_are_those_of_act(kind):
     *_, (state, _, _, inside) = small(kind).states(2)
     seen, spec = inside.trajectory.transition, small(kind).spec
-    assert np.all(seen.first[0] == np.asarray(state.slots.first))
+    assert np.all(seen.first[0] == np.asarray(state.experience.slots.first))
     for slot in range(2):
-        carry = jax.tree.map(lambda c, slot=slot: c[slot] * ~seen.first[0, slot], state.carry)
-        _, out, _, _ = head(kind, small(kind).agent.policy(state), carry, seen.obs[0, slot])
+        carry = jax.tree.map(lambda c, slot=slot: c[slot] * ~seen.first[0, slot], state.experience.carry)
+        out, *_ = head(kind, small(kind).agent.policy(state), carry, seen.obs[0, slot])
         raw = inside.batch.raw[0, slot]
         np.testing.assert_allclose(inside.batch.log_prob[0, slot], spec.dist.log_prob(out, raw), atol=1e-3)
         np.testing.assert_allclose(seen.action[0, slot], spec.dist.to_env(raw), rtol=1e-6)

@@ -40,7 +40,7 @@ def check_episodes(kind, state, updates):
 
 def test_episodes_are_counted_across_updates():
     params = Restless().default_params()._replace(max_steps=jnp.int32(40))
-    state = small("discrete").init(jax.random.key(0))._replace(env_params=params)
+    state = small("discrete").init(jax.random.key(0), None, params)
     episodes, _ = check_episodes("discrete", state, 30)
     returned, paid, success, length = episodes.T
     assert len(episodes) > 50
@@ -67,12 +67,12 @@ def test_observations_are_normalised_by_all_that_was_seen_before():
         if seen:
             past = np.concatenate(seen).astype(np.float64)
             mean, std = past.mean(0), past.std(0)
-            np.testing.assert_allclose(before.obs_moments.mean, mean, rtol=1e-6)
-            np.testing.assert_allclose(before.obs_moments.var, std**2, rtol=1e-3)
+            np.testing.assert_allclose(before.experience.moments.mean, mean, rtol=1e-6)
+            np.testing.assert_allclose(before.experience.moments.var, std**2, rtol=1e-3)
             wanted = np.clip((rows - mean) / std, -10, 10)
             np.testing.assert_allclose(inside.batch.obs.reshape(-1, 3), wanted, atol=2e-3)
         seen.append(rows)
-        assert after.obs_moments.count == sum(map(len, seen))
+        assert after.experience.moments.count == sum(map(len, seen))
     assert np.abs(rows).min() > 1e4  # the scale it copes with
     assert np.abs(wanted).mean() < 3
 

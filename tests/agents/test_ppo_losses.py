@@ -88,12 +88,11 @@ def test_values_and_advantages_are_those_of_the_true_successor(kind):
 
         return jax.lax.scan(body, carry, (obs, next_obs, first))[1]
 
-    value, next_value, latent = values(state.carry, seen.obs, seen.next_obs, seen.first)
+    value, next_value, latent = values(state.experience.carry, seen.obs, seen.next_obs, seen.first)
     np.testing.assert_allclose(batch.value, value, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(inside.next_value, next_value, rtol=1e-5, atol=1e-5)
     if "latent" in inside.trajectory.extras:
         np.testing.assert_allclose(inside.trajectory.extras["latent"], latent, rtol=1e-5, atol=1e-6)
-    arguments = (inside.trajectory.reward, batch.value, inside.next_value, seen.terminated, seen.done)
+    arguments = (inside.trajectory.reward, batch.value, next_value, seen.terminated, seen.done)
     factors = (agent.config.discount, agent.config.gae_lambda)
     np.testing.assert_allclose(batch.advantage, gae(*arguments, *factors), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(batch.advantage, oracle.gae(*arguments, *factors), rtol=1e-4, atol=1e-4)
@@ -101,12 +100,11 @@ def test_values_and_advantages_are_those_of_the_true_successor(kind):
 
 def valued(state, value, discount):
     """The state with a critic that says ``value`` everywhere."""
-    layout = small("discrete").spec.layout
     params = dict(small("discrete").agent.policy(state).params)
     head = params["critic_head"]
     params["critic_head"] = {"kernel": jnp.zeros_like(head["kernel"]), "bias": jnp.full((1,), value)}
     return state._replace(
-        params=layout.pack(params)["float32"],
+        params=params,
         config=state.config.replace(discount=jnp.float32(discount)),
     )
 
@@ -115,7 +113,8 @@ def valued(state, value, discount):
 def test_a_time_limit_is_bootstrapped_from_the_true_final_observation(discount, atol):
     agent = small("discrete")
     params = Restless().default_params()._replace(max_steps=jnp.int32(6))  # too short for a fall
-    state = valued(agent.init(jax.random.key(0)), PAY / (1 - discount), discount)._replace(env_params=params)
+    state = valued(agent.init(jax.random.key(0)), PAY / (1 - discount), discount)
+    state = state._replace(experience=state.experience._replace(env_params=params))
     ((*_, inside),) = agent.states(1, state)
     seen = inside.trajectory.transition
     assert seen.truncated.any(0).all()
@@ -146,13 +145,11 @@ def test_the_first_minibatch_sees_the_policy_that_collected_it(kind):
     assert float(metrics["policy/clip_fraction"]) == 0.0
     np.testing.assert_allclose(metrics["loss/policy"], 0.0, atol=1e-6)  # minus the mean normalised advantage
     if kind == "recurrent":  # which it only does if it starts from the memory of the time
-        net, batch = small(kind).spec.net, inside.batch
-        assert all(jnp.abs(c).max() > 0.01 for c in jax.tree.leaves(state.carry))
-        unroll = lambda carry: net.apply(
-            {"params": small(kind).agent.policy(state).params}, carry, batch.obs, batch.first, method="unroll"
-        )
-        for carry, equal in ((state.carry, True), (jax.tree.map(jnp.zeros_like, state.carry), False)):
-            out, value, _ = unroll(carry)
+        network, batch, memory = small(kind).spec.network, inside.batch, state.experience.carry
+        assert all(jnp.abs(c).max() > 0.01 for c in jax.tree.leaves(memory))
+        unroll = lambda carry: network.unroll(state.params, carry, batch.obs, batch.first)
+        for carry, equal in ((memory, True), (jax.tree.map(jnp.zeros_like, memory), False)):
+            out, value, *_ = unroll(carry)
             log_prob = small(kind).spec.dist.log_prob(out, batch.raw)
             assert np.allclose(log_prob, batch.log_prob, atol=1e-6) == equal
             assert np.allclose(value, batch.value, rtol=1e-5, atol=1e-5) == equal

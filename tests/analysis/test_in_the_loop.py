@@ -12,7 +12,7 @@ import pytest
 from rlkit.agents import PPOConfig, ppo, probe
 from rlkit.analysis import atoms_from_covariance, emergence_loss, emergence_reward, phi_id
 from rlkit.envs.cartpole import CartPole
-from rlkit.reads import AGENT_LATENT, with_latent
+from rlkit.reads import AGENT_LATENT, latent_offer, with_offers
 from rlkit.rewards import task, total
 from rlkit.types import FeatureSpec, Transition
 
@@ -185,4 +185,4 @@ def test_the_name_of_the_latent_is_kept_for_agents():
     spec = CartPole().spec
     taken = replace(spec, features=(*spec.features, FeatureSpec(AGENT_LATENT)))
     with pytest.raises(ValueError, match="kept for agents"):
-        with_latent(taken, 4)
+        with_offers(taken, [latent_offer(4)])

@@ -78,7 +78,7 @@ def data_parallel_ppo() -> dict[str, float]:
         run = over_replicas(learn, "batch", how)
         state = (run if how == "pmap" else jax.jit(run))(jnp.arange(4), jax.random.key(0), jnp.int32(10))
         results[how] = [np.asarray(x) for x in jax.tree.leaves(jax.vmap(agent.policy)(state).params)]
-        observations = np.asarray(state.slots.row.obs)
+        observations = np.asarray(state.experience.slots.row.obs)
     gap = lambda a, b: float(max(np.abs(p - q).max() for p, q in zip(a, b, strict=True)))
     first = [x[0] for x in results["vmap"]]
     return {

@@ -54,21 +54,16 @@ def test_unrolling_is_stepping_with_restarts(torso, shared):
     params = {"params": random_params(net, net.memory(), OBS[0, 0])}
     start = jax.tree.map(lambda m: jax.random.normal(jax.random.key(4), (B, *m.shape)), net.memory())
     apply = jax.jit(net.apply, static_argnames="method")
-    out, value, latent = apply(params, start, OBS, FIRST, method="unroll")
+    out, value, latent, last = apply(params, start, OBS, FIRST, method="unroll")
     assert (out.shape, value.shape, latent.shape) == ((T, B, 4), (T, B), (T, B, 8))
     carry = start
     for t in range(T):
         carry = jax.tree.map(lambda c, t=t: jnp.where(FIRST[t][:, None], 0.0, c), carry)
-        before = carry
-        carry, *wanted = apply(params, before, OBS[t])
+        *wanted, carry = apply(params, carry, OBS[t])
         for found, right in zip((out, value, latent), wanted, strict=True):
             np.testing.assert_allclose(found[t], right, rtol=1e-5, atol=1e-5)
-        np.testing.assert_allclose(apply(params, before, OBS[t], method="value"), wanted[1], rtol=1e-5)
-        acted, acted_out, acted_latent = apply(params, before, OBS[t], method="act")
-        np.testing.assert_allclose(acted_out, wanted[0], rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(acted_latent, wanted[2], rtol=1e-5, atol=1e-6)
-        for a, c in zip(jax.tree.leaves(acted[0]), jax.tree.leaves(carry[0]), strict=True):
-            np.testing.assert_allclose(a, c, rtol=1e-5, atol=1e-6)
+    for a, c in zip(jax.tree.leaves(last), jax.tree.leaves(carry), strict=True):
+        np.testing.assert_allclose(a, c, rtol=1e-5, atol=1e-6)
     if torso == "gru":  # it does remember
         other, *_ = apply(params, start, OBS, jnp.zeros_like(FIRST), method="unroll")
         assert float(jnp.abs(other - out).max()) > 0.01
@@ -87,7 +82,7 @@ def test_the_perceptron_is_its_formula(activation):
 def test_a_gaussian_head_appends_one_deviation_for_all_observations():
     net = ActorCritic(3, True, "mlp", (4,), "tanh", False)
     params = random_params(net, net.memory(), OBS[0, 0])
-    _, out, value, latent = net.apply({"params": params}, net.memory(), OBS)
+    out, value, latent, _ = net.apply({"params": params}, net.memory(), OBS)
     mean = latent @ params["actor_head"]["kernel"] + params["actor_head"]["bias"]
     np.testing.assert_allclose(out[..., :3], mean, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(out[..., 3:], np.broadcast_to(params["log_std"], (T, B, 3)))

@@ -1,0 +1,79 @@
+"""Whole fresh episodes of a policy, side by side, until the last of them has ended."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.envs import Advance, advance, reset
+from rlkit.types import Agent, EnvState, Key, PyTree
+
+
+class Moment(NamedTuple):
+    """One step of one episode."""
+
+    before: EnvState
+    action: jax.Array
+    after: Advance
+
+
+def run_episodes(
+    agent: Agent,
+    policy: PyTree,
+    key: Key,
+    count: int,
+    env_params: Any,
+    start: Callable[[EnvState], PyTree],
+    see: Callable[[PyTree, Moment], PyTree],
+    *,
+    greedy: bool = True,
+) -> PyTree:
+    """Run episodes to their ends and let each gather something on its way.
+
+    The cost is that of the longest episode. Time limits are those of ``env_params``. The keys of step ``t``
+    of an episode do not depend on how long it, or any other, lasts.
+
+    Args:
+      agent: the agent.
+      policy: ``agent.policy(state)``.
+      key: typed PRNG key.
+      count: how many episodes, side by side.
+      env_params: the environment's parameters.
+      start: ``start(first state) -> gathered``, for one episode.
+      see: ``see(gathered, moment) -> gathered``, for one step of one episode that has not ended before it.
+      greedy: act by the most likely action instead of sampling.
+
+    Returns:
+      What was gathered, leaves ``[count, ...]``.
+    """
+    env = agent.env
+
+    class Loop(NamedTuple):
+        obs: jax.Array
+        state: EnvState
+        carry: PyTree
+        alive: jax.Array  # bool []
+        gathered: PyTree
+
+    def begin(key: Key) -> tuple[Loop, Key]:
+        key_reset, key_steps = jax.random.split(key)
+        obs, state = reset(env, key_reset, env_params)
+        return Loop(obs, state, agent.carry(), jnp.ones((), bool), start(state)), key_steps
+
+    def step(loop: Loop, key: Key, t: jax.Array) -> Loop:
+        key_act, key_step = jax.random.split(jax.random.fold_in(key, t))
+        action, carry, _ = agent.act(policy, loop.carry, loop.obs, None if greedy else key_act)
+        out = advance(env, key_step, loop.state, action, env_params)
+        gathered = see(loop.gathered, Moment(loop.state, action, out))
+        gathered = jax.tree.map(lambda a, b: jnp.where(loop.alive, a, b), gathered, loop.gathered)
+        return Loop(out.obs, out.state, carry, loop.alive & ~(out.terminated | out.truncated), gathered)
+
+    loops, keys = jax.vmap(begin)(jax.random.split(key, count))
+
+    def body(x: tuple[Loop, jax.Array]) -> tuple[Loop, jax.Array]:
+        loops, t = x
+        return jax.vmap(step, (0, 0, None))(loops, keys, t), t + 1
+
+    loops, _ = jax.lax.while_loop(lambda x: x[0].alive.any(), body, (loops, jnp.zeros((), jnp.int32)))
+    return loops.gathered
