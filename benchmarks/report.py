@@ -29,7 +29,7 @@ def write_log(path: Path, seeds: int, lines: int, metrics: int) -> None:
     rng = np.random.default_rng(0)
     blocks = []
     for _ in range(1000):
-        row = np.round(rng.random(seeds), 7).tolist()
+        row = rng.normal(size=seeds).astype(np.float32).astype(np.float64).round(14).tolist()
         spread = dict.fromkeys(names, 0.28)
         blocks.append(json.dumps({"std": spread, "seeds": dict.fromkeys(names, row)})[1:] + "\n")
     with open(path, "w", encoding="utf-8") as file:

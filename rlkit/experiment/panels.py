@@ -184,7 +184,7 @@ def shares(group: Group, name: str) -> Shares | None:
         size[f"{len(rest)} others"] = np.sum([size.pop(term) for term in rest], axis=0)
         order = [*order[: _MOST_SHARES - 1], f"{len(rest)} others"]
     part = {term: np.where(total > 0, size[term] / np.where(total > 0, total, 1), 0.0) for term in order}
-    drawn = figures.shares("share of |reward| over training", steps, part, group.look.colour, name)
+    drawn = figures.shares(f"share of |reward|, {group.label}", steps, part, group.look.colour, name)
     looks = zip(part.items(), figures.tints(group.look.colour, len(part)), strict=False)
     return Shares(drawn, [_entry(term, row, colour) for (term, row), colour in looks][::-1])
 

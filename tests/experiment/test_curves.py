@@ -1,6 +1,11 @@
 """Curves read in one pass: every line of a small log, bins of a large one, sentences about damage."""
 
 import json
+import re
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,3 +147,27 @@ def test_no_file_is_no_curve(tmp_path):
     found, notes = _read(tmp_path / "metrics.jsonl", 2)
     assert found == curves.Metrics({}, 0, 0, 0, [])
     assert notes == []
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path):
+    path, peaks = tmp_path / "metrics.jsonl", []
+    for count in (600, 4_000):
+        _write(path, np.full((count, 4), 0.5))
+        tracemalloc.start()
+        found, _ = _read(path, 4, points=64)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert found.step == 10 * count
+    assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.slow
+def test_a_long_log_of_many_seeds_is_reported_in_bounded_time_and_memory():
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "report.py"
+    done = subprocess.run([sys.executable, script], check=True, capture_output=True, text=True)
+    cpu, peak, page = map(
+        float, re.search(r"\((\S+) s of CPU\), peak (\S+) MB, page (\S+) MB", done.stdout).groups()
+    )
+    assert cpu < 30
+    assert peak < 1000
+    assert page < 2
