@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlkit.errors import UsageError
-from rlkit.experiment import analyze, config, curves, integrity, store
+from rlkit.experiment import analyze, config, curves, health, integrity, store
 from rlkit.experiment.config import TrainConfig
 from rlkit.experiment.curves import Curve, Metrics
 from rlkit.experiment.intervals import Interval, interval
 
+STARTS = 20
 _NOTES = 4  # sentences about one file
 
 
@@ -29,6 +30,13 @@ class Times(NamedTuple):
     updates: int = 0
 
 
+class Start(NamedTuple):
+    """A process that worked on a run: the update it began at, and where, as in ``env.json``."""
+
+    update: int
+    origin: dict[str, Any]
+
+
 class Run(NamedTuple):
     """What a run folder says.
 
@@ -37,7 +45,8 @@ class Run(NamedTuple):
       settings: its configuration.
       env: the environment; None if it cannot be made here.
       problem: why not.
-      origin: where it ran, see :mod:`rlkit.experiment.provenance`.
+      origin: where it first ran, see :mod:`rlkit.experiment.provenance`.
+      starts: the processes that worked on it, the first :data:`STARTS` of them.
       metrics: its curves.
       times: where its wall time went.
       emergence: content of ``emergence.json``; empty if there is none.
@@ -51,6 +60,7 @@ class Run(NamedTuple):
     env: Any
     problem: str
     origin: dict[str, Any]
+    starts: list[Start]
     metrics: Metrics
     times: Times
     emergence: dict[str, Any]
@@ -125,14 +135,19 @@ def read(folder: str | Path) -> Run:
     _recordings(folder, settings, metrics, notes.of(store.LATENTS))
     for damage in integrity.check_run(folder, config.to_dict(settings)):
         notes.of("files")(damage.replace(f"{folder}{os.sep}", ""))
+    times, starts = _timings(folder / store.TIMINGS, notes.of(store.TIMINGS))
+    idle = _object(folder / store.DONE, notes.of(store.DONE)).get("learnt_nothing")
+    if isinstance(idle, list) and idle:
+        notes.of(store.DONE)(health.nothing_learnt(idle, rows))
     return Run(
         folder,
         settings,
         env,
         problem,
         _object(folder / store.ENV, notes.of(store.ENV)),
+        starts,
         metrics,
-        _times(folder / store.TIMINGS, notes.of(store.TIMINGS)),
+        times,
         emergence,
         members,
         (folder / store.DONE).exists(),
@@ -181,8 +196,9 @@ def _recordings(folder: Path, settings: TrainConfig, metrics: Metrics, note: Cal
         note(f"the recordings of latents after update {named} are missing in {store.LATENTS}/")
 
 
-def _times(path: Path, note: Callable[[str], None]) -> Times:
-    """Sums over ``timings.jsonl``."""
+def _timings(path: Path, note: Callable[[str], None]) -> tuple[Times, list[Start]]:
+    """Sums over ``timings.jsonl``, and the starts that it notes."""
+    starts: list[Start] = []
     sums = dict.fromkeys(Times._fields, 0.0)
     fields = {
         "compiled": {"trace_s": "trace", "compile_s": "compile"},
@@ -195,6 +211,9 @@ def _times(path: Path, note: Callable[[str], None]) -> Times:
         if not isinstance(event, str):
             note(f"line {number} of {path.name} names no event")
             continue
+        where, update = line.get("provenance"), line.get("update")
+        if event == "start" and isinstance(where, dict) and isinstance(update, int) and len(starts) < STARTS:
+            starts.append(Start(update, where))
         for field, name in fields.get(event, {}).items():
             value = line.get(field)
             if isinstance(value, (int, float)) and 0 <= value < 1e12:
@@ -202,7 +221,7 @@ def _times(path: Path, note: Callable[[str], None]) -> Times:
             else:
                 note(f"line {number} of {path.name} has no {field!r}, a number of at least 0")
     updates = int(sums.pop("updates"))
-    return Times(**sums, updates=updates)
+    return Times(**sums, updates=updates), starts
 
 
 def labels(runs: Sequence[Run]) -> list[str]:

@@ -10,6 +10,7 @@ import importlib
 import json
 import math
 import os
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rlkit.experiment import conclusions, config, curves, figures, inside, panel
 from rlkit.experiment.intervals import interval
 from rlkit.experiment.panels import Group
 from rlkit.experiment.reading import (
+    STARTS,
     Run,
     labels,
     median_row,
@@ -137,6 +139,7 @@ def context(runs: Sequence[Run]) -> dict[str, Any]:
         "many_seeds": sum(_count(group) for group in groups) > figures.SINGLES,
         "thinned": panels.thinned(groups),
         "most_points": curves.POINTS,
+        "most_starts": STARTS,
         "learning": panels.learning(groups),
         "terms": terms,
         "more_terms": more_terms,
@@ -145,7 +148,7 @@ def context(runs: Sequence[Run]) -> dict[str, Any]:
         "table": conclusions.table(quantities),
         "changes": conclusions.changes(groups, quantities),
         "would_change": conclusions.what_would_change(groups),
-        "command": "rlkit report " + " ".join(relative(run.folder) for run in runs),
+        "command": "rlkit report " + " ".join(_quoted(run) for run in runs),
     }
 
 
@@ -186,14 +189,16 @@ def _run(index: int, run: Run, label: str, notes: dict[Path, list[str]]) -> dict
         "colour": figures.look(index).colour,
         "name": run.folder.name,
         "folder": relative(run.folder),
+        "quoted": _quoted(run),
         "config": json.dumps(config.to_dict(run.settings), indent=2),
         "speed": steps_per_second(run),
         "seconds": run.times[:4],
         "gif": picture,
         "gif_caption": caption,
         "notes": notes[run.folder],
-        "analyze": f"rlkit analyze {relative(run.folder)}" + (f" --draws {draws}" if draws else ""),
+        "analyze": f"rlkit analyze {_quoted(run)}" + (f" --draws {draws}" if draws else ""),
         **origin(run.origin),
+        "starts": [{"began": start.update} | origin(start.origin) for start in run.starts],
     }
 
 
@@ -232,6 +237,11 @@ def _film(run: Run, note: Callable[[str], None]) -> tuple[bytes | None, str]:
 def _who(run: Run, row: int) -> str:
     member = run.members[min(row // run.seeds, len(run.members) - 1)]
     return f"Seed {row % run.seeds}{' of ' + member if member else ''}"
+
+
+def _quoted(run: Run) -> str:
+    """The folder of a run as a shell wants it."""
+    return shlex.quote(relative(run.folder))
 
 
 def _data_url(data: bytes) -> str:

@@ -280,6 +280,26 @@ def test_damage_costs_what_it_hit_and_is_said(tmp_path):
     assert "2 seeds × 192 steps" in page.text
 
 
+def test_all_starts_and_a_training_that_learnt_nothing_are_told(tmp_path):
+    folder = _folder(tmp_path / "run")
+    starts = [(0, "cpu 0", "0.10.2"), (2, "cuda 3", "0.12.0")]
+    rows = [
+        {
+            "event": "start",
+            "update": update,
+            "provenance": {"devices": [device], "versions": {"jax": version}},
+        }
+        for update, device, version in starts
+    ]
+    (folder / "timings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "DONE").write_text(json.dumps({"update": 3, "learnt_nothing": [0, 1]}))
+    page = _Page(report.report(folder).read_text(encoding="utf-8"))
+    assert "Started 2 times" in page.text
+    assert "at update 2: cuda 3 (not from a checkout): jax 0.12.0" in page.text
+    assert "nothing was learnt: " in page.text
+    assert "the updates of all seeds were skipped" in page.text
+
+
 @pytest.mark.parametrize(
     "content",
     [
