@@ -1,11 +1,40 @@
 """Dataclasses from command-line arguments."""
 
 import dataclasses
+import functools
 from typing import Any
+
+from rlkit.errors import UsageError
+
+
+class _Refused(Exception):
+    """Carries what a dataclass says against its values past tyro, which would put it into a box."""
+
+    def __init__(self, error: UsageError):
+        super().__init__(str(error))
+        self.error = error
+
+
+def _made(cls: type, **values: Any) -> Any:
+    try:
+        return cls(**values)
+    except UsageError as error:
+        raise _Refused(error) from None
 
 
 def parse(cls: type, args: list[str], prog: str, default: Any = None) -> Any:
-    """Read a dataclass from arguments with tyro; help texts are in the fields' metadata."""
+    """Read a dataclass from arguments with tyro; help texts are in the fields' metadata.
+
+    Args:
+      cls: the dataclass, see :func:`rlkit.fields.option`.
+      args: the arguments.
+      prog: the command, for help texts.
+      default: an instance whose values are taken where an argument is not given.
+
+    Raises:
+      UsageError: the dataclass refuses a value.
+      SystemExit: help was asked for, or an argument cannot be read; tyro has printed why.
+    """
     import tyro
 
     registry = tyro.constructors.ConstructorRegistry()
@@ -23,7 +52,7 @@ def parse(cls: type, args: list[str], prog: str, default: Any = None) -> Any:
             return None
         known = info.default if isinstance(info.default, info.type) else info.type()
         return tyro.constructors.StructConstructorSpec(
-            instantiate=info.type,
+            instantiate=functools.partial(_made, info.type),
             fields=tuple(
                 tyro.constructors.StructFieldSpec(
                     name=entry.name,
@@ -37,4 +66,7 @@ def parse(cls: type, args: list[str], prog: str, default: Any = None) -> Any:
 
     described = (cls.__doc__ or "").split("\n")[0]
     with registry:
-        return tyro.cli(cls, prog=prog, args=args, default=default, description=described)
+        try:
+            return tyro.cli(cls, prog=prog, args=args, default=default, description=described)
+        except _Refused as refused:
+            raise refused.error from None
