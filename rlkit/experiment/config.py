@@ -94,6 +94,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check(self)
+        check(self.agent)
         env_options(self)
 
     def replace(self, **changes: Any) -> "TrainConfig":
@@ -129,7 +130,6 @@ def build(config: TrainConfig) -> Agent:
 
     env = make(config.env, **env_options(config))
     maker = AGENTS[agent_name(config.agent)]
-    check(config.agent)
     reward = None
     if config.reward != "task":
         from rlkit.rewards import parse

@@ -70,6 +70,7 @@ def run(
     """
     cache.enable()
     agent = _build(settings)  # before the folder: a request that cannot be carried out leaves nothing
+    _num_updates(settings, agent)
     json.dumps(config.to_dict(settings), allow_nan=False)
     name = config.agent_name(settings.agent)
     path = store.claim(folder) if folder is not None else store.create(root, settings.env, name)

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
-from rlkit.rewards.arguments import Scalar, as_scalar, check_number, check_reward
+from rlkit.rewards.arguments import Scalar, as_scalar, check_number, check_reward, check_term_name
 from rlkit.types import Key, PyTree, Reward, Terms, Transition
 
 Paid = tuple[PyTree, jax.Array, Terms]
@@ -45,10 +45,9 @@ def from_function(fn: Callable[..., Any], name: str, params: PyTree = None) -> R
       The reward; its memory is ``()``.
 
     Raises:
-      UsageError: the name is empty, or (when traced) the value is not a scalar.
+      UsageError: the name is no name of a term, or (when traced) the value is not a scalar.
     """
-    if not isinstance(name, str) or not name:
-        raise UsageError(f"name={name!r}: expected the name of a term")
+    check_term_name(name)
 
     def apply(memory: PyTree, transition: Transition, params: PyTree) -> Paid:
         value = fn(transition) if bare else fn(transition, params)
@@ -169,7 +168,7 @@ def weighted(
     """
     for name in named.keys() & (components or {}).keys():
         raise UsageError(f"weighted got two components named {name!r}; rename one")
-    parts = {**(components or {}), **named}
+    parts = {check_term_name(name): part for name, part in {**(components or {}), **named}.items()}
     if not parts:
         raise UsageError("weighted() got no components; give it name=(weight, reward)")
     checked = {name: _check_part(f"component {name!r}", part) for name, part in parts.items()}

@@ -1,6 +1,7 @@
 """Checks of what reward constructors are given."""
 
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +10,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import UsageError, unknown_name
+from rlkit.fields import not_float32, shown
 from rlkit.types import Features, PyTree, Reward, Transition
 
 Scalar = float | jax.Array
+_LONGEST = 100
+_TERM = re.compile(rf"[^\W_][\w./:\[\]-]{{0,{_LONGEST - 1}}}")
 
 
 def check_number(name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> Scalar:
-    """Check a number at construction: finite, within ``[low, high]``; arrays must be scalars.
+    """Check a number at construction: finite in float32, within ``[low, high]``; arrays must be scalars.
 
     Arrays, traced ones included, are only checked for their shape and made floating.
     """
@@ -28,11 +32,12 @@ def check_number(name: str, value: Any, low: float = -math.inf, high: float = ma
             value, dtype
         )  # not weakly typed: states that hold it keep its type
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
-        raise UsageError(f"{name}={value!r}: expected a number")
-    if not math.isfinite(value) or not low <= value <= high:
+        raise UsageError(f"{name}={shown(value)}: expected a number")
+    problem = not_float32(value)
+    if problem or not low <= value <= high:
         bounds = "a finite number" if math.isinf(high - low) else f"a number between {low} and {high}"
         bounds += f" of at least {low}" if math.isinf(high) and not math.isinf(low) else ""
-        raise UsageError(f"{name}={value!r}: expected {bounds}")
+        raise UsageError(f"{name}={shown(value)}{f' ({problem})' if problem else ''}: expected {bounds}")
     return float(value)
 
 
@@ -65,11 +70,21 @@ def check_reward(where: str, value: Any) -> Reward:
     return value
 
 
+def check_term_name(name: Any) -> str:
+    """Check the name of a term, which becomes a column of logs and a label of figures."""
+    if not isinstance(name, str) or not _TERM.fullmatch(name):
+        raise UsageError(
+            f"name={shown(name)}: expected the name of a term: a letter or digit, followed by at most "
+            f"{_LONGEST - 1} letters, digits and characters of _ . - / : [ ]"
+        )
+    return name
+
+
 def check_feature_name(name: Any) -> str:
     """Check that the name of a feature is text."""
     if not isinstance(name, str) or not name:
         raise UsageError(
-            f"feature={name!r}: expected the name of a feature, see the environment's spec.features"
+            f"feature={shown(name)}: expected the name of a feature, see the environment's spec.features"
         )
     return name
 

@@ -17,6 +17,7 @@ from rlkit.rewards.arguments import (
     check_feature_name,
     check_number,
     check_positive,
+    check_term_name,
     lookup,
     parameters,
     read,
@@ -93,7 +94,7 @@ def best_progress(feature: str, scale: Scalar = 1.0, name: str | None = None) ->
     """
     check_feature_name(feature)
     params, values = parameters(scale=check_number("scale", scale))
-    term = name or f"best_progress_{feature}"
+    term = check_term_name(name or f"best_progress_{feature}")
 
     def init(key: Key) -> PyTree:
         return jnp.full((), jnp.inf, jnp.float32)

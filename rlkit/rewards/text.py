@@ -6,7 +6,8 @@ The text uses a small part of Python's grammar and the names of :mod:`rlkit.rewa
     sum     =  part, or parts joined by + and -
     part    =  source(arguments)  |  number * part  |  part * number  |  -part  |  (sum)  |  chain(...)
 
-Arguments are numbers, quoted text or None, by position or keyword. Examples::
+Arguments are numbers, quoted text or None, by position or keyword. Numbers must be finite in float32. A
+text may go over several lines, and ``#`` begins a comment that ends with its line. Examples::
 
     success()
     success() + 0.5 * progress('goal_distance') - 0.01 * control_cost()
@@ -19,9 +20,12 @@ are called. The text itself is the stored form: the same text gives the same rew
 
 import ast
 import inspect
+import io
+import tokenize
 from collections.abc import Callable, Iterator
 
 from rlkit.errors import UsageError, unknown_name
+from rlkit.fields import shown
 from rlkit.rewards import shaping, sources, transforms
 from rlkit.rewards.algebra import chain, total
 from rlkit.types import Reward
@@ -53,6 +57,7 @@ TRANSFORMS: dict[str, Constructor] = {
 }
 """Constructors of rewards that change the reward so far, for use inside ``chain``."""
 
+_PROGRAMS = ("axis_name",)  # arguments that belong to the program around a reward, not to its text
 _LONGEST = 4096  # characters: no sensible reward is longer, and nesting stays within the parser's stack
 
 
@@ -67,18 +72,34 @@ def parse(text: str) -> Reward:
       UnknownNameError: a reward or an argument has a name that does not exist; suggests one.
     """
     if not isinstance(text, str) or len(text) > _LONGEST:
-        raise UsageError(
-            f"expected a reward as text of at most {_LONGEST} characters; got {str(text)[:40]!r}"
-        )
-    start = repr(text if len(text) <= 80 else text[:77] + "...")
+        raise UsageError(f"expected a reward as text of at most {_LONGEST} characters; got {shown(text, 40)}")
+    start = shown(text)
     try:
-        tree = ast.parse(" ".join(text.split()), mode="eval")
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise UsageError(f"the reward {start} cannot be read: {error}") from None
+        tree = ast.parse(_enclosed(text), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
+        raise UsageError(f"the reward {start} cannot be read: {str(error)[:200]}") from None
     try:
         return _sum(tree.body)
     except (RecursionError, OverflowError):
         raise UsageError(f"the reward {start} is nested too deeply or holds too large a number") from None
+
+
+def _enclosed(text: str) -> str:
+    """The text in parentheses, so that it may go over several lines and a comment ends at its line.
+
+    Raises:
+      SyntaxError, tokenize.TokenError: the text has no balanced parentheses of its own, or is empty.
+    """
+    whole, depth, words = f"({text}\n)", 0, 0
+    quiet = (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER)
+    for token in tokenize.generate_tokens(io.StringIO(whole).readline):
+        words += token.type not in quiet
+        depth += (token.string in ("(", "[", "{")) - (token.string in (")", "]", "}"))
+        if depth == 0 and words and token.type not in quiet and token.end != (whole.count("\n") + 1, 1):
+            raise SyntaxError("its parentheses do not match")
+    if words <= 2:
+        raise SyntaxError("it is empty")
+    return whole
 
 
 def _sum(node: ast.expr) -> Reward:
@@ -115,13 +136,13 @@ def _parts(node: ast.expr, weight: float) -> Iterator[tuple[float, Reward]]:
             )
         case _:
             raise UsageError(
-                f"{ast.unparse(node)!r} is not a reward; expected sums of number * source(...), or chain(...)"
+                f"{_written(node)} is not a reward; expected sums of number * source(...), or chain(...)"
             )
 
 
 def _chain(node: ast.Call) -> Reward:
     if node.keywords or not node.args:
-        raise UsageError(f"{ast.unparse(node)!r}: chain takes rewards by position, at least one")
+        raise UsageError(f"{_written(node)}: chain takes rewards by position, at least one")
     rewards = [_sum(node.args[0])]
     for step in node.args[1:]:
         match step:
@@ -129,7 +150,7 @@ def _chain(node: ast.Call) -> Reward:
                 rewards.append(_call(step, name, TRANSFORMS))
             case _:
                 raise UsageError(
-                    f"{ast.unparse(step)!r} would discard the reward before it in the chain: "
+                    f"{_written(step)} would discard the reward before it in the chain: "
                     "add it to the first reward with +, and chain only " + ", ".join(TRANSFORMS)
                 )
     return chain(*rewards)
@@ -139,23 +160,27 @@ def _call(node: ast.Call, name: str, table: dict[str, Constructor]) -> Reward:
     if name not in table:
         raise unknown_name("reward", name, [*table, "chain"] if table is SOURCES else table)
     constructor = table[name]
-    known = inspect.signature(constructor).parameters
+    known = [n for n in inspect.signature(constructor).parameters if n not in _PROGRAMS]
+    given = set()
     for keyword in node.keywords:
         if keyword.arg is None:
-            raise UsageError(f"{ast.unparse(node)!r}: write the arguments out instead of **")
+            raise UsageError(f"{_written(node)}: write the arguments out instead of **")
         if keyword.arg not in known:
             raise unknown_name("argument", keyword.arg, known, where=f"of {name}")
+        if keyword.arg in given:
+            raise UsageError(f"{_written(node)}: the argument {keyword.arg!r} is given twice")
+        given.add(keyword.arg)
     args = [_argument(arg) for arg in node.args]
     kwargs = {keyword.arg: _argument(keyword.value) for keyword in node.keywords if keyword.arg}
     try:
         inspect.signature(constructor).bind(*args, **kwargs)
     except TypeError as error:
         usage = f"{name}({', '.join(known)})"
-        raise UsageError(f"{ast.unparse(node)!r}: {error}; expected {usage}") from None
+        raise UsageError(f"{_written(node)}: {error}; expected {usage}") from None
     try:
         return constructor(*args, **kwargs)
     except UsageError as error:
-        raise type(error)(f"in {ast.unparse(node)!r}: {error}") from None
+        raise type(error)(f"in {_written(node)}: {error}") from None
 
 
 def _number(node: ast.expr) -> int | float | None:
@@ -171,13 +196,18 @@ def _number(node: ast.expr) -> int | float | None:
     return None
 
 
+def _written(node: ast.expr) -> str:
+    """An expression as it could have been written, shortened."""
+    return shown(ast.unparse(node), 200)
+
+
 def _argument(node: ast.expr) -> int | float | str | None:
     match node:
         case ast.Constant(value=str() | None as value):
             return value
     value = _number(node)
     if value is None:
-        raise UsageError(f"{ast.unparse(node)!r} is not an argument; expected a number, quoted text or None")
+        raise UsageError(f"{_written(node)} is not an argument; expected a number, quoted text or None")
     return value
 
 

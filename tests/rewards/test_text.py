@@ -92,7 +92,25 @@ def test_unknown_names(text, suggestion):
         ("success(f'{1}')", "is not an argument"),
         ("success('1')", r"in \"success\('1'\)\": scale='1': expected a number"),
         ("distance('d', temperature=-1)", "temperature=-1.0: expected a number greater than 0"),
-        ("1e999 * success()", "inf: expected a finite number"),
+        ("1e999 * success()", r"inf \(infinite in float32\): expected a finite number"),
+        ("1e39 * survival()", r"1e\+39 \(infinite in float32\)"),
+        ("1e30 * (1e30 * survival())", r"1e\+60 \(infinite in float32\)"),
+        ("success(scale=1e300)", r"scale=1e\+300 \(infinite in float32\)"),
+        ("distance('d', temperature=1e-46)", r"temperature=1e-46 \(zero in float32\)"),
+        ("success(scale=1, scale=2)", "'scale' is given twice"),
+        ("success(1, scale=2)", "multiple values"),
+        ("normalise(0.9)", r"chain\(task\(\), ...\)"),
+        ("success(name='a  b')", "name='a  b': expected the name of a term"),
+        ("success(name='a b')", "expected the name of a term"),
+        ("success(name=3)", "name=3: expected the name of a term"),
+        (r"success(name='\ud800')", "expected the name of a term"),
+        (r"success(name='$\frac$')", "expected the name of a term"),
+        ("success(name='_hidden')", "expected the name of a term"),
+        ("best_progress('d', name='_x')", "expected the name of a term"),
+        ("success(name='" + "a" * 101 + "')", "expected the name of a term"),
+        ("success()) + (success()", "cannot be read"),
+        ("success(), ", "is not a reward"),
+        ("# success()", "cannot be read"),
         ("9" * 4000 + " * success()", "too large a number"),
         ("-" * 3000 + "success()", "nested too deeply|cannot be read"),
         ("(" * 1000 + "success()" + ")" * 1000, "cannot be read"),
@@ -103,6 +121,25 @@ def test_unknown_names(text, suggestion):
 def test_text_outside_the_grammar(text, message):
     with pytest.raises(UsageError, match=message):
         parse(text)
+
+
+def test_a_comment_ends_with_its_line(line):
+    text = "success() # sparse ( \n + 0.5 * time_penalty() # dense\n"
+    assert paid(parse(text), line)[1].keys() == {"success", "time_penalty"}
+
+
+def test_axes_belong_to_programs_and_not_to_texts():
+    with pytest.raises(UnknownNameError, match="unknown argument 'axis_name' of normalise"):
+        parse("chain(task(), normalise(0.9, axis_name='nope'))")
+
+
+def test_names_of_terms_are_checked_in_python_too():
+    for name in ("", "a b", "_x", "$", 3):
+        with pytest.raises(UsageError, match="expected the name of a term"):
+            rw.weighted({name: (1.0, rw.success())})
+        with pytest.raises(UsageError, match="expected the name of a term"):
+            rw.from_function(lambda t: t.reward, name)
+    rw.weighted({"γ-2.x/y[0]": (1.0, rw.success())})
 
 
 def test_two_terms_of_one_name(line):
