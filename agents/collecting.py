@@ -153,8 +153,6 @@ def collector(
       UsageError: an offer clashes with a feature, or the space of observations suits no network.
     """
     check_environment(env)
-    if not env.spec.pure:
-        raise UsageError(f"{env.spec.id} is not a pure JAX environment; a collector needs one")
     num_envs, num_steps = check_count("num_envs", num_envs), check_count("num_steps", num_steps)
     encoder = observation_encoder(env.spec.observation_space, flat=flat)
     reads = reward_reads(reward, with_offers(env.spec, offers))

@@ -137,7 +137,7 @@ def ppo(
     """Build a PPO agent.
 
     Args:
-      env: the environment.
+      env: the environment, pure or on the host.
       config: hyper-parameters; static ones are fixed here, numbers are defaults of ``init``.
       reward: what the agent is paid; None pays the environment's own reward. It may read what the agent
         offers: ``"agent_latent"``, the latent, and ``"agent_value"``, the value estimate.

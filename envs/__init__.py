@@ -9,7 +9,8 @@ from rlkit.envs.autoreset import AutoReset, Chunk, Fresh, Off, Pool, Same
 from rlkit.envs.check import check_environment
 from rlkit.envs.core import Advance, Step, advance, reset, step
 from rlkit.envs.registry import make, names
-from rlkit.envs.rollout import Row, Slots, rollout, start, start_keys
+from rlkit.envs.rollout import Row, Slots
+from rlkit.envs.source import Source, rollout, source, start, start_keys
 
 __all__ = [
     "Advance",
@@ -21,13 +22,16 @@ __all__ = [
     "Row",
     "Same",
     "Slots",
+    "Source",
     "Step",
     "advance",
     "check_environment",
+    "from_gymnasium",
     "make",
     "names",
     "reset",
     "rollout",
+    "source",
     "start",
     "start_keys",
     "step",
@@ -43,4 +47,8 @@ def __getattr__(name: str) -> Any:
         from rlkit.envs.gymnasium import to_gymnasium
 
         return to_gymnasium
+    if name == "from_gymnasium":
+        from rlkit.envs.host import from_gymnasium
+
+        return from_gymnasium
     raise AttributeError(f"module 'rlkit.envs' has no attribute {name!r}")

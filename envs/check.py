@@ -54,15 +54,14 @@ def check_environment(env: Any) -> None:
         )
     check_spec(env.spec, type(env).__name__)
     _check_hashable(env, name)
-    _check(env)
+    if env.spec.pure:
+        _check(env)
 
 
 @functools.lru_cache(maxsize=256)
 def _check(env: Environment) -> None:
-    spec = env.spec
-    if spec.pure:
-        key = jax.eval_shape(lambda: jax.random.key(0))
-        jax.eval_shape(functools.partial(_trace, env, spec), key, _struct(spec.action_space))
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    jax.eval_shape(functools.partial(_trace, env, env.spec), key, _struct(env.spec.action_space))
 
 
 def _name(env: Any) -> str:

@@ -27,6 +27,9 @@ class _Table(registry.Table):
     """A table whose unknown names suggest counterparts of other packages' environments."""
 
     def __getitem__(self, name: str) -> Entry:
+        if name.startswith("host:") and name not in self:  # Gymnasium's registry knows what there is
+            options = {"id": name.removeprefix("host:")}
+            return Entry(_HOST, "an environment of Gymnasium, on the host", options)
         family, _, rest = name.partition("/")
         if family == "gymnax" and rest:  # its own registry knows what there is
             return Entry("rlkit.envs.gymnax:Gymnax", "an environment of gymnax", {"name": rest})
@@ -34,6 +37,8 @@ class _Table(registry.Table):
             return super().__getitem__(name)
         raise unknown_environment(name, self)
 
+
+_HOST = "rlkit.envs.host:host"
 
 _ENTRIES: Mapping[str, Entry] = {
     "classic/cartpole": Entry("rlkit.envs.cartpole:CartPole", "balance a pole on a cart (= CartPole-v1)"),
@@ -63,6 +68,26 @@ _ENTRIES: Mapping[str, Entry] = {
             ("walker2d", "two planar legs walk"),
         )
     },
+    **{
+        f"box2d/{name}": Entry(_HOST, f"{summary} (Gymnasium, on the host)", {"id": f"box2d/{name}"})
+        for name, summary in (
+            ("bipedalwalker", "two legs walk over uneven ground"),
+            ("bipedalwalker-hardcore", "two legs walk over ladders, stumps and pits"),
+            ("lunarlander", "land a module"),
+            ("lunarlander-continuous", "land a module with throttled engines"),
+        )
+    },
+    **{
+        f"host:{name}-v5": Entry(_HOST, f"{summary} (Gymnasium, on the host)", {"id": f"{name}-v5"})
+        for name, summary in (
+            ("Ant", "four legs run"),
+            ("HalfCheetah", "a planar cheetah runs"),
+            ("Hopper", "one planar leg hops"),
+            ("Humanoid", "a humanoid walks"),
+            ("InvertedPendulum", "balance a pole on a sliding cart"),
+            ("Walker2d", "two planar legs walk"),
+        )
+    },
 }
 
 TABLE = _Table("environment", _ENTRIES)
@@ -77,7 +102,8 @@ def make(id: str, **options: Any) -> Environment:
     """Make an environment.
 
     Args:
-      id: a name from :func:`names`, e.g. ``"nav/pointmaze-umaze-far"``; ``"gymnax/"`` and an id of gymnax; or
+      id: a name from :func:`names`, e.g. ``"nav/pointmaze-umaze-far"``; ``"gymnax/"`` and an id of gymnax;
+        ``"host:"`` and an id of Gymnasium, see :mod:`rlkit.envs.host`; or
         ``"package.module:factory"`` for one of your own, where the factory is a class or function that
         returns an environment.
       **options: static choices of that environment, e.g. ``actions="discrete"``.

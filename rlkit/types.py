@@ -6,6 +6,7 @@ Everything with behaviour is a bundle of pure functions over an explicit state p
 one environment, one transition, one seed: batch them with ``jax.vmap``.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -82,8 +83,8 @@ class EnvSpec:
 
     @property
     def family(self) -> str:
-        """The part of the id before the slash."""
-        return self.id.split("/", 1)[0]
+        """The part of the id before the slash; of ``"host:..."`` it is ``"host"``."""
+        return re.split("[/:]", self.id, maxsplit=1)[0]
 
     def feature(self, name: str) -> FeatureSpec:
         """The specification of one feature; an unknown name raises with a suggestion."""

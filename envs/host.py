@@ -1,0 +1,255 @@
+"""Environments that run on the host: any of Gymnasium's, through every agent.
+
+``make("host:CartPole-v1")`` makes one by its Gymnasium id, :func:`from_gymnasium` from an instance or from
+whatever makes one. Its ``spec.pure`` is False. Programs call it step by step, so that agents, populations,
+runs and the command line work as with pure environments; what needs an environment as a function (wrappers,
+``reset``, ``step``, ``to_gymnasium``) does not.
+"""
+
+import copy
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.envs import host_rollout
+from rlkit.envs.host_batch import Batch, HostError
+from rlkit.envs.host_pool import Pool
+from rlkit.envs.host_rollout import Layout
+from rlkit.envs.host_spaces import action_space, observation_space
+from rlkit.envs.host_tasks import HostTask, known_task, reader, specification
+from rlkit.envs.host_worker import Blueprint, limited, seen_space, time_limit_of
+from rlkit.envs.source import Source
+from rlkit.errors import UsageError, unknown_name
+from rlkit.types import EnvSpec, Features, Key, PyTree, Terms
+
+VECTORIZATIONS = ("sync", "async")
+DEFAULT_LIMIT = 10_000
+"""Time limit, in steps, of environments that are registered without one."""
+
+
+class Params(NamedTuple):
+    """Nothing: numbers of a host environment are arguments of its maker, and cannot be mapped over."""
+
+
+@dataclass(frozen=True, eq=False)
+class HostEnv:
+    """An environment on the host; made by :func:`host` or :func:`from_gymnasium`. Equal to itself only.
+
+    Attributes:
+      spec: its specification.
+      layout: how what it sends is read.
+      pool: the environments that are running.
+      make: makes one Gymnasium environment, ``make(**options)``.
+    """
+
+    spec: EnvSpec
+    layout: Layout
+    pool: Pool
+    make: Callable[..., gymnasium.Env]
+
+    def default_params(self) -> Params:
+        return Params()
+
+    def task_reward(
+        self, features: Features, action: jax.Array, next_features: Features, params: Params
+    ) -> tuple[jax.Array, Terms]:
+        reward = next_features["native_reward"]
+        return reward, {"native": reward}
+
+    def take_failure(self) -> HostError | None:
+        """The error that ended the last program, once."""
+        return self.pool.take_failure()
+
+    def close(self) -> None:
+        """End all environments and worker processes; happens by itself when this object is collected."""
+        self.pool.close()
+
+    def initial(self, key: Key, params: Params) -> PyTree:
+        raise self._not_a_function("initial")
+
+    def transition(self, key: Key, state: PyTree, action: jax.Array, params: Params) -> PyTree:
+        raise self._not_a_function("transition")
+
+    def observe(self, key: Key, state: PyTree, params: Params) -> jax.Array:
+        raise self._not_a_function("observe")
+
+    def features(self, state: PyTree, params: Params) -> Features:
+        raise self._not_a_function("features")
+
+    def terminated(self, state: PyTree, action: jax.Array, next_state: PyTree, params: Params) -> jax.Array:
+        raise self._not_a_function("terminated")
+
+    def success(self, state: PyTree, action: jax.Array, next_state: PyTree, params: Params) -> jax.Array:
+        raise self._not_a_function("success")
+
+    def fitness(self, state: PyTree, params: Params) -> jax.Array:
+        raise self._not_a_function("fitness")
+
+    def render(self, state: PyTree, params: Params, size: int = 256) -> Any:
+        raise self._not_a_function("render")
+
+    def _not_a_function(self, name: str) -> UsageError:
+        return UsageError(
+            f"{self.spec.id} runs on the host and is no function of a state, so that it has no {name}: run it "
+            "by rlkit.envs.start and rollout, and wrap the Gymnasium environment before from_gymnasium"
+        )
+
+
+def host(
+    id: str,
+    *,
+    vectorization: str = "sync",
+    time_limit: float = 60.0,
+    max_steps: int | None = None,
+    max_streams: int = 64,
+    **options: Any,
+) -> HostEnv:
+    """An environment by its Gymnasium id, or the host's counterpart of one of ours.
+
+    Args:
+      id: of Gymnasium, e.g. ``"LunarLander-v3"`` or ``"package:Maze-v0"``; or ``"mujoco/ant"``,
+        ``"box2d/lunarlander"``: see :mod:`rlkit.envs.host_tasks`.
+      vectorization: as :func:`from_gymnasium`, as are the next three.
+      time_limit: seconds.
+      max_steps: time limit in steps; None keeps the registered one.
+      max_streams: most batches at once.
+      **options: passed on to ``gymnasium.make``.
+
+    Raises:
+      UnknownNameError: Gymnasium does not know the id; the message suggests the nearest.
+      UsageError: an option is wrong, or its spaces are of a kind that cannot be batched.
+      MissingExtraError: it needs a package that is not installed.
+    """
+    named = id if id.startswith("box2d/") else f"host:{id}"
+    task, id, fixed = known_task(id)
+    spec = _gymnasium_spec(id)
+    more: dict[str, Any] = {} if max_steps is None else {"max_episode_steps": max_steps}
+    make = functools.partial(gymnasium.make, spec, disable_env_checker=True, **fixed, **options, **more)
+    return from_gymnasium(
+        make, id=named, task=task, vectorization=vectorization, time_limit=time_limit, max_streams=max_streams
+    )
+
+
+def _gymnasium_spec(id: str) -> Any:
+    """Gymnasium's specification of an id, so that worker processes need no registry."""
+    try:
+        return gymnasium.spec(id)
+    except gymnasium.error.Error as error:
+        raise unknown_name("Gymnasium environment", id, gymnasium.registry) from error
+    except ModuleNotFoundError as error:
+        raise UsageError(f"host:{id}: there is no module {error.name!r}") from error
+
+
+def from_gymnasium(
+    env: gymnasium.Env | Callable[[], gymnasium.Env],
+    *,
+    id: str | None = None,
+    task: HostTask | None = None,
+    vectorization: str = "sync",
+    time_limit: float = 60.0,
+    max_streams: int = 64,
+) -> HostEnv:
+    """Give a Gymnasium environment the interface of ours.
+
+    Args:
+      env: what makes one (a class, a function without arguments), or an instance, of which every slot gets a
+        copy (by ``copy.deepcopy``, or made anew from its Gymnasium specification where that is impossible).
+      id: its name; None takes ``host:`` and its Gymnasium id or class.
+      task: what is known about it; None gives the features ``observation`` and ``native_reward``, and the
+        success that ``info["is_success"]`` tells, if it does.
+      vectorization: ``"sync"`` steps one slot after the other in this process; ``"async"`` gives each slot a
+        process of its own, which pays off when a step takes more than about a millisecond and cores are free.
+      time_limit: seconds that resetting or stepping a batch may take before it counts as hung.
+      max_streams: most batches of it at once, one for each seed and evaluation.
+
+    Returns:
+      The environment; its ``spec.pure`` is False.
+
+    Raises:
+      UsageError: the environment cannot be made, copied, or its spaces are of a kind that cannot be batched.
+      UnknownNameError: no such vectorization.
+    """
+    if vectorization not in VECTORIZATIONS:
+        raise unknown_name("vectorization", vectorization, VECTORIZATIONS)
+    if not time_limit > 0:
+        raise UsageError(f"time_limit={time_limit!r}: expected seconds above 0")
+    if max_streams < 1:
+        raise UsageError(f"max_streams={max_streams!r}: expected at least 1")
+    task = task or HostTask()
+    make = _maker(env)
+    example = _made(make, id)
+    try:
+        named = id or _name(example)
+        seen, flattened = seen_space(example.observation_space)
+        observations = observation_space(seen, flattened)
+        actions, decode = action_space(example.action_space, task.actions)
+        limit = time_limit_of(example) or DEFAULT_LIMIT
+    except TypeError as error:
+        raise UsageError(f"{id or _name(example)}: {error}") from error
+    finally:
+        example.close()
+    features, num_facts, read = reader(task, observations, actions)
+    layout = Layout(observations, actions, num_facts, read, decode)
+    make = functools.partial(limited, make, DEFAULT_LIMIT)
+
+    def batch(num_envs: int) -> Batch:
+        prints = [Blueprint(make, slot, task.meter, num_facts) for slot in range(num_envs)]
+        return Batch(named, prints, vectorization, time_limit)
+
+    spec = specification(task, named, observations, actions, features, limit)
+    return HostEnv(spec, layout, Pool(named, batch, max_streams), make)
+
+
+def _maker(env: Any) -> Callable[..., gymnasium.Env]:
+    """What makes the environments of a batch."""
+    if not isinstance(env, gymnasium.Env):
+        if not callable(env):
+            raise UsageError(
+                f"env={env!r}: expected a Gymnasium environment or what makes one, e.g. lambda: MyEnv(size=5)"
+            )
+        return env
+    try:
+        copy.deepcopy(env)
+        return functools.partial(copy.deepcopy, env)
+    except Exception as error:
+        if env.spec is None:
+            raise UsageError(
+                f"{_name(env)} cannot be copied ({type(error).__name__}: {error}), and every slot needs one: "
+                "give what makes it instead, e.g. lambda: MyEnv(size=5)"
+            ) from error
+        return functools.partial(gymnasium.make, env.spec, disable_env_checker=True)
+
+
+def _made(make: Callable[..., gymnasium.Env], id: str | None) -> gymnasium.Env:
+    """One environment, or a sentence why not."""
+    name = id or getattr(make, "__name__", "the environment")
+    try:
+        env = make()
+    except gymnasium.error.DependencyNotInstalled as error:
+        raise UsageError(f"{name}: {error}; install it with: pip install 'rlkit-jax[host]'") from error
+    except Exception as error:
+        raise UsageError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+    if not isinstance(env, gymnasium.Env):
+        raise UsageError(f"{name} made a {type(env).__name__}; expected a gymnasium.Env")
+    return env
+
+
+def _name(env: gymnasium.Env) -> str:
+    spec = getattr(env, "spec", None)
+    return f"host:{spec.id if spec is not None else type(env.unwrapped).__name__}"
+
+
+def host_source(env: HostEnv) -> Source:
+    """The source of experience of a host environment, see :func:`rlkit.envs.source.source`."""
+    return Source(
+        spec=env.spec,
+        start_keys=lambda num_envs, auto_reset=None: num_envs,
+        start=functools.partial(host_rollout.start, env.pool),
+        rollout=functools.partial(host_rollout.rollout, env.pool, env.layout, env.task_reward),
+    )

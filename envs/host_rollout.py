@@ -1,0 +1,173 @@
+"""Running host environments from inside a compiled program.
+
+One call to the host per step, and one at the beginning of a rollout. The calls carry a turn from one to the
+next, which orders them by data: unlike ordered effects that works under ``vmap``, ``shard_map`` and in loops
+over seeds. What a call takes is one array of words, because every further argument costs as much as the call.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental import io_callback
+
+from rlkit.envs.host_pool import Pool
+from rlkit.envs.rollout import Policy
+from rlkit.spaces import Discrete, Space
+from rlkit.types import Features, Key, PyTree, Trajectory, Transition
+
+
+class HostSlots(NamedTuple):
+    """``B`` environments that run on the host, as a state can hold them, see :mod:`rlkit.envs.host_pool`."""
+
+    stream: jax.Array  # uint32 [2]: names the batch that serves this state
+    turn: jax.Array  # int32 []: steps that it has taken
+    seeds: jax.Array  # uint32 [B]: of its first episodes, below 2³¹
+
+
+class Layout(NamedTuple):
+    """How records, facts and actions of one environment are read."""
+
+    observation_space: Space
+    action_space: Space
+    num_facts: int
+    features: Callable[[jax.Array, jax.Array], Features]
+    """``features(obs [..., *shape], facts [..., F]) -> features by name [..., *shape]``"""
+    decode: Callable[[np.ndarray], np.ndarray]
+    """``decode(actions [B, ...])``: what the vector environment takes"""
+
+
+def start(pool: Pool, key: Key, params: Any, num_envs: int, **_: Any) -> HostSlots:
+    """See :func:`rlkit.envs.source.start`; the environments are made when they are first run."""
+    keys = key if key.ndim else jax.random.split(key, (num_envs, 2))
+    seeds = jax.vmap(lambda k: jax.random.bits(k, (), jnp.uint32) >> 1)(keys[:, 0])
+    # The seeds are an argument so that mapping over keys maps the call: each state gets its own stream.
+    stream = io_callback(lambda seeds: pool.open(), jax.ShapeDtypeStruct((2,), jnp.uint32), seeds)
+    return HostSlots(stream, jnp.zeros((), jnp.int32), seeds)
+
+
+def resume(pool: Pool, layout: Layout, slots: HostSlots) -> tuple[HostSlots, jax.Array, jax.Array]:
+    """The slots where they are: with a stream of this process, records ``[B, R]`` and first ``bool [B]``."""
+    width, dtype = record_width(layout)
+    size = slots.seeds.shape[0]
+
+    def call(words: Any) -> tuple[np.ndarray, ...]:
+        words = np.asarray(words)
+        seen = pool.resume(words[:2], int(words[2]), words[3:])
+        return seen.stream, seen.records, seen.first
+
+    shapes = (
+        jax.ShapeDtypeStruct((2,), jnp.uint32),
+        jax.ShapeDtypeStruct((size, width), dtype),
+        jax.ShapeDtypeStruct((size,), bool),
+    )
+    words = jnp.concatenate([slots.stream, slots.turn[None].astype(jnp.uint32), slots.seeds])
+    stream, records, first = io_callback(call, shapes, words)
+    return slots._replace(stream=stream), records, first
+
+
+class Moved(NamedTuple):
+    """One step of all slots."""
+
+    turn: jax.Array  # int32 []
+    records: jax.Array  # [B, R]: to act on next
+    next_records: jax.Array  # [B, R]: the true successors
+    terminated: jax.Array  # bool [B]
+    truncated: jax.Array  # bool [B]
+
+
+def move(pool: Pool, layout: Layout, slots: HostSlots, actions: jax.Array) -> Moved:
+    """Step all slots."""
+    width, dtype = record_width(layout)
+    size = slots.seeds.shape[0]
+    kind = jnp.int32 if isinstance(layout.action_space, Discrete) else jnp.float32
+    host_kind, shape = np.dtype(kind), (size, *layout.action_space.shape)
+
+    def call(words: Any) -> Moved:
+        words = np.asarray(words)
+        turn = int(words[2])
+        actions = layout.decode(words[3:].view(host_kind).reshape(shape))
+        out = pool.step(words[:2], turn, actions)
+        return Moved(np.int32(turn + 1), out.records, out.next_records, out.terminated, out.truncated)
+
+    records = jax.ShapeDtypeStruct((size, width), dtype)
+    flags = jax.ShapeDtypeStruct((size,), jnp.dtype(bool))
+    shapes = Moved(jax.ShapeDtypeStruct((), jnp.int32), records, records, flags, flags)
+    chosen = jax.lax.bitcast_convert_type(actions.astype(kind), jnp.uint32).reshape(-1)
+    words = jnp.concatenate([slots.stream, slots.turn[None].astype(jnp.uint32), chosen])
+    return io_callback(call, shapes, words)
+
+
+def rollout(
+    pool: Pool,
+    layout: Layout,
+    task_reward: Callable[..., Any],
+    policy: Policy,
+    carry: PyTree,
+    slots: HostSlots,
+    key: Key,
+    params: Any,
+    num_steps: int,
+    *,
+    inputs: PyTree = None,
+    record: tuple[str, ...] | None = None,
+    **_: Any,
+) -> tuple[HostSlots, PyTree, Trajectory]:
+    """See :func:`rlkit.envs.source.rollout`."""
+    slots, records, first = resume(pool, layout, slots)
+
+    def body(loop, policy_input):
+        turn, records, first, carry = loop
+        obs, _ = read(layout, records)
+        action, carry, extras = policy(carry, obs, first, policy_input)
+        out = move(pool, layout, slots._replace(turn=turn), action)
+        done = out.terminated | out.truncated
+        seen = (records, action, out.next_records, out.terminated, out.truncated, first, extras)
+        return (out.turn, out.records, done, carry), seen
+
+    loop = (slots.turn, records, first, carry)
+    (turn, _, _, carry), stacked = jax.lax.scan(body, loop, inputs, length=num_steps)
+    records, action, next_records, terminated, truncated, first, extras = stacked
+    transition, terms = _transition(
+        layout, task_reward, params, records, action, next_records, terminated, truncated, first, record
+    )
+    return slots._replace(turn=turn), carry, Trajectory(transition, transition.reward, terms, extras)
+
+
+def _transition(layout, task_reward, params, records, action, next_records, terminated, truncated, first, names):
+    """Transitions ``[T, B]`` and the terms of their own reward."""
+    (obs, facts), (next_obs, next_facts) = read(layout, records), read(layout, next_records)
+    before, after = layout.features(obs, facts), layout.features(next_obs, next_facts)
+    pay = jax.vmap(jax.vmap(functools.partial(task_reward, params=params)))
+    reward, terms = pay(before, action, after)
+    if names is not None:
+        before, after = ({name: f[name] for name in names} for f in (before, after))
+    success = next_facts[..., 2] > 0
+    return (
+        Transition(
+            obs, action, next_obs, before, after, reward, terminated, truncated, success, first
+        ),
+        terms,
+    )  # fmt: skip
+
+
+def record_width(layout: Layout) -> tuple[int, Any]:
+    """Entries and dtype of a record."""
+    dtype = jnp.uint8 if jnp.dtype(layout.observation_space.dtype) == jnp.uint8 else jnp.float32
+    size = int(np.prod(layout.observation_space.shape, dtype=int))
+    return size + layout.num_facts * (4 // jnp.dtype(dtype).itemsize), dtype
+
+
+def read(layout: Layout, records: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Observations ``[..., *shape]`` of their space's dtype and facts float32 ``[..., F]``."""
+    space = layout.observation_space
+    size = int(np.prod(space.shape, dtype=int))
+    obs = records[..., :size].reshape(*records.shape[:-1], *space.shape).astype(space.dtype)
+    facts = records[..., size:]
+    if facts.dtype == jnp.uint8:
+        facts = facts.reshape(*facts.shape[:-1], layout.num_facts, 4)
+        facts = jax.lax.bitcast_convert_type(facts, jnp.float32)
+    return obs, facts

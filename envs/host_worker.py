@@ -1,0 +1,131 @@
+"""One Gymnasium environment whose observations are records. Runs where the environment runs.
+
+A record is one flat array: what the agent sees, and after it the facts, float32 numbers that features,
+success and fitness are made of. In one array they survive automatic resets and shared memory as observations
+do. Nothing here imports JAX, so that worker processes start quickly (functions reach them by value).
+"""
+
+import math
+import multiprocessing
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+COMMON = ("reward", "returned", "success", "fitness")
+"""Facts that every environment has, in order: reward of the step that led here (0 at reset), sum of the
+episode's rewards, the sparse success signal and the fitness; the meter's own come after them."""
+
+Meter = Callable[..., tuple[bool, float, tuple[float, ...]]]
+"""``meter(env, obs, reward, terminated, info, memory) -> (success, fitness, further facts)``, called after
+reset (with reward 0 and an empty memory) and after every step; ``memory`` is a dict that lives for an episode
+and holds ``"returned"``."""
+
+
+def plain(env: Any, obs: Any, reward: float, terminated: bool, info: dict, memory: dict) -> tuple:
+    """The meter of an environment of which nothing is known."""
+    return bool(info.get("is_success", info.get("success", False))), memory["returned"], ()
+
+
+def seen_space(space: spaces.Space) -> tuple[spaces.Space, bool]:
+    """The space of what an agent sees, and whether observations are flattened for it.
+
+    Boxes and ``Discrete`` stay; what has parts becomes one vector.
+
+    Raises:
+      TypeError: elements have no fixed number of entries.
+    """
+    if isinstance(space, spaces.Box | spaces.Discrete):
+        return space, False
+    if not space.is_np_flattenable:
+        raise TypeError(f"its observation space is {space}, whose elements have no fixed size")
+    return spaces.flatten_space(space), True
+
+
+def time_limit_of(env: gymnasium.Env) -> int | None:
+    """The time limit of an environment in steps, None if it has none."""
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.TimeLimit):
+            return env._max_episode_steps
+        env = env.env
+    return None
+
+
+def limited(make: Callable[..., gymnasium.Env], limit: int, **options: Any) -> gymnasium.Env:
+    """An environment that ends: with this time limit, if it has none."""
+    env = make(**options)
+    return env if time_limit_of(env) else gymnasium.wrappers.TimeLimit(env, limit)
+
+
+def record_dtype(space: spaces.Space) -> Any:
+    """Bytes stay bytes, everything else travels as float32."""
+    return np.uint8 if space.dtype == np.uint8 else np.float32
+
+
+class Recorded(gymnasium.Wrapper):
+    """A Gymnasium environment that observes records.
+
+    Args:
+      env: the environment.
+      slot: its number in the batch, for messages.
+      meter: measures the facts.
+      num_facts: how many there are, the common ones included.
+    """
+
+    def __init__(self, env: gymnasium.Env, slot: int, meter: Meter, num_facts: int):
+        super().__init__(env)
+        self.slot, self.meter, self.num_facts = slot, meter, num_facts
+        self.doing: str | None = None  # "reset" or "step" while the environment computes
+        self.seen, self.flattened = seen_space(env.observation_space)
+        self.dtype = record_dtype(self.seen)
+        width = math.prod(self.seen.shape or ()) + self.facts_width()
+        low, high = (0, 255) if self.dtype == np.uint8 else (-np.inf, np.inf)
+        self.observation_space = spaces.Box(low, high, (width,), self.dtype)
+        self.memory: dict[str, Any] = {}
+
+    def facts_width(self) -> int:
+        """Entries of a record that the facts take."""
+        return self.num_facts * (4 // np.dtype(self.dtype).itemsize)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        obs, info = self._do("reset", lambda: self.env.reset(seed=seed, options=options))
+        self.memory = {"returned": 0.0}
+        return self._record(obs, 0.0, False, info), {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
+        obs, reward, terminated, truncated, info = self._do("step", lambda: self.env.step(action))
+        reward = float(reward)
+        self.memory["returned"] += reward
+        return self._record(obs, reward, terminated, info), reward, bool(terminated), bool(truncated), {}
+
+    def _do(self, what: str, call: Callable[[], Any]) -> Any:
+        self.doing = what
+        try:
+            return call()
+        except Exception as error:
+            message = f"slot {self.slot} failed in {what}: {type(error).__name__}: {error}"
+            raise RuntimeError(message) from error
+        finally:
+            self.doing = None
+
+    def _record(self, obs: Any, reward: float, terminated: bool, info: dict) -> np.ndarray:
+        seen = spaces.flatten(self.env.observation_space, obs) if self.flattened else obs
+        success, fitness, more = self.meter(self.env.unwrapped, seen, reward, terminated, info, self.memory)
+        facts = np.array((reward, self.memory["returned"], success, fitness, *more), np.float32)
+        seen = np.asarray(seen, self.dtype).reshape(-1)
+        return np.concatenate((seen, facts.view(self.dtype)))
+
+
+class Blueprint:
+    """Makes one environment of a batch, in this process or in one of its own."""
+
+    def __init__(self, make: Callable[[], gymnasium.Env], slot: int, meter: Meter, num_facts: int):
+        self.make, self.slot, self.meter, self.num_facts = make, slot, meter, num_facts
+
+    def __call__(self) -> Recorded:
+        if multiprocessing.parent_process() is not None:  # Ctrl-C is for the parent, which closes its workers
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return Recorded(self.make(), self.slot, self.meter, self.num_facts)

@@ -1,0 +1,94 @@
+"""Where experience comes from: a pure environment, or one on the host, behind the same functions.
+
+Agents run environments through :func:`start` and :func:`rollout` of this module (they are those of
+``rlkit.envs``) and need not know which kind they have.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rlkit.envs.autoreset import AutoReset
+from rlkit.envs.rollout import Policy
+from rlkit.envs.rollout import rollout as pure_rollout
+from rlkit.envs.rollout import start as pure_start
+from rlkit.envs.rollout import start_keys as pure_start_keys
+from rlkit.types import Environment, EnvSpec, Key, PyTree, Trajectory
+
+
+class Source(NamedTuple):
+    """A batch of environments as functions of explicit state; made by :func:`source`.
+
+    ``start`` and ``rollout`` are those below without their first argument.
+    """
+
+    spec: EnvSpec
+
+    start_keys: Callable[..., int]
+    """``start_keys(num_envs, auto_reset=None) -> pairs of keys that start takes``"""
+
+    start: Callable[..., PyTree]
+    """``start(key, params, num_envs, *, auto_reset=None, record=None) -> slots``"""
+
+    rollout: Callable[..., tuple[PyTree, PyTree, Trajectory]]
+    """``rollout(policy, carry, slots, key, params, num_steps, *, inputs=None, auto_reset=None, record=None)
+    -> (slots, carry, trajectory)``"""
+
+
+def source(env: Environment) -> Source:
+    """The source of experience of an environment.
+
+    Args:
+      env: a pure environment, whose steps are compiled into the program, or one on the host
+        (``env.spec.pure`` is False, see :mod:`rlkit.envs.host`), which the program calls.
+    """
+    if not env.spec.pure:
+        from rlkit.envs.host import host_source
+
+        return host_source(env)
+    functions = (pure_start_keys, pure_start, pure_rollout)
+    return Source(env.spec, *(functools.partial(function, env) for function in functions))
+
+
+def start_keys(env: Environment, num_envs: int, auto_reset: AutoReset | None = None) -> int:
+    """How many pairs of keys :func:`start` takes: one for each initial state that it draws."""
+    return source(env).start_keys(num_envs, auto_reset)
+
+
+def start(
+    env: Environment,
+    key: Key,
+    params: Any,
+    num_envs: int,
+    *,
+    auto_reset: AutoReset | None = None,
+    record: tuple[str, ...] | None = None,
+) -> PyTree:
+    """Start ``num_envs`` environments, see :func:`rlkit.envs.rollout.start`.
+
+    Environments on the host draw their seeds from the keys and ignore ``params`` and ``auto_reset``: they
+    have none, and reset in the step in which an episode ends.
+    """
+    return source(env).start(key, params, num_envs, auto_reset=auto_reset, record=record)
+
+
+def rollout(
+    env: Environment,
+    policy: Policy,
+    carry: PyTree,
+    slots: PyTree,
+    key: Key,
+    params: Any,
+    num_steps: int,
+    *,
+    inputs: PyTree = None,
+    auto_reset: AutoReset | None = None,
+    record: tuple[str, ...] | None = None,
+) -> tuple[PyTree, PyTree, Trajectory]:
+    """Run all slots for ``num_steps`` steps, see :func:`rlkit.envs.rollout.rollout`.
+
+    Of environments on the host, ``key`` is not used: their randomness follows from their seeds.
+    """
+    return source(env).rollout(
+        policy, carry, slots, key, params, num_steps, inputs=inputs, auto_reset=auto_reset, record=record
+    )
