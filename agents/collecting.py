@@ -40,7 +40,7 @@ from rlkit.encoding import observation_encoder
 from rlkit.envs import AutoReset, rollout, start, start_keys
 from rlkit.envs.check import check_environment
 from rlkit.episode_sums import episode_sums, no_sums
-from rlkit.errors import UsageError, check_count
+from rlkit.errors import check_count
 from rlkit.memory import restart, side_by_side
 from rlkit.normalize import RunningMoments, normalise, update_moments
 from rlkit.parallel import replica_keys

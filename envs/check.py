@@ -56,6 +56,11 @@ def check_environment(env: Any) -> None:
     _check_hashable(env, name)
     if env.spec.pure:
         _check(env)
+    elif not callable(getattr(env, "source", None)):
+        raise InvalidEnvironmentError(
+            f"{name} says pure=False in its spec, but has no source() that runs it on the host; "
+            "rlkit.envs.from_gymnasium(env) makes an environment that has one of a Gymnasium environment"
+        )
 
 
 @functools.lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ runs and the command line work as with pure environments; what needs an environm
 
 import copy
 import functools
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -15,7 +16,6 @@ from typing import Any, NamedTuple
 import gymnasium
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from rlkit.envs import host_rollout
 from rlkit.envs.host_batch import Batch, HostError
@@ -34,7 +34,10 @@ DEFAULT_LIMIT = 10_000
 
 
 class Params(NamedTuple):
-    """Nothing: numbers of a host environment are arguments of its maker, and cannot be mapped over."""
+    """The one number of a host environment that is known. Changing it changes nothing: it is an argument of
+    the environment's maker."""
+
+    max_steps: jax.Array  # int32 []
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +57,7 @@ class HostEnv:
     make: Callable[..., gymnasium.Env]
 
     def default_params(self) -> Params:
-        return Params()
+        return Params(jnp.int32(self.spec.max_steps))
 
     def task_reward(
         self, features: Features, action: jax.Array, next_features: Features, params: Params
@@ -62,9 +65,19 @@ class HostEnv:
         reward = next_features["native_reward"]
         return reward, {"native": reward}
 
-    def take_failure(self) -> HostError | None:
-        """The error that ended the last program, once."""
-        return self.pool.take_failure()
+    def source(self) -> Source:
+        """Its source of experience, see :func:`rlkit.envs.source.source`."""
+        return Source(
+            spec=self.spec,
+            start_keys=lambda num_envs, auto_reset=None: num_envs,
+            start=functools.partial(host_rollout.start, self.pool),
+            rollout=functools.partial(host_rollout.rollout, self.pool, self.layout, self.task_reward),
+        )
+
+    def failure(self, error: Exception) -> HostError | None:
+        """The error of an environment that ended a program with ``error``; None if it was something else."""
+        found = self.pool.failure
+        return found if found is not None and str(found) in str(error) else None
 
     def close(self) -> None:
         """End all environments and worker processes; happens by itself when this object is collected."""
@@ -96,8 +109,8 @@ class HostEnv:
 
     def _not_a_function(self, name: str) -> UsageError:
         return UsageError(
-            f"{self.spec.id} runs on the host and is no function of a state, so that it has no {name}: run it "
-            "by rlkit.envs.start and rollout, and wrap the Gymnasium environment before from_gymnasium"
+            f"{self.spec.id} runs on the host and is no function of a state, so that it has no {name}(): run "
+            "it by rlkit.envs.start and rollout, and wrap the Gymnasium environment before from_gymnasium"
         )
 
 
@@ -245,11 +258,11 @@ def _name(env: gymnasium.Env) -> str:
     return f"host:{spec.id if spec is not None else type(env.unwrapped).__name__}"
 
 
-def host_source(env: HostEnv) -> Source:
-    """The source of experience of a host environment, see :func:`rlkit.envs.source.source`."""
-    return Source(
-        spec=env.spec,
-        start_keys=lambda num_envs, auto_reset=None: num_envs,
-        start=functools.partial(host_rollout.start, env.pool),
-        rollout=functools.partial(host_rollout.rollout, env.pool, env.layout, env.task_reward),
-    )
+class _Quiet(logging.Filter):
+    """Keeps JAX from logging errors of environments with tracebacks: they are raised anyway."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not (record.exc_info and isinstance(record.exc_info[1], HostError))
+
+
+logging.getLogger("jax._src.callback").addFilter(_Quiet())

@@ -19,7 +19,15 @@ _CREATION = 10.0  # seconds that making one environment may take, beside the tim
 
 
 class HostError(RlkitError):
-    """An environment on the host failed or did not answer; the message names it and its slot."""
+    """An environment on the host failed or did not answer; the message names it and its slot.
+
+    Attributes:
+      update: updates made in ``state``.
+      state: the state of the training before the failure, if a training was going on.
+    """
+
+    update: int = 0
+    state: Any = None
 
 
 class Outcome(NamedTuple):

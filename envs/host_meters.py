@@ -5,6 +5,7 @@ nothing of this package.
 """
 
 import functools
+import importlib
 from typing import Any
 
 import numpy as np
@@ -63,10 +64,10 @@ def robot(
       goal: of success: metres, or steps for the pendulum.
       runs: whether it runs, or balances.
     """
-    import mujoco
+    mujoco: Any = importlib.import_module("mujoco")
 
     data = env.data
-    # The stepping leaves positions of bodies one substep behind the joints'. The next step computes them anew.
+    # Stepping leaves positions of bodies one substep behind the joints'; the next step computes them anew.
     mujoco.mj_kinematics(env.model, data)
     skip, skip_velocities = root
     position, rotation = data.xpos[body], data.xmat[body].reshape(3, 3)

@@ -50,7 +50,7 @@ class Pool:
         cannot be gone on with.
 
     Attributes:
-      failure: the last error of an environment, until someone takes it.
+      failure: the last error of an environment.
     """
 
     def __init__(self, name: str, make: Callable[[int], Batch], max_streams: int = 64):
@@ -76,8 +76,8 @@ class Pool:
             if served is None or served.turn != turn or served.batch.size != len(seeds):
                 if number in self._taken:
                     raise HostError(
-                        f"{self.name}: more than {self.max_streams} batches of it are in use at once; make it "
-                        "with a larger max_streams, or train fewer seeds beside each other"
+                        f"{self.name}: more than {self.max_streams} batches of it are in use at once; make "
+                        "it with a larger max_streams, or train fewer seeds beside each other"
                     )
                 batch = served.batch if served is not None else self._batch(len(seeds))
                 served = _Served(batch, turn)
@@ -108,11 +108,6 @@ class Pool:
             served = self._served.pop(int(stream[1]), None)
             if served is not None:
                 self._idle.append(served.batch)
-
-    def take_failure(self) -> HostError | None:
-        """The last error of an environment since this was last asked."""
-        failure, self.failure = self.failure, None
-        return failure
 
     def close(self) -> None:
         """Close all environments and end their processes. States that are run later begin new episodes."""

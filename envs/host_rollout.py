@@ -15,9 +15,12 @@ import numpy as np
 from jax.experimental import io_callback
 
 from rlkit.envs.host_pool import Pool
+from rlkit.envs.host_worker import COMMON
 from rlkit.envs.rollout import Policy
 from rlkit.spaces import Discrete, Space
 from rlkit.types import Features, Key, PyTree, Trajectory, Transition
+
+SUCCESS, FITNESS = COMMON.index("success"), COMMON.index("fitness")
 
 
 class HostSlots(NamedTuple):
@@ -86,19 +89,19 @@ def move(pool: Pool, layout: Layout, slots: HostSlots, actions: jax.Array) -> Mo
     kind = jnp.int32 if isinstance(layout.action_space, Discrete) else jnp.float32
     host_kind, shape = np.dtype(kind), (size, *layout.action_space.shape)
 
-    def call(words: Any) -> Moved:
+    def call(words: Any) -> tuple[Any, ...]:
         words = np.asarray(words)
         turn = int(words[2])
         actions = layout.decode(words[3:].view(host_kind).reshape(shape))
         out = pool.step(words[:2], turn, actions)
-        return Moved(np.int32(turn + 1), out.records, out.next_records, out.terminated, out.truncated)
+        return (np.int32(turn + 1), out.records, out.next_records, out.terminated, out.truncated)
 
     records = jax.ShapeDtypeStruct((size, width), dtype)
     flags = jax.ShapeDtypeStruct((size,), jnp.dtype(bool))
-    shapes = Moved(jax.ShapeDtypeStruct((), jnp.int32), records, records, flags, flags)
+    shapes: Any = (jax.ShapeDtypeStruct((), jnp.int32), records, records, flags, flags)
     chosen = jax.lax.bitcast_convert_type(actions.astype(kind), jnp.uint32).reshape(-1)
     words = jnp.concatenate([slots.stream, slots.turn[None].astype(jnp.uint32), chosen])
-    return io_callback(call, shapes, words)
+    return Moved(*io_callback(call, shapes, words))
 
 
 def rollout(
@@ -119,7 +122,7 @@ def rollout(
     """See :func:`rlkit.envs.source.rollout`."""
     slots, records, first = resume(pool, layout, slots)
 
-    def body(loop, policy_input):
+    def body(loop: tuple[Any, ...], policy_input: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
         turn, records, first, carry = loop
         obs, _ = read(layout, records)
         action, carry, extras = policy(carry, obs, first, policy_input)
@@ -131,27 +134,16 @@ def rollout(
     loop = (slots.turn, records, first, carry)
     (turn, _, _, carry), stacked = jax.lax.scan(body, loop, inputs, length=num_steps)
     records, action, next_records, terminated, truncated, first, extras = stacked
-    transition, terms = _transition(
-        layout, task_reward, params, records, action, next_records, terminated, truncated, first, record
-    )
-    return slots._replace(turn=turn), carry, Trajectory(transition, transition.reward, terms, extras)
-
-
-def _transition(layout, task_reward, params, records, action, next_records, terminated, truncated, first, names):
-    """Transitions ``[T, B]`` and the terms of their own reward."""
     (obs, facts), (next_obs, next_facts) = read(layout, records), read(layout, next_records)
     before, after = layout.features(obs, facts), layout.features(next_obs, next_facts)
     pay = jax.vmap(jax.vmap(functools.partial(task_reward, params=params)))
     reward, terms = pay(before, action, after)
-    if names is not None:
-        before, after = ({name: f[name] for name in names} for f in (before, after))
-    success = next_facts[..., 2] > 0
-    return (
-        Transition(
-            obs, action, next_obs, before, after, reward, terminated, truncated, success, first
-        ),
-        terms,
-    )  # fmt: skip
+    if record is not None:
+        before, after = ({name: f[name] for name in record} for f in (before, after))
+    success = next_facts[..., SUCCESS] > 0
+    flags = (terminated, truncated, success, first)
+    transition = Transition(obs, action, next_obs, before, after, reward, *flags)
+    return slots._replace(turn=turn), carry, Trajectory(transition, reward, terms, extras)
 
 
 def record_width(layout: Layout) -> tuple[int, Any]:

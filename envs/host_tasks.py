@@ -155,12 +155,12 @@ def _lander() -> HostTask:
     contact = "the {} leg touches the ground"
     return HostTask(
         task="Land a module on the pad at the origin, softly and upright, with a main engine and two side "
-        "engines. The episode ends when the body touches the ground, when it leaves the screen at the side, or "
-        "when it has come to rest.",
+        "engines. The episode ends when the body touches the ground, leaves the screen at the side, or has "
+        "come to rest.",
         success="the lander has come to rest without touching the ground with its body",
         fitness="1 if it landed, else 0",
-        native_reward="gain in closeness to the pad, slowness, uprightness and leg contact; -0.3 for each step "
-        "of the main engine, -0.03 of a side engine; -100 for a crash, +100 for coming to rest",
+        native_reward="gain in closeness to the pad, slowness, uprightness and leg contact; -0.3 for each "
+        "step of the main engine, -0.03 of a side engine; -100 for a crash, +100 for coming to rest",
         actions=("nothing", "left engine", "main engine", "right engine"),
         **_entries(
             (
@@ -203,8 +203,8 @@ def _walker() -> HostTask:
             ),
         ]
     return HostTask(
-        task="A two-legged robot with four motors walks to the right end of an uneven terrain. The episode ends "
-        "when its hull touches the ground, or at the end of the terrain.",
+        task="A two-legged robot with four motors walks to the right end of an uneven terrain. The episode "
+        "ends when its hull touches the ground, or at the end of the terrain.",
         success="the hull has reached the end of the terrain",
         fitness="how far the hull has come when the episode ends, m",
         native_reward="130 / 30 for each metre forward, minus changes of 5 x tilt and motor use; "

@@ -40,14 +40,14 @@ def source(env: Environment) -> Source:
 
     Args:
       env: a pure environment, whose steps are compiled into the program, or one on the host
-        (``env.spec.pure`` is False, see :mod:`rlkit.envs.host`), which the program calls.
+        (``env.spec.pure`` is False, see :mod:`rlkit.envs.host`), which the program calls and which makes its
+        source itself (``env.source()``).
     """
     if not env.spec.pure:
-        from rlkit.envs.host import host_source
-
-        return host_source(env)
-    functions = (pure_start_keys, pure_start, pure_rollout)
-    return Source(env.spec, *(functools.partial(function, env) for function in functions))
+        make: Callable[[], Source] = getattr(env, "source")  # noqa: B009 (only environments on the host have it)
+        return make()
+    bind = functools.partial
+    return Source(env.spec, bind(pure_start_keys, env), bind(pure_start, env), bind(pure_rollout, env))
 
 
 def start_keys(env: Environment, num_envs: int, auto_reset: AutoReset | None = None) -> int:

@@ -78,6 +78,7 @@ def drive(training: Training, position: Position, see: Observers, stop: Callable
 
     Raises:
       NonFiniteError: something is not finite and the policy is to stop, or rolling back did not help.
+      HostError: an environment on the host failed; the last position has been saved.
     """
     folds: list[list[int]] = []  # seeds that got other random numbers since `origin`, by attempt
     origin = -1
@@ -98,26 +99,37 @@ def drive(training: Training, position: Position, see: Observers, stop: Callable
 
 def _straight(training: Training, position: Position, see: Observers, stop: Callable[[], bool]) -> Position:
     program, pop, plan, born, _, length = training
-    update, state, pending = position
-    if update == 0 and not stop():
-        see.probe(state, 0)
-    see.ready()
-    stops = [u for u in plan.stops() if u > update]
+    at, saved = position, position.update
+    stops = [u for u in plan.stops() if u > at.update]
     per_update = pop.agent.steps_per_update
-    for chunk in chunks(program, pop, state, update, stops, born, length=length, stop=stop):
-        if sick_seeds(pop, born, chunk.rows, chunk.finite).any():
-            raise _Trouble(update, chunk.update)
-        count, update, state = chunk.update - update, chunk.update, chunk.state
-        windows, pending = cut_windows(pending, chunk.rows, update, plan.log_every, plan.num_updates)
-        for point, rows in windows:
-            values = dict(zip(pop.metrics, window_mean(rows).T, strict=True))
-            see.log(line("train", point, point * per_update, values))
-        if update in plan.probe_at:
-            see.probe(state, update)
-        if update % plan.checkpoint_every == 0 or update == plan.num_updates:
-            see.save(Position(update, state, pending))
-        see.advanced(chunk, count)
-    return Position(update, state, pending)
+    try:
+        if at.update == 0 and not stop():
+            see.probe(at.state, 0)
+        see.ready()
+        for chunk in chunks(program, pop, at.state, at.update, stops, born, length=length, stop=stop):
+            if sick_seeds(pop, born, chunk.rows, chunk.finite).any():
+                raise _Trouble(at.update, chunk.update)
+            count, update = chunk.update - at.update, chunk.update
+            windows, pending = cut_windows(at.pending, chunk.rows, update, plan.log_every, plan.num_updates)
+            at = Position(update, chunk.state, pending)
+            for point, rows in windows:
+                values = dict(zip(pop.metrics, window_mean(rows).T, strict=True))
+                see.log(line("train", point, point * per_update, values))
+            if update in plan.probe_at:
+                see.probe(at.state, update)
+            if update % plan.checkpoint_every == 0 or update == plan.num_updates:
+                see.save(at)
+                saved = update
+            see.advanced(chunk, count)
+    except jax.errors.JaxRuntimeError as error:
+        failure = None if pop.agent.env.spec.pure else getattr(pop.agent.env, "failure")(error)  # noqa: B009
+        if failure is None:
+            raise
+        if at.update > saved:
+            see.save(at)
+        failure.update, failure.state = at.update, at.state
+        raise failure from None
+    return at
 
 
 def _diagnose(training: Training, good: Position, trouble: _Trouble) -> tuple[Sick, PyTree]:
@@ -131,9 +143,13 @@ def _diagnose(training: Training, good: Position, trouble: _Trouble) -> tuple[Si
         training.born,
     )
     if sick is None:
+        pure = training.population.agent.env.spec.pure
+        why = "the device does not compute reproducibly; check it"
+        if not pure:
+            why = "environments on the host begin new episodes then, so that the update cannot be named"
         raise NonFiniteError(
             f"something was not finite between updates {trouble.begin} and {trouble.end}, and is finite when "
-            "they are repeated: the device does not compute reproducibly; check it"
+            f"they are repeated: {why}"
         )
     return sick, before
 

@@ -161,6 +161,9 @@ def population(
     batching = resolve_batching(batching)
     size = num_seeds * (1 if members is None else check_members(agent, members))
     chosen = list(jax.local_devices() if devices is None else devices)[:size]
+    pure = agent.env.spec.pure
+    if not pure:  # nothing may run twice to fill devices up, nor be waited for by the others if it fails
+        chosen = chosen[: max(n for n in range(1, len(chosen) + 1) if size % n == 0)]
     mesh = device_mesh("seeds", chosen)
     sharding = NamedSharding(mesh, PartitionSpec() if size % mesh.size else PartitionSpec("seeds"))
     step = jax.jit(agent.step)  # traced once for its shapes and once for the loop otherwise
@@ -180,5 +183,12 @@ def population(
         leaves=tuple(float_leaves(example)),
         max_chunk=max_chunk,
         init=jax.jit(lambda key: init((_row_keys(key, num_seeds, size), *each)), out_shardings=sharding),
-        advance=jax.jit(chunk, donate_argnums=0, in_shardings=(sharding, None, None), out_shardings=sharding),
+        advance=jax.jit(
+            chunk,
+            donate_argnums=0
+            if pure
+            else (),  # an environment on the host may fail: then this is what is left
+            in_shardings=(sharding, None, None),
+            out_shardings=sharding,
+        ),
     )

@@ -23,7 +23,8 @@ _QUICK = (
     "nav/pointmaze-large-far",
     "craft/mini",
 )
-_SLOW = [id for id in TABLE if id not in _QUICK]
+_HOSTED = ("box2d/", "host:")  # no functions of a state: tests/envs/test_host.py
+_SLOW = [id for id in TABLE if id not in _QUICK and not id.startswith(_HOSTED)]
 IDS = [id for id in _QUICK if id in TABLE] + [pytest.param(id, marks=pytest.mark.slow) for id in _SLOW]
 LANES_OF = {"mujoco": 4, "craft": 8}
 
