@@ -92,11 +92,18 @@ class RunsArguments:
     out: str = option("", "where the result goes instead of the run's folder, which may be read-only")
 
 
-def _runs(args: list[str], prog: str) -> tuple[list[Path], str | None]:
+@dataclass(frozen=True)
+class AnalyzeArguments(RunsArguments):
+    """Measure emergence in the latents of runs."""
+
+    draws: int = option(100, "surrogates per recording; as many give the same surrogates again", low=2)
+
+
+def _runs(args: list[str], prog: str, cls: type = RunsArguments) -> tuple[list[Path], str | None]:
     """The run folders that the arguments name, and the value of ``--out``."""
     out, args = _take(args, "--out")
     if "-h" in args or "--help" in args or any(arg.startswith("-") for arg in args):
-        parse(RunsArguments, args, prog)
+        parse(cls, args, prog)
     from rlkit.experiment import outside, store
 
     if not args:
@@ -112,6 +119,13 @@ def _runs(args: list[str], prog: str) -> tuple[list[Path], str | None]:
     return found, out
 
 
+def _count(name: str, text: str, least: int) -> int:
+    """A whole number from an argument."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+        raise UsageError(f"{name} {text[:40]}: expected a whole number of at least {least}")
+    return int(text)
+
+
 def _warn_of_damage(folders: list[Path]) -> None:
     """Say what is not as the run wrote it."""
     from rlkit.experiment import config, integrity, store
@@ -122,15 +136,17 @@ def _warn_of_damage(folders: list[Path]) -> None:
 
 
 def analyze(args: list[str]) -> int:
-    """``rlkit analyze RUN... [--out FOLDER]``."""
-    folders, out = _runs(args, "rlkit analyze")
+    """``rlkit analyze RUN... [--draws N] [--out FOLDER]``."""
+    given, args = _take(args, "--draws")
+    folders, out = _runs(args, "rlkit analyze", AnalyzeArguments)
+    draws = AnalyzeArguments.draws if given is None else _count("--draws", given, 2)
     if out is not None and len(folders) > 1:
         raise UsageError(f"--out {out}: it takes the files of one run; {len(folders)} were named")
     from rlkit.experiment import analyze as module
 
     _warn_of_damage(folders)
     for folder in folders:
-        print(module.analyze(folder, out=out))
+        print(module.analyze(folder, draws, out=out))
     return 0
 
 

@@ -1,8 +1,10 @@
 """Reports of real runs: self-contained, made again from the folder alone, honest about what is missing."""
 
+import html
 import html.parser
 import json
 import re
+import shlex
 import shutil
 
 import jax
@@ -11,7 +13,7 @@ import pytest
 
 from rlkit.agents import PPOConfig
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import analyze, config, logbook, panels, reading, report, run
+from rlkit.experiment import analyze, cli, config, logbook, panels, reading, report, run
 from rlkit.experiment.config import TrainConfig
 
 DENSE = "success() + progress('path_distance')"
@@ -120,6 +122,17 @@ def test_the_task_is_described_from_its_specification(folders):
     for feature in spec.features:
         assert feature.name in page.text
         assert feature.meaning in page.text
+
+
+def test_the_commands_of_a_report_give_its_numbers_again(folders, monkeypatch):
+    page = report.report(folders[0]).read_text(encoding="utf-8")
+    before = (folders[0] / "emergence.json").read_bytes()
+    (folders[0] / "emergence.json").unlink()
+    monkeypatch.chdir(folders[0].parents[2])
+    again = page[page.index("<h3>Again</h3>") :]
+    command = html.unescape(re.search(r"^rlkit (analyze .*)$", again, re.MULTILINE)[1])
+    assert cli.main(shlex.split(command)) == 0
+    assert (folders[0] / "emergence.json").read_bytes() == before
 
 
 def test_a_comparison_tells_runs_apart_by_what_differs(folders):
