@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.analysis.variation import varies
+
 
 class Alignment(NamedTuple):
     """Alignment of every run with the reward direction of the others.
@@ -68,7 +70,7 @@ def embed(metric: np.ndarray, dims: int = 2) -> np.ndarray:
     flat = metric.reshape(-1, metric.shape[-1])
     centred = flat - flat.mean(axis=0)
     spread = flat.std(axis=0)
-    dead = spread <= 1e-12 * np.maximum(1.0, np.abs(flat).max(axis=0))
+    dead = ~varies(spread**2, flat.mean(axis=0))
     scaled = np.where(dead, 0.0, centred / np.where(dead, 1.0, spread))
     _, _, axes = np.linalg.svd(scaled, full_matrices=False)
     axes = axes[:dims]

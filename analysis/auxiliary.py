@@ -5,13 +5,13 @@ import jax.numpy as jnp
 
 from rlkit.analysis.gaussian import all_pairs_information, pair_correlations, pair_information
 from rlkit.analysis.gaussian import pairs_mean as mean_over_pairs
+from rlkit.analysis.halves import even_units, half_means
 from rlkit.analysis.lattice import DERIVED, decompose
 from rlkit.analysis.moments import Moments, correlation, merge_moments
 from rlkit.analysis.redundancy import mmi_redundancy
 from rlkit.analysis.streaming import decay_moments, pair_moments, zero_moments
 from rlkit.analysis.validate import check_units
 from rlkit.errors import unknown_name
-from rlkit.products import matmul
 from rlkit.types import Auxiliary, PyTree
 
 ROUTES = ("pairs", "means")
@@ -82,12 +82,7 @@ def _reduced(rows: jax.Array, route: str, side: jax.Array | None) -> jax.Array:
     rows = rows.astype(jnp.promote_types(rows.dtype, jnp.float32))
     if route == "pairs":
         return rows
-    units = rows.shape[1]
-    chosen = jnp.arange(units) % 2 == 0 if side is None else jnp.asarray(side).astype(bool)
-    if chosen.shape != (units,):
-        raise ValueError(f"side has shape {chosen.shape}; expected [{units}], one entry a unit")
-    halves = jnp.stack([chosen, ~chosen], 1).astype(rows.dtype)
-    return matmul(rows, halves) / halves.sum(0)
+    return half_means(rows, even_units(rows.shape[1]) if side is None else side)
 
 
 def _average(moments: Moments, quantity: str, route: str, beta: float | None, shrinkage: float) -> PyTree:

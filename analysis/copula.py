@@ -2,8 +2,13 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from rlkit.analysis.sides import is_concrete
+from rlkit.analysis.validate import check_policy, report
 from rlkit.errors import unknown_name
+
+MAX_TIES = 0.05
 
 # u = (rank - shift) / (N + 1 - 2 shift); Blom's and the plain N + 1 differ from the default by O(1/N).
 _SHIFTS = {"half": 0.5, "blom": 0.375, "plain": 0.0}
@@ -74,3 +79,24 @@ def tie_fraction(z: jax.Array, valid: jax.Array | None = None) -> jax.Array:
 
     valid = None if valid is None else jnp.asarray(valid).astype(bool)
     return jax.vmap(one, 1)(z).astype(z.dtype)
+
+
+def check_ties(z: jax.Array, valid: jax.Array | None = None, *, policy: str = "warn") -> None:
+    """Report units of which more than ``MAX_TIES`` of samples are tied; traced samples are not looked at.
+
+    Raises:
+      UsageError: with ``policy="error"``.
+    """
+    check_policy(policy)
+    if policy == "off" or not is_concrete(z, valid):
+        return
+    share = np.asarray(tie_fraction(z, valid))
+    tied = np.flatnonzero(share > MAX_TIES)
+    if tied.size:
+        named = ", ".join(f"unit {unit} ({share[unit]:.0%})" for unit in tied[:5])
+        more = f" and {tied.size - 5} more" if tied.size > 5 else ""
+        text = (
+            f"ties keep {named}{more} from becoming normal: "
+            "tied samples share one rank, and a point mass stays"
+        )
+        report(text, policy, "use estimator='discrete', or break ties with rank_normal(z, key=...)")

@@ -10,17 +10,20 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from rlkit.analysis.gaussian import SUBSETS, information_of
-from rlkit.analysis.lattice import Atoms, decompose
+from rlkit.analysis.gaussian import SUBSETS, information_of, only_where, zero_diagonal
+from rlkit.analysis.lattice import Atoms, decompose, unit_scale
 from rlkit.analysis.local import over_pairs
-from rlkit.analysis.moments import check_lag
+from rlkit.analysis.moments import check_lag, used_pairs
+from rlkit.analysis.options import known_options
 from rlkit.analysis.redundancy import (
     ccs_redundancy,
     check_redundancy,
     local_mmi_redundancy,
     pointwise_redundancy,
 )
-from rlkit.analysis.validate import check_units
+from rlkit.analysis.sides import read_sides, single
+from rlkit.analysis.validate import check_samples, check_units
+from rlkit.errors import UsageError
 
 
 def bin_rows(z: jax.Array, bins: int = 2, method: str = "mean", mask: jax.Array | None = None) -> jax.Array:
@@ -40,15 +43,19 @@ def bin_rows(z: jax.Array, bins: int = 2, method: str = "mean", mask: jax.Array 
       ValueError: for another method, fewer than two bins, or the mean with more than two.
     """
     if method not in ("mean", "quantile") or bins < 2 or (method == "mean" and bins != 2):
-        raise ValueError(
+        raise UsageError(
             f"bins={bins} with method={method!r}: use method='mean' with 2 bins "
             "or method='quantile' with 2 or more"
         )
+    z = jnp.asarray(z)
+    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
     kept = z if mask is None else jnp.where(jnp.asarray(mask).astype(bool)[:, None], z, jnp.nan)
+    # A value equal to an edge must not pass it because the edge was rounded, as whole numbers would.
+    slack = 16 * jnp.finfo(z.dtype).eps * jnp.nanmax(jnp.abs(kept), axis=0)
     if method == "mean":
-        return (z > jnp.nanmean(kept, axis=0)).astype(jnp.int32)
+        return (z > jnp.nanmean(kept, axis=0) + slack).astype(jnp.int32)
     edges = jnp.nanquantile(kept, jnp.arange(1, bins) / bins, axis=0)
-    return (z[None] > edges[:, None]).sum(0).astype(jnp.int32)
+    return (z[None] > edges[:, None] + slack).sum(0).astype(jnp.int32)
 
 
 def state_atoms(p: jax.Array, redundancy: str = "mmi", count: jax.Array | float | None = None) -> Atoms:
@@ -78,8 +85,7 @@ def state_atoms(p: jax.Array, redundancy: str = "mmi", count: jax.Array | float 
     if redundancy == "mmi":
         shared = local_mmi_redundancy(information, p.reshape(-1))
     elif redundancy == "ccs":
-        # Below this, a difference of logarithms of equal probabilities is rounding and has no sign.
-        shared = ccs_redundancy(information, 1e-12 if p.dtype == jnp.float64 else 2e-6)
+        shared = ccs_redundancy(information)
     else:
         shared = pointwise_redundancy(information, surprisal["x"], surprisal["y"])
     return decompose(shared, information)
@@ -96,7 +102,7 @@ def atoms_from_distribution(
     """
     p = jnp.asarray(p)
     if p.ndim != 4:
-        raise ValueError(f"p must have four axes, x, y, a and b, got shape {p.shape}; use vmap for batches")
+        raise UsageError(f"p must have four axes, x, y, a and b, got shape {p.shape}; use vmap for batches")
     return jax.tree.map(lambda value: jnp.sum(p.reshape(-1) * value), state_atoms(p, redundancy, count))
 
 
@@ -116,7 +122,35 @@ def _codes(z, lag, bins, method, mask):
     return past.T, future.T, weight
 
 
-@partial(jax.jit, static_argnames=("redundancy", "bins", "method", "correction", "lag"))
+def _seen(past, future, weight) -> jax.Array:
+    """[n] bool: units with more than one symbol in the past and in the future; a constant has no atoms."""
+    kept = (weight > 0)[None]
+    varies = lambda codes: jnp.where(kept, codes, 0).max(1) > jnp.where(kept, codes, 2**30).min(1)
+    return varies(past) & varies(future)
+
+
+def _prepared(z, sides, lag, first, valid, mask, check):
+    """Samples, and the mask of pairs, after the checks that all discrete estimators share."""
+    z = jnp.asarray(z)
+    if z.ndim != 2:
+        raise UsageError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
+    mask = used_pairs(z.shape[0], lag, first, valid, mask)
+    check_samples(z, lag, mask, policy=check, sides=sides)
+    return z, mask
+
+
+def _two_units(x, y, units: int) -> tuple[int, int, tuple]:
+    sides = read_sides((x, y), units, "(x, y)")
+    pair = tuple(single(side) for side in sides)
+    if None in pair:
+        raise UsageError(
+            "a discrete estimate takes two units, not sets of units, whose table would be too large: "
+            "encode each set as one unit (joint_symbols), or use estimator='gaussian'"
+        )
+    return *pair, sides
+
+
+@known_options
 def discrete_local_atoms(
     z: jax.Array,
     x: int = 0,
@@ -127,7 +161,11 @@ def discrete_local_atoms(
     method: str = "mean",
     correction: bool = False,
     lag: int = 1,
+    first: jax.Array | None = None,
+    valid: jax.Array | None = None,
     mask: jax.Array | None = None,
+    unit: str = "nats",
+    check: str = "warn",
 ) -> Atoms:
     """Atoms of every time step of two binned units; each of the four lagged rows has bins of its own.
 
@@ -138,25 +176,45 @@ def discrete_local_atoms(
       bins, method: see :func:`bin_rows`.
       correction: Miller-Madow instead of plug-in entropies.
       lag: steps from past to future.
+      first: [T] true at the first step of every episode; pairs across episodes are left out.
+      valid: [T] false at steps to leave out.
       mask: [T - lag] bool, pairs to use; the others get NaN.
+      unit: ``"nats"`` or ``"bits"``. Results are in nats by default, unlike those of phyid, which are in
+        bits.
+      check: ``"warn"``, ``"error"`` or ``"off"``; traced input is never checked.
 
     Returns:
-      16 arrays [T - lag], nats.
+      16 arrays [T - lag]; NaN if a unit has only one symbol. Unlike Gaussian information, that of a delayed
+      copy is finite (an entropy).
+
+    Raises:
+      UsageError: units that are no two units, or bad samples.
     """
+    check_redundancy(redundancy)
+    unit_scale(unit)
+    x, y, sides = _two_units(x, y, jnp.shape(z)[-1])
+    z, mask = _prepared(z, sides, lag, first, valid, mask, check)
+    return _local(z, x, y, redundancy, bins, method, correction, lag, mask).to(unit)
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3, 4, 5, 6, 7))
+def _local(z, x, y, redundancy, bins, method, correction, lag, mask) -> Atoms:
     past, future, weight = _codes(z, lag, bins, method, mask)
+    seen = _seen(past, future, weight)
     codes = past[x], past[y], future[x], future[y]
     count = weight.sum()
     table = state_atoms(contingency(codes, bins, weight) / count, redundancy, count if correction else None)
     state = ((codes[0] * bins + codes[1]) * bins + codes[2]) * bins + codes[3]
-    return jax.tree.map(lambda value: jnp.where(weight > 0, value[state], jnp.nan), table)
+    defined = (weight > 0) & seen[x] & seen[y]
+    return jax.tree.map(lambda value: jnp.where(defined, value[state], jnp.nan), table)
 
 
 def discrete_pair_atoms(z: jax.Array, x: int = 0, y: int = 1, **options) -> Atoms:
-    """Average atoms of two binned units: 16 scalars, nats; options of :func:`discrete_local_atoms`."""
+    """Average atoms of two binned units: 16 scalars; options of ``discrete_local_atoms``, nats by default."""
     return jax.tree.map(jnp.nanmean, discrete_local_atoms(z, x, y, **options))
 
 
-@partial(jax.jit, static_argnames=("redundancy", "bins", "method", "correction", "lag", "chunk"))
+@known_options
 def all_pairs_discrete_atoms(
     z: jax.Array,
     *,
@@ -165,22 +223,34 @@ def all_pairs_discrete_atoms(
     method: str = "mean",
     correction: bool = False,
     lag: int = 1,
+    first: jax.Array | None = None,
+    valid: jax.Array | None = None,
     mask: jax.Array | None = None,
     chunk: int = 64,
+    unit: str = "nats",
+    check: str = "warn",
 ) -> Atoms:
     """Average atoms of every pair of binned units, ``chunk`` pairs at a time.
 
     Arguments as :func:`discrete_local_atoms`; working memory grows with ``chunk * (T + 40 bins^4)``.
 
     Returns:
-      16 arrays [n, n], nats; the diagonal is 0.
+      16 arrays [n, n] in ``unit``; the diagonal is 0. NaN where a unit has only one symbol.
     """
+    check_redundancy(redundancy)
+    check_units(jnp.shape(z)[-1])
+    z, mask = _prepared(z, None, lag, first, valid, mask, check)
+    return _every(z, redundancy, bins, method, correction, lag, mask, chunk).to(unit)
+
+
+@partial(jax.jit, static_argnums=(1, 2, 3, 4, 5, 7))
+def _every(z, redundancy, bins, method, correction, lag, mask, chunk) -> Atoms:
     past, future, weight = _codes(z, lag, bins, method, mask)
-    check_units(past.shape[0])
-    count = weight.sum()
+    seen, count = _seen(past, future, weight), weight.sum()
 
     def one(i, j):
         p = contingency((past[i], past[j], future[i], future[j]), bins, weight) / count
         return atoms_from_distribution(p, redundancy, count if correction else None)
 
-    return over_pairs(lambda pair: jax.vmap(one)(*pair), past.shape[0], chunk)
+    atoms = over_pairs(lambda pair: jax.vmap(one)(*pair), past.shape[0], chunk)
+    return jax.tree.map(zero_diagonal, only_where(seen[:, None] & seen[None, :], atoms))

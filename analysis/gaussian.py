@@ -11,10 +11,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.analysis.blocks import correlation_of, masked_logdet, regular, singular_below
 from rlkit.analysis.lattice import Atoms, Information, decompose
-from rlkit.analysis.moments import Moments, clip_correlation, correlation
+from rlkit.analysis.moments import Moments, alive, clip_correlation, correlation
 from rlkit.analysis.redundancy import mmi_redundancy
+from rlkit.analysis.sides import (
+    Mask,
+    check_disjoint,
+    is_concrete,
+    read_partition,
+    read_sides,
+    single,
+    unit_mask,
+)
 from rlkit.analysis.validate import check_units, lagged_units
+from rlkit.analysis.variation import varies
+from rlkit.errors import UsageError
+from rlkit.types import PyTree
 
 
 def _log_floor(value: jax.Array) -> jax.Array:
@@ -80,34 +93,94 @@ def atoms_from_covariance(
       beta: softness of the minimum, see :func:`rlkit.analysis.redundancy.soft_minimum`.
 
     Returns:
-      16 scalars, nats.
+      16 scalars, nats; NaN if a unit of the sets is constant or a function of the others (see
+      :func:`all_pairs_atoms`).
 
     Raises:
-      ValueError: on a shape that is not [2n, 2n], or if ``x`` is left out for more than two units.
+      UsageError: on a shape that is not [2n, 2n], if ``x`` is left out for more than two units, or for sets
+        that :func:`rlkit.analysis.sides.read_sides` refuses.
     """
     covariance = jnp.asarray(covariance)
     units = lagged_units(covariance)
-    scale = jax.lax.rsqrt(jnp.diagonal(covariance))
-    matrix = clip_correlation(covariance * scale[:, None] * scale[None, :])
+    living = varies(jnp.diagonal(covariance))
+    matrix = clip_correlation(correlation_of(covariance, living))
+    return matrix_atoms(matrix, living, *default_sides(x, y, units), beta=beta)
+
+
+def default_sides(x, y, units: int) -> tuple[Mask, Mask]:
+    """Two disjoint sets: units 0 and 1 of two by default; all that are not in ``x`` for a missing ``y``."""
     if x is None and y is None:
         if units != 2:
-            raise ValueError(f"name the sets x (and y) of the {units} units; only two units have a default")
-        return _mmi(pair_information(*pair_correlations(matrix, 0, 1)), beta)
+            raise UsageError(f"name the sets x (and y) of the {units} units; only two units have a default")
+        return unit_mask(0, 2), unit_mask(1, 2)
     if x is None:
-        raise ValueError("y was given without x")
-    side_x = unit_mask(x, units)
-    side_y = ~side_x if y is None else unit_mask(y, units)
-    return _mmi(block_information(matrix, side_x, side_y), beta)
+        raise UsageError("y was given without x")
+    if y is None:
+        side = read_partition(x, units, "x")
+        return side, ~side
+    sides = unit_mask(x, units, "x"), unit_mask(y, units, "y")
+    check_disjoint(*sides, "x and y")
+    return sides
 
 
-def unit_mask(members: Sequence[int] | jax.Array, units: int) -> jax.Array:
-    """[units] bool mask of a set given by indices or already by a mask."""
-    members = jnp.asarray(members)
-    if members.dtype == jnp.bool_:
-        if members.shape != (units,):
-            raise ValueError(f"a mask of units must have shape ({units},), got {members.shape}")
-        return members
-    return jnp.zeros(units, bool).at[members].set(True)
+def matrix_atoms(
+    matrix: jax.Array, living: jax.Array, x: Mask, y: Mask, *, beta: float | None = None
+) -> Atoms:
+    """MMI atoms of two sets (masks) from correlations [2n, 2n]; NaN where they are singular.
+
+    Args:
+      matrix: correlations within the bound of ``clip_correlation``.
+      living: [2n] bool, false for a past or future that is constant.
+      x, y: masks of the sets.
+      beta: softness of the minimum.
+    """
+    i, j = single(x), single(y)
+    if i is not None and j is not None:
+        correlations = pair_correlations(matrix, i, j)
+        defined = pair_defined(*correlations) & living_pair(living, i, j)
+        return only_where(defined, _mmi(pair_information(*correlations), beta))
+    x, y = jnp.asarray(x), jnp.asarray(y)
+    return only_where(sets_defined(matrix, living, x, y), _mmi(block_information(matrix, x, y), beta))
+
+
+def only_where(defined: jax.Array, values: PyTree) -> PyTree:
+    """``values`` where ``defined``, else NaN; no gradient comes from the rest."""
+    return jax.tree.map(lambda value: jnp.where(defined, value, jnp.nan), values)
+
+
+def living_pair(living: jax.Array, i, j) -> jax.Array:
+    """Whether past and future of units ``i`` and ``j`` vary, from [2n] of all."""
+    n = living.shape[-1] // 2
+    both = living[:n] & living[n:]
+    return both[i] & both[j]
+
+
+def sets_defined(matrix: jax.Array, living: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+    """[] bool: whether past and future of two sets are regular: no constant, no function of others."""
+    both = jnp.tile(x | y, 2)
+    return regular(matrix, both) & (living | ~both).all()
+
+
+def pair_defined(
+    xy: jax.Array, ab: jax.Array, xa: jax.Array, xb: jax.Array, ya: jax.Array, yb: jax.Array
+) -> jax.Array:
+    """Whether the four variables of pairs are regular; where not, informations are infinite or undefined.
+
+    Args:
+      xy, ab, xa, xb, ya, yb: correlations, arrays that broadcast.
+
+    Returns:
+      bool: every variable keeps more than ``singular_below`` of its variance given those before it.
+    """
+    one = lambda r: (1 - r) * (1 + r)
+    bound = singular_below(jnp.result_type(xy))
+    past = one(xy)
+    safe = jnp.where(past > bound, past, 1)
+    a_given = one(xa) - (ya - xy * xa) ** 2 / safe
+    b_given = one(xb) - (yb - xy * xb) ** 2 / safe
+    joint = ab - xa * xb - (ya - xy * xa) * (yb - xy * xb) / safe
+    last = b_given - joint**2 / jnp.where(a_given > bound, a_given, 1)
+    return (past > bound) & (a_given > bound) & (b_given > bound) & (last > bound)
 
 
 # Which of (x, y, a, b) each entropy covers: rows in the order of SUBSETS.
@@ -126,9 +199,7 @@ def block_information(matrix: jax.Array, x: jax.Array, y: jax.Array) -> Informat
     Returns:
       Nats, scalars.
     """
-    blocks = subset_blocks(matrix, subset_members(x, y))
-    factors = jnp.linalg.cholesky(blocks)
-    log_det = 2 * jnp.log(jnp.diagonal(factors, axis1=-2, axis2=-1)).sum(-1)
+    log_det = jax.vmap(masked_logdet, (None, 0))(matrix, subset_members(x, y))
     return information_of(dict(zip(SUBSETS, 0.5 * log_det, strict=True)))
 
 
@@ -162,9 +233,23 @@ def pair_correlations(matrix: jax.Array, i, j) -> tuple[jax.Array, ...]:
 def pair_atoms(
     moments: Moments, i: int = 0, j: int = 1, *, shrinkage=None, beta: float | None = None
 ) -> Atoms:
-    """The atoms of units ``i`` (x) and ``j`` (y); nats. Indices may be traced arrays."""
-    matrix = correlation(moments, shrinkage)
-    return _mmi(pair_information(*pair_correlations(matrix, i, j)), beta)
+    """The atoms of units ``i`` (x) and ``j`` (y); nats. Indices may be traced arrays.
+
+    NaN where a unit is constant or the pair is singular, see :func:`all_pairs_atoms`.
+
+    Raises:
+      UsageError: units out of range, or the same unit twice, where they are known.
+    """
+    if is_concrete(i, j) and np.ndim(i) == np.ndim(j) == 0:
+        i, j = map(single, read_sides((i, j), moments.origin.shape[-1], "(i, j)"))
+    return _pair(correlation(moments, shrinkage), alive(moments), i, j, beta)
+
+
+@jax.jit
+def _pair(matrix: jax.Array, living: jax.Array, i, j, beta: float | None) -> Atoms:
+    correlations = pair_correlations(matrix, i, j)
+    defined = pair_defined(*correlations) & living_pair(living, i, j)
+    return only_where(defined, _mmi(pair_information(*correlations), beta))
 
 
 def all_pairs_atoms(moments: Moments, *, shrinkage=None, beta: float | None = None) -> Atoms:
@@ -177,15 +262,25 @@ def all_pairs_atoms(moments: Moments, *, shrinkage=None, beta: float | None = No
 
     Returns:
       16 arrays [n, n], nats: entry (i, j) has unit i as x and unit j as y. The diagonal, which is no pair,
-      is 0. A constant unit carries no information: its atoms are those of an independent white unit.
+      is 0. NaN for pairs with a constant unit, and for singular pairs, of which one variable is a function of
+      the other three (copies, delayed copies, deterministic dynamics: their information is infinite);
+      shrinkage makes singular pairs regular. :func:`rlkit.analysis.emergence.phi_id` says which and why.
     """
     check_units(moments.origin.shape[-1])
-    return _all_pairs(correlation(moments, shrinkage), beta)
+    return _all_pairs(correlation(moments, shrinkage), alive(moments), beta)
 
 
 @jax.jit
-def _all_pairs(c: jax.Array, beta: float | None) -> Atoms:
-    return jax.tree.map(zero_diagonal, _mmi(all_pairs_information(c), beta))
+def _all_pairs(c: jax.Array, living: jax.Array, beta: float | None) -> Atoms:
+    atoms = only_where(all_pairs_defined(c, living), _mmi(all_pairs_information(c), beta))
+    return jax.tree.map(zero_diagonal, atoms)
+
+
+def all_pairs_defined(matrix: jax.Array, living: jax.Array) -> jax.Array:
+    """[n, n] bool: pairs of living units that are regular (``pair_defined``), from correlations [2n, 2n]."""
+    n = living.shape[-1] // 2
+    i = jnp.arange(n)
+    return pair_defined(*_pair_grid(matrix)) & living_pair(living, i[:, None], i[None, :])
 
 
 def all_pairs_information(matrix: jax.Array) -> Information:
@@ -193,13 +288,18 @@ def all_pairs_information(matrix: jax.Array) -> Information:
 
     The diagonal is that of a pair of independent units, so that logarithms and gradients there are finite.
     """
+    return pair_information(*_pair_grid(matrix))
+
+
+def _pair_grid(matrix: jax.Array) -> tuple[jax.Array, ...]:
+    """The six correlations of all pairs; arrays that broadcast to [n, n]."""
     c, n = matrix, matrix.shape[-1] // 2
     # The diagonal is replaced before the logarithms, so that gradients there are 0 and not NaN.
     off = zero_diagonal
     past, future, cross = off(c[:n, :n]), off(c[n:, n:]), c[:n, n:]
     own = jnp.diagonal(cross)
     cross = off(cross)
-    return pair_information(past, future, own[:, None], cross, cross.T, own[None, :])
+    return past, future, own[:, None], cross, cross.T, own[None, :]
 
 
 def zero_diagonal(values: jax.Array) -> jax.Array:

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.analysis.gaussian import pair_correlations, pair_information
+from rlkit.analysis.halves import even_units, half_means
 from rlkit.analysis.lattice import DERIVED, Atoms, decompose
 from rlkit.analysis.local import local_information, residuals
 from rlkit.analysis.moments import Moments, correlation, covariance, mean, merge_moments
 from rlkit.analysis.redundancy import redundancy_of_least
 from rlkit.analysis.streaming import decay_moments, pair_moments, zero_moments
 from rlkit.errors import unknown_name
-from rlkit.products import matmul
 from rlkit.reads import AGENT_LATENT
 from rlkit.types import Key, PyTree, Reward, Terms, Transition
 
@@ -100,12 +100,7 @@ def emergence_reward(
 def _halves(latent: jax.Array, side: jax.Array | None, feature: str) -> jax.Array:
     if latent.ndim != 1 or latent.shape[0] < 2:
         raise ValueError(f"feature {feature!r} has shape {latent.shape}; expected a vector of >= 2 units")
-    units = latent.shape[0]
-    chosen = jnp.arange(units) % 2 == 0 if side is None else jnp.asarray(side).astype(bool)
-    if chosen.shape != (units,):
-        raise ValueError(f"side has shape {chosen.shape}; expected [{units}], one entry a unit")
-    halves = jnp.stack([chosen, ~chosen]).astype(jnp.float32)
-    return matmul(halves, latent.astype(jnp.float32)) / halves.sum(1)
+    return half_means(latent.astype(jnp.float32), even_units(latent.shape[0]) if side is None else side)
 
 
 def _unit_moments() -> Moments:

@@ -13,27 +13,36 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from rlkit.analysis.blocks import correlation_of
 from rlkit.analysis.gaussian import (
     SUBSETS,
+    all_pairs_defined,
     atoms_from_covariance,
     block_information,
     information_of,
+    living_pair,
+    only_where,
     pair_correlations,
+    pair_defined,
     pair_information,
+    sets_defined,
     subset_blocks,
     subset_members,
-    unit_mask,
+    zero_diagonal,
 )
-from rlkit.analysis.lattice import Atoms, Information, Redundancy, decompose
+from rlkit.analysis.lattice import Atoms, Information, Redundancy, decompose, unit_scale
 from rlkit.analysis.moments import (
     Moments,
+    alive,
     clip_correlation,
     correlation,
     covariance,
     lagged_moments,
     lagged_rows,
     mean,
+    used_pairs,
 )
+from rlkit.analysis.options import known_options
 from rlkit.analysis.redundancy import (
     ccs_redundancy,
     check_redundancy,
@@ -41,8 +50,11 @@ from rlkit.analysis.redundancy import (
     mmi_redundancy,
     pointwise_redundancy,
 )
-from rlkit.analysis.validate import check_units, is_concrete, lagged_units
+from rlkit.analysis.sides import is_concrete, read_sides, single
+from rlkit.analysis.validate import check_samples, check_units, lagged_units
+from rlkit.analysis.variation import varies
 from rlkit.compiling import compiler_options
+from rlkit.errors import UsageError
 from rlkit.products import matmul
 
 # Local values at a time: on a CPU, they and what they are made of stay in a core's cache.
@@ -147,6 +159,7 @@ def _ddof(redundancy: str, ddof: float | None) -> float:
     return 0.0 if redundancy == "pointwise" else 1.0
 
 
+@known_options
 def local_atoms(
     z: jax.Array,
     x: int | Sequence[int] | jax.Array = 0,
@@ -154,38 +167,61 @@ def local_atoms(
     *,
     redundancy: str = "mmi",
     lag: int = 1,
+    first: jax.Array | None = None,
+    valid: jax.Array | None = None,
     mask: jax.Array | None = None,
     moments: Moments | None = None,
     ddof: float | None = None,
     standardise: bool = True,
     ridge: float = 0.0,
+    unit: str = "nats",
+    check: str = "warn",
 ) -> Atoms:
     """The Gaussian atoms of every time step.
 
     Args:
       z: [T, n] samples.
-      x, y: the two units, or two sets of units (indices or bool masks [n], see ``unit_mask``).
+      x, y: the two units, or two sets of units (see :func:`rlkit.analysis.sides.unit_mask`).
       redundancy: ``"mmi"``, ``"ccs"`` or ``"pointwise"``.
       lag: steps from past to future.
-      mask: [T - lag] bool, pairs to use (see ``pair_mask``); the others get NaN.
+      first: [T] true at the first step of every episode; pairs across episodes are left out.
+      valid: [T] false at steps to leave out.
+      mask: [T - lag] bool, pairs to use (see ``pair_mask``); the pairs left out get NaN.
       moments: means and covariances to measure surprise against; by default those of the same samples.
       ddof: of the covariances. By default 1, and 0 for ``"pointwise"``; local signs under CCS depend on it.
       standardise: scale every unit to variance one first. Matters for ``"pointwise"`` alone, which compares
         surprisals of x and y; the study of arXiv 2605.06746 standardises units but not the means of halves.
       ridge: adds ``ridge * mean variance`` to the diagonal of every joint block by itself, as the code
         released with arXiv 2605.06746 does (1e-6). It breaks the chain rules by as much; 0 by default.
+      unit: ``"nats"`` or ``"bits"``.
+      check: ``"warn"``, ``"error"`` or ``"off"``, see :func:`rlkit.analysis.validate.check_samples`; traced
+        input is never checked.
 
     Returns:
-      16 arrays [T - lag], nats. Their mean is the average atom if the moments are those of the samples.
+      16 arrays [T - lag]. Their mean is the average atom if the moments are those of the samples. All NaN if
+      a unit is constant or, without a ridge, a function of the others (see ``all_pairs_atoms``).
+
+    Raises:
+      UsageError: sets of units that :func:`rlkit.analysis.sides.read_sides` refuses, or bad samples.
     """
     check_redundancy(redundancy)
+    unit_scale(unit)
     z = jnp.asarray(z)
+    if z.ndim != 2:
+        raise UsageError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
+    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
+    x, y = read_sides((x, y), z.shape[1], "(x, y)")
+    mask = used_pairs(z.shape[0], lag, first, valid, mask)
+    if moments is None:
+        check_samples(z, lag, mask, policy=check, sides=(x, y), singular=not ridge)
     ddof = _ddof(redundancy, ddof)
-    if not ridge and isinstance(x, int | np.integer) and isinstance(y, int | np.integer):
-        x, y = range(z.shape[-1])[x], range(z.shape[-1])[y]
-        return _pair_atoms(z, x, y, mask, moments, redundancy, lag, ddof, standardise)
-    sides = _as_mask(x, z.shape[-1]), _as_mask(y, z.shape[-1])
-    return _set_atoms(z, *sides, mask, moments, redundancy, lag, ddof, standardise, float(ridge))
+    one, other = single(x), single(y)
+    if not ridge and one is not None and other is not None:
+        atoms = _pair_atoms(z, one, other, mask, moments, redundancy, lag, ddof, standardise)
+    else:
+        sides = jnp.asarray(x), jnp.asarray(y)
+        atoms = _set_atoms(z, *sides, mask, moments, redundancy, lag, ddof, standardise, float(ridge))
+    return atoms.to(unit)
 
 
 # Compiled here, because the many small operations would be slow one by one outside a jit.
@@ -193,7 +229,11 @@ def local_atoms(
 def _set_atoms(z, x, y, mask, moments, redundancy, lag, ddof, standardise, ridge):
     if moments is None:
         moments = lagged_moments(z, lag, mask)
-    return _finish(redundancy, *_block_local(z, x, y, lag, moments, ddof, standardise, ridge), mask)
+    information, source = _block_local(z, x, y, lag, moments, ddof, standardise, ridge)
+    living, matrix = alive(moments), correlation(moments)
+    both = jnp.tile(x | y, 2)
+    defined = (living | ~both).all() if ridge else sets_defined(matrix, living, x, y)
+    return only_where(defined, _finish(redundancy, information, source, mask))
 
 
 @partial(jax.jit, static_argnums=(5, 6, 7, 8))
@@ -203,12 +243,14 @@ def _pair_atoms(z, x, y, mask, moments, redundancy, lag, ddof, standardise):
     rows = lagged_rows(z, lag, moments, ddof=ddof)
     n = z.shape[-1]
     samples = rows[:, x], rows[:, y], rows[:, n + x], rows[:, n + y]
-    information = local_information(residuals(*pair_correlations(correlation(moments), x, y)), *samples)
+    correlations = pair_correlations(correlation(moments), x, y)
+    defined = pair_defined(*correlations) & living_pair(alive(moments), x, y)
+    information = local_information(residuals(*correlations), *samples)
     source = tuple(_HALF_LOG_2PI + 0.5 * v * v for v in samples[:2])
     if not standardise:
         variance = jnp.diagonal(covariance(moments, ddof))
         source = tuple(v + 0.5 * jnp.log(variance[u]) for u, v in zip((x, y), source, strict=True))
-    return _finish(redundancy, information, source, mask)
+    return only_where(defined, _finish(redundancy, information, source, mask))
 
 
 def _finish(redundancy: str, information: Information, source, mask) -> Atoms:
@@ -227,16 +269,13 @@ def _redundancy(kind: str, information: Information, source, weight=None) -> Red
     return pointwise_redundancy(information, *source)
 
 
-def _as_mask(members, units: int) -> jax.Array:
-    return unit_mask(jnp.atleast_1d(jnp.asarray(members)), units)
-
-
 def _block_local(z, x, y, lag, moments, ddof, standardise, ridge):
     matrix, centre = covariance(moments, ddof), mean(moments)
     rows = jnp.concatenate([z[:-lag], z[lag:]], axis=-1) - centre
     if standardise:
-        scale = lax.rsqrt(jnp.diagonal(matrix))
-        matrix, rows = matrix * scale[:, None] * scale[None, :], rows * scale
+        living = alive(moments)
+        rows = rows * jnp.where(living, lax.rsqrt(jnp.where(living, jnp.diagonal(matrix), 1)), 0)
+        matrix = correlation_of(matrix, living)
     return _block_surprisals(matrix, rows, x, y, ridge)
 
 
@@ -292,13 +331,14 @@ def expected_atoms(
     """
     check_redundancy(redundancy)
     if points < 1 or points & (points - 1):
-        raise ValueError(f"points={points}: expected a power of two, e.g. {1 << max(points, 1).bit_length()}")
+        raise UsageError(f"points={points}: expected a power of two, e.g. {1 << max(points, 1).bit_length()}")
     covariance = jnp.asarray(covariance)
     if redundancy == "mmi":
         return atoms_from_covariance(covariance, x, y)
     units = lagged_units(covariance)
+    x, y = read_sides((x, y), units, "(x, y)")
     draws = jnp.asarray(_normal_points(points, 2 * units), covariance.dtype)
-    return _expected(covariance, _as_mask(x, units), _as_mask(y, units), draws, redundancy)
+    return _expected(covariance, jnp.asarray(x), jnp.asarray(y), draws, redundancy)
 
 
 @lru_cache(maxsize=4)
@@ -312,21 +352,27 @@ def _normal_points(points: int, dimensions: int) -> np.ndarray:
 
 @partial(jax.jit, static_argnums=4)
 def _expected(covariance, x, y, draws, redundancy):
-    scale = lax.rsqrt(jnp.diagonal(covariance))
-    matrix = clip_correlation(covariance * scale[:, None] * scale[None, :])
+    living = varies(jnp.diagonal(covariance))
+    matrix = clip_correlation(correlation_of(covariance, living))
     rows = matmul(draws, jnp.linalg.cholesky(matrix).T)
     redundant = _redundancy(redundancy, *_block_surprisals(matrix, rows, x, y))
-    return decompose(jax.tree.map(jnp.mean, redundant), block_information(matrix, x, y))
+    atoms = decompose(jax.tree.map(jnp.mean, redundant), block_information(matrix, x, y))
+    return only_where(sets_defined(matrix, living, x, y), atoms)
 
 
+@known_options
 def all_pairs_local_atoms(
     z: jax.Array,
     *,
     redundancy: str = "ccs",
     lag: int = 1,
+    first: jax.Array | None = None,
+    valid: jax.Array | None = None,
     mask: jax.Array | None = None,
     ddof: float | None = None,
     chunk: int = 64,
+    unit: str = "nats",
+    check: str = "warn",
 ) -> Atoms:
     """Averages of local atoms for every pair of units, in one call of bounded memory.
 
@@ -335,21 +381,25 @@ def all_pairs_local_atoms(
       redundancy: ``"ccs"`` or ``"pointwise"`` (averages of ``"mmi"`` have the closed form
         ``all_pairs_atoms``).
       lag: steps from past to future.
-      mask: [T - lag] bool, pairs of samples to use.
+      first, valid, mask: the pairs of samples to use, see :func:`local_atoms`.
       ddof: of the covariances, see :func:`local_atoms`.
       chunk: pairs of units worked on at a time, at most n. Samples are worked on in blocks of
         ``2**14 / chunk`` (``2**20 / chunk`` on accelerators); working memory is some thirty times as many
         numbers as a block has pairs of samples, beside six copies of the samples.
+      unit: ``"nats"`` or ``"bits"``.
+      check: ``"warn"``, ``"error"`` or ``"off"``; traced input is never checked.
 
     Returns:
-      16 arrays [n, n], nats; the diagonal is 0.
+      16 arrays [n, n]; the diagonal is 0. NaN where :func:`rlkit.analysis.gaussian.all_pairs_atoms` has it.
     """
     check_redundancy(redundancy)
     if chunk < 1:
-        raise ValueError(f"chunk={chunk} must be at least 1 pair")
+        raise UsageError(f"chunk={chunk} must be at least 1 pair")
     check_units(jnp.shape(z)[-1])
+    mask = used_pairs(jnp.shape(z)[0], lag, first, valid, mask)
+    check_samples(z, lag, mask, policy=check, singular=True)
     run = _compiled() if is_concrete(z, mask) else _all_pairs
-    return run(jnp.asarray(z), mask, redundancy, lag, _ddof(redundancy, ddof), chunk)
+    return run(jnp.asarray(z), mask, redundancy, lag, _ddof(redundancy, ddof), chunk).to(unit)
 
 
 @cache
@@ -360,6 +410,7 @@ def _compiled():
 
 def _all_pairs(z, mask, redundancy, lag, ddof, chunk):
     n = z.shape[-1]
+    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
     chunk = min(chunk, n)
     moments = lagged_moments(z, lag, mask)
     matrix = correlation(moments)
@@ -392,7 +443,8 @@ def _all_pairs(z, mask, redundancy, lag, ddof, chunk):
         # Quadratic terms average out, so the local informations' mean is the closed form.
         return decompose(mean_redundancy, information)
 
-    return _round_the_circle(average, n, chunk)
+    defined = all_pairs_defined(matrix, alive(moments))
+    return jax.tree.map(zero_diagonal, only_where(defined, _round_the_circle(average, n, chunk)))
 
 
 def _as_twins(redundancy: Redundancy) -> list[jax.Array]:

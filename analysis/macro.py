@@ -7,16 +7,23 @@ a half. Macro variables of slow latents are slow too: compare with surrogates be
 ``rlkit.analysis.macro_discrete`` has the same criteria for symbols and exact distributions.
 """
 
+import warnings
 from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from rlkit.analysis.blocks import correlation_of, group_information
+from rlkit.analysis.blocks import correlation_of, group_information, regular, singular_below
+from rlkit.analysis.gaussian import only_where
 from rlkit.analysis.lattice import unit_scale
-from rlkit.analysis.moments import correlation, lagged_moments
-from rlkit.analysis.validate import lagged_units
+from rlkit.analysis.moments import alive, correlation, lagged_moments, used_pairs
+from rlkit.analysis.options import known_options
+from rlkit.analysis.sides import is_concrete
+from rlkit.analysis.validate import AnalysisWarning, check_policy, check_samples, lagged_units, report
+from rlkit.analysis.variation import varies
+from rlkit.errors import UsageError
 
 
 class MacroEmergence(NamedTuple):
@@ -59,15 +66,18 @@ class Integration(NamedTuple):
     phi_r: jax.Array
 
 
-@partial(jax.jit, static_argnames=("lag", "unit"))
+@known_options
 def macro_emergence(
     x: jax.Array,
     v: jax.Array,
     lag: int = 1,
     mask: jax.Array | None = None,
     *,
+    first: jax.Array | None = None,
+    valid: jax.Array | None = None,
     shrinkage: float | None = None,
     unit: str = "nats",
+    check: str = "warn",
 ) -> MacroEmergence:
     """Ψ, Δ and Γ of time series under the Gaussian estimator.
 
@@ -76,26 +86,67 @@ def macro_emergence(
       v: ``[T]`` or ``[T, m]`` macro variable (a vector macro variable counts as one variable).
       lag: steps from past to future.
       mask: bool ``[T - lag]``, pairs to keep (``moments.pair_mask``).
+      first: ``[T]``, true at the first step of every episode; pairs across episodes are left out.
+      valid: ``[T]``, false at steps to leave out.
       shrinkage: intensity in [0, 1] towards the identity, for macro variables with dependent components.
       unit: ``"nats"`` or ``"bits"``.
+      check: ``"warn"``, ``"error"`` or ``"off"``; traced input is never checked.
 
     Returns:
-      ``MacroEmergence`` in the given unit. Constant units and macro components carry no information.
+      ``MacroEmergence`` in the given unit. NaN where a unit or macro component is constant, where one of past
+      and future is a function of the other (information is infinite), or where components of V are functions
+      of each other; an information that is undefined makes Ψ, Δ and Γ undefined.
 
     Raises:
-      ValueError: if x and v differ in length or have the wrong rank.
-      KeyError: for an unknown unit.
+      UsageError: if x and v differ in length or have the wrong rank, or for bad samples or names.
     """
+    unit_scale(unit)
     x, v = jnp.asarray(x), jnp.asarray(v)
     v = v[:, None] if v.ndim == 1 else v
     if x.ndim != 2 or v.ndim != 2 or x.shape[0] != v.shape[0]:
-        raise ValueError(
+        raise UsageError(
             f"x is {x.shape} and v is {v.shape}; expected [T, n] and [T] or [T, m] of one length T"
         )
+    mask = used_pairs(x.shape[0], lag, first, valid, mask)
     dtype = jnp.promote_types(jnp.promote_types(x.dtype, v.dtype), jnp.float32)
     series = jnp.concatenate([x.astype(dtype), v.astype(dtype)], axis=1)
-    matrix = correlation(lagged_moments(series, lag, mask), shrinkage)
-    return macro_emergence_from_covariance(matrix, x.shape[1], unit=unit)
+    result = _of_series(series, x.shape[1], lag, mask, shrinkage, unit)
+    if check != "off":
+        _explain(series, x.shape[1], lag, mask, result, check)
+    return result
+
+
+@partial(jax.jit, static_argnums=(1, 2, 5))
+def _of_series(series, num_micro, lag, mask, shrinkage, unit) -> MacroEmergence:
+    moments = lagged_moments(series, lag, mask)
+    return _of_correlation(correlation(moments, shrinkage), alive(moments), num_micro, unit)
+
+
+def _explain(series, num_micro: int, lag: int, mask, result: MacroEmergence, policy: str) -> None:
+    """Say which units make the result undefined, where it is."""
+    check_policy(policy)
+    if not is_concrete(series, mask):
+        return
+    units = series.shape[1]
+    names = [f"micro unit {i}" for i in range(num_micro)] + [f"macro {i}" for i in range(units - num_micro)]
+    quiet = {"policy": "off" if units < 2 else "warn"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", AnalysisWarning)
+        found = check_samples(series, lag, mask, **quiet)
+    lines = [f"{names[unit]} is constant" for unit in found.constant]
+    if not lines and not np.isfinite(result.psi + result.delta + result.gamma):
+        macro = np.isnan(result.macro_to_macro)
+        pairs = np.argwhere(np.isnan(result.micro_to_micro))
+        lines = ["V is a function of its own past, or its components are functions of each other"] * bool(
+            macro
+        )
+        lines += [f"the future of {names[j]} is a function of the past of {names[i]}" for i, j in pairs[:3]]
+        to_macro = np.flatnonzero(np.isnan(result.micro_to_macro) | np.isnan(result.macro_to_micro))
+        lines += [f"{names[i]} and V are functions of each other" for i in to_macro[:3] if not macro]
+    if lines:
+        text = "; ".join(lines)
+        outcome = "" if policy == "error" else ": what depends on it is undefined and set to NaN"
+        report(text + outcome, policy, "drop them, shrink, or pass check='warn' to get NaN")
 
 
 @partial(jax.jit, static_argnames=("num_micro", "unit"))
@@ -111,26 +162,37 @@ def macro_emergence_from_covariance(
       num_micro: n, static.
       unit: ``"nats"`` or ``"bits"``.
 
+    Returns:
+      ``MacroEmergence``, NaN where :func:`macro_emergence` has it.
+
     Raises:
-      ValueError: if the matrix is not square, or leaves no macro variable.
+      UsageError: if the matrix is not square, or leaves no macro variable.
     """
     covariance = jnp.asarray(covariance)
     size = covariance.shape[-1]
     if covariance.shape != (size, size) or size % 2 or not 1 <= num_micro < size // 2:
-        raise ValueError(
+        raise UsageError(
             f"covariance is {covariance.shape} with num_micro={num_micro}; expected [2(n+m), 2(n+m)] of "
             "(X, V, X', V') with n = num_micro >= 1 and m >= 1"
         )
-    matrix = correlation_of(covariance)
-    n, d = num_micro, size // 2
+    living = varies(jnp.diagonal(covariance))
+    return _of_correlation(correlation_of(covariance, living), living, num_micro, unit)
+
+
+def _of_correlation(matrix: jax.Array, living: jax.Array, n: int, unit: str) -> MacroEmergence:
+    size = matrix.shape[-1]
+    d = size // 2
     cross, macro_past, macro_future = matrix[:d, d:], matrix[n:d, n:d], matrix[d + n :, d + n :]
     past = jnp.arange(size) < d
     is_macro = jnp.tile(jnp.arange(d) >= n, 2)
+    both = living[:d] & living[d:]
+    micro, macro = both[:n], both[n:].all() & regular(matrix, is_macro)
+    either = lambda information: only_where(macro & micro, information)
     return criteria(
-        macro_to_macro=group_information(matrix, past & is_macro, ~past & is_macro),
-        micro_to_macro=_explained(macro_future, cross[:n, n:].T),
-        macro_to_micro=_explained(macro_past, cross[n:, :n]),
-        micro_to_micro=-0.5 * jnp.log1p(-jnp.square(_clip(cross[:n, :n]))),
+        macro_to_macro=only_where(macro, group_information(matrix, past & is_macro, ~past & is_macro)),
+        micro_to_macro=either(_explained(macro_future, cross[:n, n:].T)),
+        macro_to_micro=either(_explained(macro_past, cross[n:, :n])),
+        micro_to_micro=only_where(micro[:, None] & micro[None, :], _of_pairs(cross[:n, :n])),
         unit=unit,
     )
 
@@ -140,21 +202,26 @@ def integrated_information(covariance: jax.Array, *, unit: str = "nats") -> Inte
     """Φ_WMS and Φ_R of any number of Gaussian units.
 
     Args:
-      covariance: ``[2n, 2n]`` of ``(past, future)``; constant units carry no information.
+      covariance: ``[2n, 2n]`` of ``(past, future)``.
       unit: ``"nats"`` or ``"bits"``.
 
+    Returns:
+      ``Integration``; NaN if a unit is constant or a function of the others.
+
     Raises:
-      ValueError: if the matrix is not ``[2n, 2n]``.
+      UsageError: if the matrix is not ``[2n, 2n]``.
     """
     covariance = jnp.asarray(covariance)
     n = lagged_units(covariance)
-    matrix = correlation_of(covariance)
+    living = varies(jnp.diagonal(covariance))
+    matrix = correlation_of(covariance, living)
     past = jnp.arange(2 * n) < n
-    pairs = -0.5 * jnp.log1p(-jnp.square(_clip(matrix[:n, n:])))
+    pairs = _of_pairs(matrix[:n, n:])
     tdmi = group_information(matrix, past, ~past)
     phi_wms = tdmi - jnp.trace(pairs)
     scale = unit_scale(unit)
-    return Integration(scale * tdmi, scale * phi_wms, scale * (phi_wms + jnp.min(pairs)))
+    result = Integration(scale * tdmi, scale * phi_wms, scale * (phi_wms + jnp.min(pairs)))
+    return only_where(living.all() & regular(matrix, jnp.ones(2 * n, bool)), result)
 
 
 def criteria(
@@ -165,13 +232,16 @@ def criteria(
     unit: str = "nats",
 ) -> MacroEmergence:
     """Ψ, Δ and Γ from the informations (nats) that they are made of; see MacroEmergence."""
-    psi = macro_to_macro - jnp.sum(micro_to_macro)
+    # One answer: where one information is undefined, all three criteria are.
+    parts = macro_to_macro, micro_to_macro, macro_to_micro, micro_to_micro
+    known = jnp.stack([jnp.isfinite(part).all() for part in parts]).all()
+    psi = jnp.where(known, macro_to_macro - jnp.sum(micro_to_macro), jnp.nan)
     spare = (micro_to_macro.shape[0] - 1) * jnp.min(micro_to_macro)
     result = MacroEmergence(
         psi=psi,
         psi_corrected=psi + spare,
-        delta=jnp.max(macro_to_micro - jnp.sum(micro_to_micro, axis=0)),
-        gamma=jnp.max(macro_to_micro),
+        delta=jnp.where(known, jnp.max(macro_to_micro - jnp.sum(micro_to_micro, axis=0)), jnp.nan),
+        gamma=jnp.where(known, jnp.max(macro_to_micro), jnp.nan),
         macro_to_macro=macro_to_macro,
         micro_to_macro=micro_to_macro,
         macro_to_micro=macro_to_micro,
@@ -180,10 +250,14 @@ def criteria(
     return jax.tree.map(lambda value: unit_scale(unit) * value, result)
 
 
-def _clip(correlation: jax.Array) -> jax.Array:
-    # One rounding step below 1 still has a finite logarithm.
-    bound = 1.0 - 4 * jnp.finfo(correlation.dtype).eps
-    return jnp.clip(correlation, -bound, bound)
+def _from_left(left: jax.Array) -> jax.Array:
+    """-½ ln of the share of variance that is left; NaN where that is rounding, and no gradient from there."""
+    defined = left > singular_below(left.dtype)
+    return only_where(defined, -0.5 * jnp.log(jnp.where(defined, left, 1)))
+
+
+def _of_pairs(correlation: jax.Array) -> jax.Array:
+    return _from_left((1 - correlation) * (1 + correlation))
 
 
 def _explained(block: jax.Array, cross: jax.Array) -> jax.Array:
@@ -200,4 +274,4 @@ def _explained(block: jax.Array, cross: jax.Array) -> jax.Array:
 
     start = block, cross, jnp.zeros(cross.shape[1], cross.dtype)
     _, _, fraction = jax.lax.fori_loop(0, block.shape[0], eliminate, start)
-    return -0.5 * jnp.log1p(-jnp.clip(fraction, 0.0, 1.0 - 8 * jnp.finfo(cross.dtype).eps))
+    return _from_left(1 - jnp.clip(fraction, 0.0))

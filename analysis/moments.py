@@ -9,9 +9,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from rlkit.analysis.blocks import correlation_of, largest_correlation
 from rlkit.analysis.variation import varies
+from rlkit.errors import UsageError
 from rlkit.products import matmul
 
 # Rows per matrix product: a block stays in cache while both products read it, and partial sums of this
@@ -65,12 +68,53 @@ def pair_mask(first: jax.Array, lag: int = 1, valid: jax.Array | None = None) ->
 
 
 def check_lag(steps: int, lag: int) -> None:
-    """Raise a ValueError unless ``lag`` leaves at least one pair in ``steps`` samples."""
-    if not 1 <= lag < steps:
-        raise ValueError(
-            f"lag={lag} must be at least 1 and below the number of samples ({steps}): "
-            "use a shorter lag or a longer recording"
+    """Raise a UsageError unless ``lag`` is a whole number that leaves a pair in ``steps`` samples."""
+    if isinstance(lag, bool | np.bool_) or not isinstance(lag, int | np.integer):
+        raise UsageError(f"lag={lag!r}: expected a whole number of steps from past to future")
+    if lag < 1:
+        raise UsageError(
+            f"lag={lag}: the future must come after the past; expected a lag of 1 or more steps "
+            "(reverse the series, z[::-1], for the other direction of time)"
         )
+    if lag >= steps:
+        raise UsageError(f"lag={lag} leaves no pair in {steps} samples: use a shorter lag or record longer")
+
+
+def used_pairs(
+    steps: int,
+    lag: int,
+    first: jax.Array | None = None,
+    valid: jax.Array | None = None,
+    mask: jax.Array | None = None,
+) -> jax.Array | None:
+    """The mask of pairs that the three ways to say it mean together; None if all pairs are used.
+
+    Args:
+      steps: number of samples T.
+      lag: steps from past to future.
+      first: [T] true at the first step of every episode.
+      valid: [T] false at steps to leave out.
+      mask: [T - lag] pairs to keep.
+
+    Returns:
+      [T - lag] bool, or None.
+
+    Raises:
+      UsageError: a length that is not the one expected.
+    """
+    check_lag(steps, lag)
+    for name, flag, length, of in (
+        ("first", first, steps, "step"),
+        ("valid", valid, steps, "step"),
+        ("mask", mask, steps - lag, "pair"),
+    ):
+        if flag is not None and jnp.shape(flag) != (length,):
+            raise UsageError(f"{name} must have shape ({length},), one entry a {of}, got {jnp.shape(flag)}")
+    mask = None if mask is None else jnp.asarray(mask).astype(bool)
+    if first is None and valid is None:
+        return mask
+    inside = pair_mask(jnp.zeros(steps, bool) if first is None else first, lag, valid)
+    return inside if mask is None else inside & mask
 
 
 def _dot(left: jax.Array, right: jax.Array) -> jax.Array:
@@ -148,11 +192,11 @@ def lagged_moments(
       The moments, in the dtype of ``z``.
 
     Raises:
-      ValueError: if the lag leaves no pair or a mask has the wrong length.
+      UsageError: if the lag leaves no pair or a mask has the wrong length.
     """
     z = jnp.asarray(z)
     if z.ndim != 2:
-        raise ValueError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
+        raise UsageError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
     if not jnp.issubdtype(z.dtype, jnp.floating):
         z = z.astype(jnp.result_type(float))
     check_lag(z.shape[0], lag)
@@ -172,7 +216,7 @@ def _pair_weights(z, lag, mask, weights) -> jax.Array | None:
     pairs = z.shape[0] - lag
     for name, value in (("mask", mask), ("weights", weights)):
         if value is not None and jnp.shape(value) != (pairs,):
-            raise ValueError(
+            raise UsageError(
                 f"{name} must have shape ({pairs},), one entry per lagged pair, got {jnp.shape(value)}; "
                 "pair_mask builds a mask from episode starts"
             )
@@ -270,12 +314,7 @@ def correlation(
     Returns:
       [2n, 2n], past units first, ones on the diagonal. A constant unit correlates with nothing (0).
     """
-    matrix = covariance(moments)
-    living = alive(moments)
-    variance = jnp.diagonal(matrix, axis1=-2, axis2=-1)
-    # Two selects, so that the gradient of a dead unit is 0 and not NaN.
-    scale = jnp.where(living, lax.rsqrt(jnp.where(living, variance, 1)), 0)
-    matrix = matrix * scale[..., :, None] * scale[..., None, :]
+    matrix = correlation_of(covariance(moments), alive(moments))
     if shrinkage is not None:
         matrix = shrink(matrix, shrinkage)
     return clip_correlation(matrix, clip)
@@ -287,8 +326,7 @@ def clip_correlation(matrix: jax.Array, clip: float | None = None) -> jax.Array:
     The default bound is ``1 - 1e-6`` in float32 and ``1 - 1e-12`` in float64: below the rounding of an
     estimate, and finite information (6.6 and 13.5 nats) for exact duplicates.
     """
-    if clip is None:
-        clip = 1 - (1e-12 if matrix.dtype == jnp.float64 else 1e-6)
+    clip = largest_correlation(matrix.dtype) if clip is None else clip
     eye = jnp.eye(matrix.shape[-1], dtype=bool)
     return jnp.where(eye, 1, jnp.clip(matrix, -clip, clip))
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.analysis.blocks import correlation_of, masked_logdet
-from rlkit.errors import unknown_name
+from rlkit.analysis.sides import read_partition
+from rlkit.errors import UsageError, unknown_name
 
 MAX_CORRELATION = 1.0 - 1e-6
 MAX_EXACT_UNITS = 14
@@ -36,7 +37,7 @@ def information_graph(lagged_correlation: jax.Array, kind: str = "mean") -> jax.
       ``[n, n]`` weights in nats, non-negative, symmetric, zero diagonal.
 
     Raises:
-      ValueError: if the matrix is not square, or ``kind`` is unknown.
+      UsageError: if the matrix is not square, or ``kind`` is unknown.
     """
     correlation = _square(lagged_correlation, "lagged_correlation")
     correlation = jnp.nan_to_num(correlation, nan=0.0)
@@ -73,7 +74,7 @@ def fiedler_bipartition(
       ``side``, bool ``[n]``: ``True`` where the eigenvector is positive.
 
     Raises:
-      ValueError: if ``weights`` is not square or has fewer than two units.
+      UsageError: if ``weights`` is not square or has fewer than two units.
     """
     weights = jax.lax.stop_gradient(_square(weights, "weights"))
     n = weights.shape[0]
@@ -105,7 +106,7 @@ def normalized_cut_bipartition(weights: jax.Array, floor: float = 1e-6) -> jax.A
       ``side``, bool ``[n]``: ``True`` for the upper part of the order.
 
     Raises:
-      ValueError: if ``weights`` is not square or has fewer than two units.
+      UsageError: if ``weights`` is not square or has fewer than two units.
     """
     weights = jax.lax.stop_gradient(_square(weights, "weights"))
     n = weights.shape[0]
@@ -143,17 +144,17 @@ def exact_bipartition(
       ``side``, bool ``[n]``, with ``side[0]`` true.
 
     Raises:
-      ValueError: for n out of range, an impossible ``min_size`` or an unknown ``normalizer``.
+      UsageError: for n out of range, an impossible ``min_size`` or an unknown ``normalizer``.
     """
     covariance = jax.lax.stop_gradient(_square(covariance, "covariance"))
     n = covariance.shape[0] // 2
     if covariance.shape[0] % 2 or not 2 <= n <= MAX_EXACT_UNITS:
-        raise ValueError(
+        raise UsageError(
             f"covariance is {covariance.shape}; expected [2n, 2n] of (past, future) with 2 <= n <= "
             f"{MAX_EXACT_UNITS}; for more units use fiedler_bipartition or queyranne_bipartition"
         )
     if not 1 <= min_size <= n // 2:
-        raise ValueError(f"min_size is {min_size}; expected 1 to {n // 2} for {n} units")
+        raise UsageError(f"min_size is {min_size}; expected 1 to {n // 2} for {n} units")
     if normalizer not in NORMALIZERS:
         raise unknown_name("normalizer", normalizer, NORMALIZERS)
     sides = jnp.asarray(_all_sides(n, min_size))
@@ -168,7 +169,6 @@ def exact_bipartition(
     return sides[jnp.argmin(jnp.where(jnp.isnan(value), jnp.inf, value))]
 
 
-@jax.jit
 def partition_information(covariance: jax.Array, side: jax.Array) -> jax.Array:
     """Information that the whole carries about its future beyond its two halves.
 
@@ -181,14 +181,21 @@ def partition_information(covariance: jax.Array, side: jax.Array) -> jax.Array:
     Returns:
       Scalar, nats; negative when the halves share redundant information.
     """
-    matrix = correlation_of(covariance)
-    side = jnp.asarray(side, dtype=bool)
+    matrix = correlation_of(_square(covariance, "covariance"))
+    side = jnp.asarray(read_partition(side, matrix.shape[0] // 2))
+    return _beyond_halves(matrix, side)
+
+
+@jax.jit
+def _beyond_halves(matrix: jax.Array, side: jax.Array) -> jax.Array:
     whole = _persistence(matrix, jnp.ones_like(side))
     return whole - _persistence(matrix, side) - _persistence(matrix, ~side)
 
 
 def cut_weight(weights: jax.Array, side: jax.Array) -> jax.Array:
     """Total weight of the edges between the two sides of a cut (scalar, units of ``weights``)."""
+    weights = _square(weights, "weights")
+    side = jnp.asarray(read_partition(side, weights.shape[0]))
     return jnp.sum(jnp.where(side[:, None] & ~side[None, :], weights, 0.0))
 
 
@@ -202,6 +209,8 @@ def normalized_cut(weights: jax.Array, side: jax.Array) -> jax.Array:
     Returns:
       Scalar in [0, 2]; the volume of a side is the sum of the degrees of its units.
     """
+    weights = _square(weights, "weights")
+    side = jnp.asarray(read_partition(side, weights.shape[0]))
     degree = weights.sum(axis=1)
     inside, outside = jnp.sum(jnp.where(side, degree, 0.0)), jnp.sum(jnp.where(side, 0.0, degree))
     cut = cut_weight(weights, side)
@@ -218,7 +227,7 @@ def _persistence(matrix: jax.Array, part: jax.Array) -> jax.Array:
 def _square(matrix: jax.Array, name: str) -> jax.Array:
     matrix = jnp.asarray(matrix)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] < 2:
-        raise ValueError(
+        raise UsageError(
             f"{name} has shape {matrix.shape}; expected a square matrix of >= 2 units (vmap over batches)"
         )
     return matrix

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rlkit.analysis.blocks import MIN_VARIANCE
+from rlkit.analysis.variation import varies
 
 Group = tuple[int, ...]
 
@@ -98,7 +98,7 @@ def queyranne_bipartition(covariance: jax.Array) -> np.ndarray:
         unit: drop it, or shrink the covariance).
     """
     matrix = _host_matrix(covariance, "covariance")
-    scale = np.sqrt(np.where(np.diag(matrix) > MIN_VARIANCE, np.diag(matrix), np.inf))
+    scale = np.sqrt(np.where(varies(np.diag(matrix)), np.diag(matrix), np.inf))
     correlation = matrix / np.outer(scale, scale)
     np.fill_diagonal(correlation, 1.0)
     if np.linalg.eigvalsh(correlation)[0] < 1e-12:

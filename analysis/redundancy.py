@@ -86,6 +86,11 @@ def redundancy_of_least(information: Information, average: Information) -> Redun
     return Redundancy(rtr=value, **shared)
 
 
+def sign_tolerance(dtype) -> float:
+    """Local values up to this are rounding and have no sign: 1e-12 in float64, 1e-5 in float32 (nats)."""
+    return 1e-12 if dtype == jnp.float64 else 1e-5
+
+
 def ccs_redundancy(information: Information, tolerance: float | None = None) -> Redundancy:
     """Common change in surprisal, single and double.
 
@@ -95,38 +100,30 @@ def ccs_redundancy(information: Information, tolerance: float | None = None) -> 
 
     Args:
       information: local values.
-      tolerance: magnitudes below it count as zero, which has no sign. Use it where values are exactly zero
-        up to rounding (discrete data); by default the sign bit decides, which is right for continuous data.
+      tolerance: magnitudes up to it count as zero, which has no sign; :func:`sign_tolerance` by default.
+        Local values of discrete and of whole-numbered data are often exactly zero, and the sign of their
+        rounding would decide (and change under an affine map of a unit).
     """
-    clean = lambda v: v if tolerance is None else jnp.where(jnp.abs(v) < tolerance, 0, v)
-    information = Information(*(clean(value) for value in information))
+    tolerance = sign_tolerance(jnp.result_type(information.xy_ab)) if tolerance is None else tolerance
     get = information._asdict()
     common, dropped = {}, {}
     for name, left, right, joint in _SHARED:
-        change = clean(get[left] + get[right] - get[joint])
-        one_sign = _same_sign(change, (get[left], get[right], get[joint]), tolerance is None)
-        common[name] = jnp.where(one_sign, change, 0)
+        change = get[left] + get[right] - get[joint]
+        common[name] = _of_one_sign(change, (get[left], get[right], get[joint]), tolerance)
         dropped[name] = change - common[name]
     double = dropped["xy_ab"] - dropped["xy_a"] - dropped["xy_b"]
-    double = clean(double + common["ab_x"] + common["ab_y"] - common["ab_xy"])
-    one_sign = _same_sign(double, [get[name] for name in _SINGLES], tolerance is None)
-    return Redundancy(rtr=jnp.where(one_sign, double, 0), **common)
+    double = double + common["ab_x"] + common["ab_y"] - common["ab_xy"]
+    return Redundancy(rtr=_of_one_sign(double, [get[name] for name in _SINGLES], tolerance), **common)
 
 
-def _same_sign(value: jax.Array, others: Sequence[jax.Array], by_bit: bool) -> jax.Array:
-    if by_bit:
-        # One xor per comparison: twice as fast as comparing with zero, and this is the inner loop.
-        kind = jnp.int64 if value.dtype == jnp.float64 else jnp.int32
-        bits = lambda v: lax.bitcast_convert_type(lax.stop_gradient(v), kind)
-        own = bits(value)
-        differs = bits(others[0]) ^ own
-        for other in others[1:]:
-            differs = differs | (bits(other) ^ own)
-        return differs >= 0
-    positive, negative = value > 0, value < 0
+def _of_one_sign(value: jax.Array, others: Sequence[jax.Array], tolerance: float) -> jax.Array:
+    """``value`` where it and all others are above the tolerance, or all below its negative; else 0."""
+    # The least and the greatest decide: half as many operations as comparing each with zero.
+    least = greatest = lax.stop_gradient(value)
     for other in others:
-        positive, negative = positive & (other > 0), negative & (other < 0)
-    return positive | negative
+        other = lax.stop_gradient(other)
+        least, greatest = jnp.minimum(least, other), jnp.maximum(greatest, other)
+    return jnp.where((least > tolerance) | (greatest < -tolerance), value, 0)
 
 
 def pointwise_redundancy(information: Information, x: jax.Array, y: jax.Array) -> Redundancy:

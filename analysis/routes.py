@@ -95,13 +95,10 @@ def _local(pair, moments, correlations, information, context: Context):
     weight = jnp.ones(rows.shape[0]) if context.mask is None else context.mask.astype(rows.dtype)
 
     def average(values: Information) -> Redundancy:
-        redundant = pointwise_redundancy(values, *source) if pointwise else ccs_redundancy(values, tolerance)
+        redundant = pointwise_redundancy(values, *source) if pointwise else ccs_redundancy(values)
         return jax.tree.map(lambda v: (weight * v).sum() / moments.count, redundant)
 
-    # Without coupling many local values are zero up to rounding, and their signs mean nothing.
-    tolerance = None
     coupled = decompose(average(local), information)
-    tolerance = 1e-6
     alone = decompose(average(independent_information(local)), independent_information(information))
     return coupled, alone
 

@@ -47,7 +47,8 @@ def unknown_name(kind: str, name: object, known: Iterable[str], *, where: str = 
     """
     table = sorted(str(entry) for entry in known)
     place = f" {where}" if where else ""
-    near = difflib.get_close_matches(str(name), table, n=1, cutoff=0.5)
+    same = [entry for entry in table if entry.casefold() == str(name).casefold()]
+    near = same or difflib.get_close_matches(str(name), table, n=1, cutoff=0.5)
     if near:
         hint = f"did you mean {near[0]!r}?"
     elif table:

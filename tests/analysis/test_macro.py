@@ -7,6 +7,8 @@ import pytest
 import scipy.linalg
 
 from rlkit.analysis import macro, macro_discrete
+from rlkit.analysis.validate import AnalysisWarning
+from rlkit.errors import UsageError
 
 STATES = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])
 PARITY = STATES[:, 0] ^ STATES[:, 1]
@@ -115,15 +117,31 @@ def test_series_and_covariance_agree_and_independent_noise_shows_nothing():
     np.testing.assert_allclose(bits.gamma, result.gamma / np.log(2), rtol=1e-5)
 
 
-def test_constant_units_and_constant_macro_components_carry_nothing():
+def test_constant_units_and_constant_macro_components_are_undefined_and_named():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(500, 3)).astype(np.float32)
     x[:, 2] = 4.0
     v = np.stack([x[:, 0], np.zeros(500, np.float32)], axis=1)
-    result = macro.macro_emergence(x, v)
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result))
-    np.testing.assert_allclose(result.micro_to_macro[2], 0.0, atol=1e-6)
-    np.testing.assert_allclose(result.psi, macro.macro_emergence(x[:, :2], v[:, 0]).psi, atol=1e-5)
+    with pytest.warns(AnalysisWarning, match="micro unit 2 is constant; macro 1 is constant"):
+        result = macro.macro_emergence(x, v)
+    assert np.isnan([result.psi, result.psi_corrected, result.delta, result.gamma]).all()
+    assert np.isfinite(result.micro_to_micro[:2, :2]).all()
+    with pytest.raises(UsageError, match="micro unit 2 is constant"):
+        macro.macro_emergence(x, v[:, 0], check="error")
+    assert np.isfinite(macro.macro_emergence(x[:, :2], v[:, 0]).macro_to_micro).all()
+
+
+def test_delayed_copies_are_undefined_and_named():
+    x = np.random.default_rng(1).normal(size=(500, 3)).astype(np.float32)
+    x[1:, 2] = 3 * x[:-1, 0] + 1
+    with pytest.warns(
+        AnalysisWarning, match="future of micro unit 2 is a function of the past of"
+    ):
+        result = macro.macro_emergence(x, x.mean(1))
+    assert np.isnan([result.psi, result.delta, result.gamma]).all()
+    assert np.isnan(jax.jit(macro.macro_emergence)(x, x.mean(1)).psi)
+    with pytest.warns(AnalysisWarning, match="components are functions of each other"):
+        assert np.isnan(macro.macro_emergence(x[:, :2], np.stack([x[:, 1], 2 - x[:, 1]], 1)).delta)
 
 
 def test_batches_of_seeds_vmap():
