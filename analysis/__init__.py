@@ -74,7 +74,6 @@ from rlkit.analysis.gaussian import (
     pair_atoms,
     pair_information,
     pairs_mean,
-    unit_mask,
 )
 from rlkit.analysis.halves import (
     half_means,
@@ -182,6 +181,10 @@ from rlkit.analysis.prediction import (
     leave_one_out_ridge,
     predict_final_return,
 )
+from rlkit.analysis.published import (
+    PublishedEmergence,
+    pigozzi_levin_emergence,
+)
 from rlkit.analysis.queyranne import (
     CutFunction,
     minimize_cut,
@@ -213,6 +216,7 @@ from rlkit.analysis.scales import (
     emergent_complexity,
     greedy_causal_path,
 )
+from rlkit.analysis.sides import unit_mask
 from rlkit.analysis.streaming import (
     decay_moments,
     pair_moments,
@@ -254,6 +258,7 @@ __all__ = [
     "NullTest",
     "PhiID",
     "Prediction",
+    "PublishedEmergence",
     "Redundancy",
     "SpectralEmergence",
     "active_units",
@@ -369,6 +374,7 @@ __all__ = [
     "phi_id",
     "phi_id_covariance",
     "phi_id_distribution",
+    "pigozzi_levin_emergence",
     "pointwise_redundancy",
     "predict_final_return",
     "psum_moments",

@@ -141,13 +141,13 @@ def _prepared(z, sides, lag, first, valid, mask, check):
 
 def _two_units(x, y, units: int) -> tuple[int, int, tuple]:
     sides = read_sides((x, y), units, "(x, y)")
-    pair = tuple(single(side) for side in sides)
-    if None in pair:
+    one, other = single(sides[0]), single(sides[1])
+    if one is None or other is None:
         raise UsageError(
             "a discrete estimate takes two units, not sets of units, whose table would be too large: "
             "encode each set as one unit (joint_symbols), or use estimator='gaussian'"
         )
-    return *pair, sides
+    return one, other, sides
 
 
 @known_options

@@ -176,7 +176,8 @@ def _gaussian_mmi(z, sides, lag, mask, shrinkage, correct, beta) -> Atoms:
 def _sizes(sides) -> tuple[int, int]:
     if not is_concrete(sides):
         raise UsageError("correct=True needs sets of units that are known when the program is compiled")
-    return tuple(int(np.asarray(side).sum()) for side in sides)
+    x, y = (int(np.asarray(side).sum()) for side in sides)
+    return x, y
 
 
 def _discrete(z, sides, redundancy, lag, mask, bins, binning, correct, chunk) -> Atoms:

@@ -241,7 +241,8 @@ def pair_atoms(
       UsageError: units out of range, or the same unit twice, where they are known.
     """
     if is_concrete(i, j) and np.ndim(i) == np.ndim(j) == 0:
-        i, j = map(single, read_sides((i, j), moments.origin.shape[-1], "(i, j)"))
+        x, y = read_sides((i, j), moments.origin.shape[-1], "(i, j)")
+        i, j = int(np.flatnonzero(x)[0]), int(np.flatnonzero(y)[0])
     return _pair(correlation(moments, shrinkage), alive(moments), i, j, beta)
 
 

@@ -6,11 +6,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.analysis.gaussian import only_where
 from rlkit.analysis.macro import MacroEmergence, criteria
-from rlkit.analysis.validate import check_symbols
+from rlkit.analysis.moments import used_pairs
+from rlkit.analysis.options import known_options
+from rlkit.analysis.sides import is_concrete
+from rlkit.analysis.validate import check_policy, check_symbols, report
+from rlkit.errors import UsageError
 from rlkit.products import matmul
 
 
+@known_options
 def macro_emergence_discrete(
     x: jax.Array,
     v: jax.Array,
@@ -19,7 +25,10 @@ def macro_emergence_discrete(
     lag: int = 1,
     mask: jax.Array | None = None,
     *,
+    first: jax.Array | None = None,
+    valid: jax.Array | None = None,
     unit: str = "nats",
+    check: str = "warn",
 ) -> MacroEmergence:
     """Ψ, Δ and Γ of symbol sequences with the plug-in estimator.
 
@@ -31,22 +40,46 @@ def macro_emergence_discrete(
       num_symbols, num_macro: alphabet sizes, static.
       lag: steps from past to future.
       mask: bool ``[T - lag]``, pairs to keep.
-      unit: ``"nats"`` or ``"bits"``.
+      first: ``[T]``, true at the first step of every episode; pairs across episodes are left out.
+      valid: ``[T]``, false at steps to leave out.
+      unit: ``"nats"`` (the default) or ``"bits"``.
+      check: ``"warn"``, ``"error"`` or ``"off"``: sequences with one symbol only make Ψ, Δ and Γ NaN, and are
+        named.
 
     Raises:
-      ValueError: if shapes disagree, or concrete symbols lie outside of their alphabet.
+      UsageError: if shapes disagree, or concrete symbols lie outside of their alphabet.
     """
     x, v = jnp.asarray(x), jnp.asarray(v)
-    if x.ndim != 2 or v.shape != x.shape[:1] or not 1 <= lag < x.shape[0]:
-        raise ValueError(
-            f"x is {x.shape}, v is {v.shape}, lag is {lag}; expected [T, n], [T] and 1 <= lag < T"
-        )
+    if x.ndim != 2 or v.shape != x.shape[:1]:
+        raise UsageError(f"x is {x.shape}, v is {v.shape}; expected [T, n] and [T]")
+    mask = used_pairs(x.shape[0], lag, first, valid, mask)
     check_symbols(x, num_symbols, "x")
     check_symbols(v, num_macro, "v")
     features = _one_hot(x, v, num_symbols, num_macro)
     weight = jnp.ones(x.shape[0] - lag) if mask is None else jnp.asarray(mask).astype(features.dtype)
     table = matmul((features[:-lag] * weight[:, None]).T, features[lag:]) / weight.sum()
-    return _discrete_criteria(table, x.shape[1], num_symbols, unit)
+    result = _discrete_criteria(table, x.shape[1], num_symbols, unit)
+    series = jnp.concatenate([x, v[:, None]], axis=1)
+    keep = (weight > 0)[:, None]
+    seen = jnp.stack([_varied(series[:-lag], keep), _varied(series[lag:], keep)]).all(0)
+    _report_constant(seen, check)
+    return only_where(seen.all(), result)
+
+
+def _varied(rows: jax.Array, keep: jax.Array) -> jax.Array:
+    """[n] bool: columns of symbols that hold more than one."""
+    big = jnp.iinfo(rows.dtype).max
+    return jnp.where(keep, rows, 0).max(0) > jnp.where(keep, rows, big).min(0)
+
+
+def _report_constant(seen: jax.Array, policy: str) -> None:
+    check_policy(policy)
+    if not is_concrete(seen) or policy == "off" or np.asarray(seen).all():
+        return
+    units = np.flatnonzero(~np.asarray(seen))
+    names = ["V" if unit == len(seen) - 1 else f"micro unit {unit}" for unit in units[:5]]
+    outcome = "" if policy == "error" else ": what depends on it is undefined and set to NaN"
+    report(f"{', '.join(names)} is constant{outcome}", policy, "drop it")
 
 
 def macro_emergence_exact(
@@ -66,13 +99,13 @@ def macro_emergence_exact(
     """
     joint, x, v = jnp.asarray(joint), jnp.asarray(x), jnp.asarray(v)
     if x.ndim != 2 or joint.shape != (x.shape[0],) * 2 or v.shape != x.shape[:1]:
-        raise ValueError(
+        raise UsageError(
             f"joint is {joint.shape}, x is {x.shape}, v is {v.shape}; expected [S, S], [S, n], [S]"
         )
     if not isinstance(joint, jax.core.Tracer):
         known = np.asarray(joint)  # a constant of a traced function would be traced by jax's reductions
         if not (abs(known.sum() - 1.0) < 1e-4 and known.min() >= 0.0):
-            raise ValueError(
+            raise UsageError(
                 f"joint sums to {known.sum():g}, least entry {known.min():g}; expected a distribution"
             )
     check_symbols(x, num_symbols, "x")

@@ -13,8 +13,10 @@ import numpy as np
 from jax.scipy.special import entr
 
 from rlkit.analysis.lattice import unit_scale
+from rlkit.analysis.moments import check_lag
+from rlkit.analysis.sides import is_concrete
 from rlkit.analysis.validate import check_symbols
-from rlkit.errors import unknown_name
+from rlkit.errors import UsageError, unknown_name
 from rlkit.products import matmul
 
 UNVISITED = ("nan", "uniform", "stay")
@@ -46,23 +48,48 @@ class CausalPrimitives(NamedTuple):
     cp_probability: jax.Array
 
 
-def effective_information(tpm: jax.Array, *, unit: str = "nats") -> jax.Array:
-    """Information between uniform interventions on the present state and the next state.
+def effective_information(
+    tpm: jax.Array, intervention: jax.Array | None = None, *, unit: str = "nats"
+) -> jax.Array:
+    """Information between interventions on the present state and the next state.
 
-    EI = (1/N) Σ_i KL(P_i || mean P) = ln N · (determinism - degeneracy); Hoel, Albantakis and Tononi 2013.
+    EI = Σ_i p_i KL(P_i || Σ_j p_j P_j); with uniform interventions p it is ln N · (determinism - degeneracy);
+    Hoel, Albantakis and Tononi 2013.
 
     Args:
       tpm: ``[N, N]``.
+      intervention: ``[N]``, probability p of setting each state; uniform by default. The stationary
+        distribution gives the mutual information of the observed chain.
       unit: ``"nats"`` or ``"bits"``.
 
     Returns:
       Scalar between 0 and ln N.
 
     Raises:
-      ValueError: if the TPM is not square, or is concrete and its rows are not distributions.
+      UsageError: if the TPM is not square, or rows or the intervention are known and no distributions.
     """
     tpm = check_tpm(tpm)
-    return unit_scale(unit) * (_entropy(tpm.mean(axis=0)) - _entropy(tpm).mean())
+    if intervention is None:
+        return unit_scale(unit) * (_entropy(tpm.mean(axis=0)) - _entropy(tpm).mean())
+    weight = _check_intervention(intervention, tpm)
+    # A state that is never set may have an unknown row.
+    used = jnp.where(weight[:, None] > 0, tpm, 0)
+    return unit_scale(unit) * (_entropy(matmul(weight, used)) - jnp.sum(weight * _entropy(used)))
+
+
+def _check_intervention(intervention: jax.Array, tpm: jax.Array) -> jax.Array:
+    weight = jnp.asarray(intervention)
+    if weight.shape != tpm.shape[:1]:
+        raise UsageError(
+            f"intervention has shape {weight.shape}; expected [{tpm.shape[0]}], one probability a state"
+        )
+    if is_concrete(weight):
+        known = np.asarray(weight, np.float64)
+        if not (np.isfinite(known).all() and known.min() >= 0 and abs(known.sum() - 1) < 1e-4):
+            raise UsageError(
+                f"intervention sums to {known.sum():g}, least entry {known.min():g}; expected a distribution"
+            )
+    return weight.astype(tpm.dtype)
 
 
 def determinism(tpm: jax.Array) -> jax.Array:
@@ -116,7 +143,7 @@ def coarse_grain(
     """
     tpm, labels = check_tpm(tpm), jnp.asarray(labels)
     if labels.shape != tpm.shape[:1]:
-        raise ValueError(f"labels is {labels.shape}; expected one group for each of {tpm.shape[0]} states")
+        raise UsageError(f"labels is {labels.shape}; expected one group for each of {tpm.shape[0]} states")
     member = jax.nn.one_hot(labels, num_macro, dtype=tpm.dtype)
     weighted = member if weights is None else member * jnp.asarray(weights, tpm.dtype)[:, None]
     return matmul(matmul(weighted.T, tpm), member) / weighted.sum(axis=0)[:, None]
@@ -146,10 +173,9 @@ def transition_counts(
       ValueError: for the wrong shape or type, a lag out of range, or concrete states out of range.
     """
     states = jnp.asarray(states)
-    if states.ndim != 1 or not jnp.issubdtype(states.dtype, jnp.integer) or not 1 <= lag < states.shape[0]:
-        raise ValueError(
-            f"states is {states.dtype}{states.shape} with lag {lag}; expected integers [T] and 1 <= lag < T"
-        )
+    if states.ndim != 1 or not jnp.issubdtype(states.dtype, jnp.integer):
+        raise UsageError(f"states is {states.dtype}{states.shape}; expected integers [T]")
+    check_lag(states.shape[0], lag)
     check_symbols(states, num_states, "states")
     weight = jnp.ones(states.shape[0] - lag) if mask is None else jnp.asarray(mask).astype(float)
     counts = jnp.zeros((num_states, num_states), dtype=weight.dtype)
@@ -186,13 +212,13 @@ def check_tpm(tpm: jax.Array) -> jax.Array:
     """
     tpm = jnp.asarray(tpm, dtype=jnp.result_type(tpm, jnp.float32))
     if tpm.ndim != 2 or tpm.shape[0] != tpm.shape[1] or tpm.shape[0] == 0:
-        raise ValueError(f"tpm has shape {tpm.shape}; expected a square transition matrix [N, N]")
+        raise UsageError(f"tpm has shape {tpm.shape}; expected a square transition matrix [N, N]")
     if not isinstance(tpm, jax.core.Tracer):
         matrix = np.asarray(tpm)
         wrong = np.flatnonzero((matrix < 0).any(axis=1) | (np.abs(matrix.sum(axis=1) - 1) > 1e-3))
         if wrong.size:
             row = int(wrong[0])
-            raise ValueError(
+            raise UsageError(
                 f"row {row} of tpm sums to {matrix[row].sum():g}, least entry {matrix[row].min():g}; every "
                 "row must be a distribution (divide counts by their row sums, or use estimate_tpm)"
             )

@@ -76,6 +76,32 @@ def fiedler_bipartition(
     Raises:
       UsageError: if ``weights`` is not square or has fewer than two units.
     """
+    vector, active = _fiedler_vector(weights, active, floor)
+    return _split_by_sign(vector, active)
+
+
+@jax.jit
+def fiedler_halves(
+    weights: jax.Array, active: jax.Array | None = None, floor: float = 1e-6
+) -> tuple[jax.Array, jax.Array]:
+    """The two halves of arXiv 2605.06746: entries of the Fiedler vector above zero, and below it.
+
+    As :func:`fiedler_bipartition`, but units whose entry is zero up to rounding, and inactive ones, are in
+    neither half, and a half may be empty.
+
+    Args:
+      weights, active, floor: see :func:`fiedler_bipartition`.
+
+    Returns:
+      Two masks, bool ``[n]``.
+    """
+    vector, active = _fiedler_vector(weights, active, floor)
+    vector = _fix_sign(jnp.where(active, vector, 0.0))
+    tolerance = jnp.finfo(vector.dtype).eps ** (2 / 3)
+    return vector > tolerance, vector < -tolerance
+
+
+def _fiedler_vector(weights, active, floor) -> tuple[jax.Array, jax.Array]:
     weights = jax.lax.stop_gradient(_square(weights, "weights"))
     n = weights.shape[0]
     active = jnp.ones(n, dtype=bool) if active is None else jnp.asarray(active, dtype=bool)
@@ -88,7 +114,7 @@ def fiedler_bipartition(
     constant = active / jnp.sum(active)
     deflation = jnp.where(active[:, None], constant[None, :], 0.0) + jnp.diag(jnp.where(active, 0.0, 1.0))
     _, vectors = jnp.linalg.eigh(laplacian + top * deflation)
-    return _split_by_sign(vectors[:, 0], active)
+    return vectors[:, 0], active
 
 
 @jax.jit

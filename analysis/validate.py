@@ -121,7 +121,7 @@ def check_samples(
     kind = _precision(z.dtype)
     matrix, living = _lagged_correlation(past, future, kind)
     findings, lines = _degenerate(matrix, living, kind, lambda unit: name(index[unit]))
-    if singular and sides is None:
+    if singular and (sides is None or len(index) == 2):
         found = _singular_pairs(matrix, kind, findings)
         findings = findings._replace(singular=tuple(found))
         lines += [cause.format(i=name(index[i]), j=name(index[j])) for (i, j), cause in found.items()]

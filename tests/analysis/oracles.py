@@ -199,3 +199,28 @@ def var_series(transition, steps, seed, noise=None):
 def block_mi(cov, left, right):
     det = lambda idx: np.linalg.slogdet(cov[np.ix_(idx, idx)])[1]
     return 0.5 * (det(left) + det(right) - det(left + right))
+
+
+def pigozzi_levin(z, lag=1, ridge=1e-6):
+    """arXiv 2605.06746 step by step: {quantity: [T - lag] nats} and the two halves as lists of units."""
+    units = [i for i in range(z.shape[1]) if z[:, i].std() > 1e-8]
+    s = (z[:, units] - z[:, units].mean(0)) / z[:, units].std(0)
+    n = len(units)
+    r = np.array([[np.corrcoef(s[:-lag, i], s[lag:, j])[0, 1] for j in range(n)] for i in range(n)])
+    r = np.clip((r + r.T) / 2, -0.999999, 0.999999)
+    weight = -0.5 * np.log(1 - r**2) + 1e-6
+    np.fill_diagonal(weight, 0)
+    vector = np.linalg.eigh(np.diag(weight.sum(1)) - weight)[1][:, 1]
+    halves = [i for i in range(n) if vector[i] > 0], [i for i in range(n) if vector[i] < 0]
+    x, y = (s[:, half].mean(1) for half in halves)
+    atoms = phi_id(x, y, lag, redundancy="pointwise", ddof=0, ridge=ridge)
+    phi_r = ("rts", "xty", "xts", "ytx", "yts", "str", "stx", "sty", "sts")
+    causation = atoms["stx"] + atoms["sty"]
+    found = {
+        "emergence": causation + atoms["sts"],
+        "causation": causation,
+        "synergy": atoms["sts"],
+        "redundancy": atoms["rtr"],
+        "integrated": sum(atoms[name] for name in phi_r),
+    }
+    return found, tuple([units[i] for i in half] for half in halves)

@@ -134,9 +134,7 @@ def test_constant_units_and_constant_macro_components_are_undefined_and_named():
 def test_delayed_copies_are_undefined_and_named():
     x = np.random.default_rng(1).normal(size=(500, 3)).astype(np.float32)
     x[1:, 2] = 3 * x[:-1, 0] + 1
-    with pytest.warns(
-        AnalysisWarning, match="future of micro unit 2 is a function of the past of"
-    ):
+    with pytest.warns(AnalysisWarning, match="future of micro unit 2 is a function of the past of"):
         result = macro.macro_emergence(x, x.mean(1))
     assert np.isnan([result.psi, result.delta, result.gamma]).all()
     assert np.isnan(jax.jit(macro.macro_emergence)(x, x.mean(1)).psi)
