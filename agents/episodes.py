@@ -18,6 +18,50 @@ class Moment(NamedTuple):
     after: Advance
 
 
+class Episode(NamedTuple):
+    """One episode on its way."""
+
+    obs: jax.Array
+    state: EnvState
+    carry: PyTree
+    alive: jax.Array  # bool []
+    gathered: PyTree
+
+
+def episode_functions(
+    agent: Agent,
+    policy: PyTree,
+    env_params: Any,
+    start: Callable[[EnvState], PyTree],
+    see: Callable[[PyTree, Moment], PyTree],
+    *,
+    greedy: bool = True,
+) -> tuple[Callable[[Key], tuple[Episode, Key]], Callable[[Episode, Key, jax.Array], Episode]]:
+    """How one episode begins and goes on; arguments as in :func:`run_episodes`.
+
+    Returns:
+      ``begin(key) -> (episode, key of its steps)`` and ``step(episode, key of its steps, t) -> episode``,
+      which leaves what is gathered as it is once the episode has ended.
+    """
+    env = agent.env
+
+    def begin(key: Key) -> tuple[Episode, Key]:
+        key_reset, key_steps = jax.random.split(key)
+        obs, state = reset(env, key_reset, env_params)
+        return Episode(obs, state, agent.carry(), jnp.ones((), bool), start(state)), key_steps
+
+    def step(episode: Episode, key: Key, t: jax.Array) -> Episode:
+        obs, state, carry, alive, gathered = episode
+        key_act, key_step = jax.random.split(jax.random.fold_in(key, t))
+        action, carry, _ = agent.act(policy, carry, obs, None if greedy else key_act)
+        out = advance(env, key_step, state, action, env_params)
+        new = see(gathered, Moment(state, action, out))
+        gathered = jax.tree.map(lambda a, b: jnp.where(alive, a, b), new, gathered)
+        return Episode(out.obs, out.state, carry, alive & ~(out.terminated | out.truncated), gathered)
+
+    return begin, step
+
+
 def run_episodes(
     agent: Agent,
     policy: PyTree,
@@ -47,33 +91,12 @@ def run_episodes(
     Returns:
       What was gathered, leaves ``[count, ...]``.
     """
-    env = agent.env
+    begin, step = episode_functions(agent, policy, env_params, start, see, greedy=greedy)
+    running, keys = jax.vmap(begin)(jax.random.split(key, count))
 
-    class Loop(NamedTuple):
-        obs: jax.Array
-        state: EnvState
-        carry: PyTree
-        alive: jax.Array  # bool []
-        gathered: PyTree
+    def body(x: tuple[Episode, jax.Array]) -> tuple[Episode, jax.Array]:
+        running, t = x
+        return jax.vmap(step, (0, 0, None))(running, keys, t), t + 1
 
-    def begin(key: Key) -> tuple[Loop, Key]:
-        key_reset, key_steps = jax.random.split(key)
-        obs, state = reset(env, key_reset, env_params)
-        return Loop(obs, state, agent.carry(), jnp.ones((), bool), start(state)), key_steps
-
-    def step(loop: Loop, key: Key, t: jax.Array) -> Loop:
-        key_act, key_step = jax.random.split(jax.random.fold_in(key, t))
-        action, carry, _ = agent.act(policy, loop.carry, loop.obs, None if greedy else key_act)
-        out = advance(env, key_step, loop.state, action, env_params)
-        gathered = see(loop.gathered, Moment(loop.state, action, out))
-        gathered = jax.tree.map(lambda a, b: jnp.where(loop.alive, a, b), gathered, loop.gathered)
-        return Loop(out.obs, out.state, carry, loop.alive & ~(out.terminated | out.truncated), gathered)
-
-    loops, keys = jax.vmap(begin)(jax.random.split(key, count))
-
-    def body(x: tuple[Loop, jax.Array]) -> tuple[Loop, jax.Array]:
-        loops, t = x
-        return jax.vmap(step, (0, 0, None))(loops, keys, t), t + 1
-
-    loops, _ = jax.lax.while_loop(lambda x: x[0].alive.any(), body, (loops, jnp.zeros((), jnp.int32)))
-    return loops.gathered
+    running, _ = jax.lax.while_loop(lambda x: x[0].alive.any(), body, (running, jnp.zeros((), jnp.int32)))
+    return running.gathered

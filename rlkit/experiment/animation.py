@@ -5,13 +5,19 @@ import operator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from rlkit.envs import advance, reset
+from rlkit.agents import evaluate
+from rlkit.agents.episodes import Episode, episode_functions
+from rlkit.keys import typed_key
+from rlkit.parameters import resolve
 from rlkit.types import Agent, Key, PyTree
 
 
-def record(agent: Agent, policy: PyTree, key: Key, episodes: int = 4) -> tuple[PyTree, np.ndarray]:
+def record(
+    agent: Agent, policy: PyTree, key: Key, episodes: int = 4, *, env_params: Any = None
+) -> tuple[PyTree, np.ndarray]:
     """Run whole greedy episodes and keep the states.
 
     Args:
@@ -19,36 +25,40 @@ def record(agent: Agent, policy: PyTree, key: Key, episodes: int = 4) -> tuple[P
       policy: ``agent.policy(state)`` of one seed.
       key: typed PRNG key.
       episodes: ``E``.
+      env_params: the environment's parameters, with the time limit; None takes the default ones.
 
     Returns:
-      ``(states, lengths)``: inner states ``[E, max_steps + 1, ...]`` on the host, and the number of steps of
-      each episode.
+      ``(states, lengths)``: inner states ``[E, longest + 1, ...]`` on the host, and the number of steps of
+      each episode. The episodes are those that ``evaluate`` judges with this key.
     """
-    env, params = agent.env, agent.env.default_params()
+    env, key = agent.env, typed_key(key)
+    params = resolve("env_params", env.default_params(), env_params)
+    # Run twice: only then is it known how many states there are to keep.
+    lengths = np.asarray(jax.jit(lambda: evaluate(agent, policy, key, episodes, env_params=params))().length)
+    begin, step = episode_functions(agent, policy, params, lambda state: (), lambda nothing, moment: nothing)
 
     @jax.jit
-    @jax.vmap
-    def episode(key: Key):
-        key_reset, key_steps = jax.random.split(key)
-        obs, state = reset(env, key_reset, params)
+    def run(keys: Key) -> PyTree:
+        running, step_keys = jax.vmap(begin)(keys)
 
-        def body(loop, key):
-            obs, state, carry = loop
-            action, carry, _ = agent.act(policy, carry, obs, None)
-            out = advance(env, key, state, action, params)
-            return (out.obs, out.state, carry), (out.state.inner, out.terminated | out.truncated)
+        def body(running: Episode, t: jax.Array) -> tuple[Episode, PyTree]:
+            new = jax.vmap(step, (0, 0, None))(running, step_keys, t)
+            return new, new.state.inner
 
-        keys = jax.random.split(key_steps, env.spec.max_steps)
-        _, (states, done) = jax.lax.scan(body, (obs, state, agent.carry()), keys)
-        states = jax.tree.map(lambda a, b: jax.numpy.concatenate([a[None], b]), state.inner, states)
-        return states, jax.numpy.argmax(done) + 1
+        _, later = jax.lax.scan(body, running, jnp.arange(lengths.max()))
+        return jax.tree.map(lambda a, b: jnp.moveaxis(jnp.concatenate([a[None], b]), 0, 1),
+                            running.state.inner, later)  # fmt: skip
 
-    states, lengths = episode(jax.random.split(key, episodes))
-    return jax.device_get(states), np.asarray(lengths)
+    return jax.device_get(run(jax.random.split(key, episodes))), lengths
 
 
 def frames(
-    env: Any, states: PyTree, lengths: np.ndarray, most: int = 96, size: int = 256
+    env: Any,
+    states: PyTree,
+    lengths: np.ndarray,
+    most: int = 96,
+    size: int = 256,
+    env_params: Any = None,
 ) -> list[np.ndarray]:
     """Draw episodes one after the other.
 
@@ -58,11 +68,12 @@ def frames(
       lengths: from :func:`record`.
       most: most pictures in all; longer episodes are drawn every few steps.
       size: of a picture, pixels.
+      env_params: the environment's parameters; None takes the default ones.
 
     Returns:
       uint8 ``[size, size, 3]`` each; the last state of an episode is always among them.
     """
-    params = env.default_params()
+    params = env.default_params() if env_params is None else env_params
     stride = max(1, -(-int(np.sum(lengths + 1)) // most))
     out = []
     for i, length in enumerate(lengths):

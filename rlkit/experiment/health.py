@@ -114,7 +114,7 @@ def sick_seeds(pop: Population, born: np.ndarray, rows: np.ndarray, finite: np.n
 
     NaN is allowed in metrics that may be undefined, and anything in leaves that were never finite.
     """
-    undefined = np.array([may_be_undefined(name) for name in pop.metrics])
+    undefined = np.array([may_be_undefined(pop.agent, name) for name in pop.metrics])
     good = np.isfinite(rows) | (undefined & np.isnan(rows))
     if "skipped" in pop.metrics:  # undone updates show their metrics but left no trace in the state
         good |= rows[:, :, [pop.metrics.index("skipped")]] > 0
@@ -157,7 +157,7 @@ def find_first(
         if len(seeds):
             bad = ~np.isfinite(rows[seeds, 0]).all(0)
             names = [name for name, b in zip(pop.metrics, bad, strict=True) if b]
-            measured = [name for name in names if not may_be_undefined(name)]
+            measured = [name for name in names if not may_be_undefined(pop.agent, name)]
             broken = np.asarray(~(finite[seeds] | ~born).all(0))
             leaves = [leaf for leaf, b in zip(pop.leaves, broken, strict=True) if b]
             values = {n: [number(x) for x in rows[:, 0, i]] for i, n in enumerate(pop.metrics)}

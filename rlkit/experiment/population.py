@@ -11,7 +11,7 @@ from rlkit.errors import unknown_name
 from rlkit.experiment.members import Members, check_members
 from rlkit.packing import stacked
 from rlkit.parallel import device_mesh, seed_keys, shard_seeds
-from rlkit.types import Agent, Key, PyTree
+from rlkit.types import Agent, Key, Learner, PyTree
 
 
 class Population(NamedTuple):
@@ -77,20 +77,19 @@ def _finite(state: PyTree) -> jax.Array:
     return jnp.stack([jnp.isfinite(x).all() for x in float_leaves(state).values()])
 
 
-def may_be_undefined(metric: str) -> bool:
-    """Whether NaN in a metric means "nothing to measure": episodes need not end in every update."""
-    return metric.startswith("episode/")
+def may_be_undefined(learner: Learner, metric: str) -> bool:
+    """Whether NaN in a metric means "nothing to measure", as the learner says."""
+    return metric.startswith(learner.undefined)
 
 
-def _skip(names: tuple[str, ...], born: jax.Array, old: PyTree, new: PyTree, row: jax.Array):
+def _skip(watched: jax.Array, born: jax.Array, old: PyTree, new: PyTree, row: jax.Array):
     """The old state with fresh keys if the new one is bad; and 1.0 if it was."""
-    watched = jnp.array([not may_be_undefined(name) for name in names])
     good = (jnp.isfinite(row) | ~watched).all() & (_finite(new) | ~born).all()
     state = jax.lax.cond(good, lambda: new, lambda: fold_keys(old, 1))
     return state, jnp.where(good, 0.0, 1.0).astype(row.dtype)
 
 
-def _chunk(step: Callable, max_chunk: int, skip_nonfinite: bool) -> Callable:
+def _chunk(learner: Learner, step: Callable, max_chunk: int, skip_nonfinite: bool) -> Callable:
     """``chunk(state, n, born) -> (state, rows, finite)`` of one seed."""
 
     def chunk(state: PyTree, n: jax.Array, born: jax.Array):
@@ -98,13 +97,14 @@ def _chunk(step: Callable, max_chunk: int, skip_nonfinite: bool) -> Callable:
         names = tuple(sorted(name for name, x in metrics.items() if x.ndim == 0))
         dtype = jnp.result_type(float, *(metrics[name].dtype for name in names))
         width = len(names) + skip_nonfinite
+        watched = jnp.array([not may_be_undefined(learner, name) for name in names])
 
         def body(loop):
             i, state, rows = loop
             new, metrics = step(state)
             row = stacked([metrics[name].astype(dtype) for name in names])
             if skip_nonfinite:
-                new, skipped = _skip(names, born, state, new, row)
+                new, skipped = _skip(watched, born, state, new, row)
                 row = jnp.append(row, skipped)
             return i + 1, new, rows.at[i].set(row)
 
@@ -173,7 +173,7 @@ def population(
     example = jax.eval_shape(agent.init, jax.random.key(0))
     metrics = jax.eval_shape(step, example)[1]
     names = tuple(sorted(name for name, x in metrics.items() if x.ndim == 0))
-    chunk = shard_seeds(_chunk(step, max_chunk, skip_nonfinite), chosen, batching)
+    chunk = shard_seeds(_chunk(agent, step, max_chunk, skip_nonfinite), chosen, batching)
     return Population(
         agent=agent,
         num_seeds=num_seeds,

@@ -9,7 +9,7 @@ from typing import Any, TextIO, cast
 from rlkit.experiment.logbook import Line
 from rlkit.experiment.loop import Program, Schedule
 from rlkit.experiment.streams import Unbreakable
-from rlkit.types import Agent
+from rlkit.types import Learner
 
 SHOWN = ("eval/success", "eval/return", "episode/return")
 
@@ -38,7 +38,7 @@ class Progress:
 
 
 @contextlib.contextmanager
-def no_progress(agent: Agent, plan: Schedule, num_seeds: int, begin: int = 0) -> Iterator[Progress]:
+def no_progress(learner: Learner, plan: Schedule, num_seeds: int, begin: int = 0) -> Iterator[Progress]:
     """A progress that shows nothing."""
     yield Progress()
 
@@ -85,7 +85,7 @@ def _short(value: float) -> str:
 
 
 @contextlib.contextmanager
-def progress_bar(agent: Agent, plan: Schedule, num_seeds: int, begin: int = 0) -> Iterator[Progress]:
+def progress_bar(learner: Learner, plan: Schedule, num_seeds: int, begin: int = 0) -> Iterator[Progress]:
     """A bar on standard error; plain lines if that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
@@ -101,6 +101,6 @@ def progress_bar(agent: Agent, plan: Schedule, num_seeds: int, begin: int = 0) -
     )
     console = Console(file=cast(TextIO, Unbreakable(sys.stderr)))
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
-        title = f"{agent.env.spec.id} × {num_seeds} seeds"
+        title = f"{learner.title} × {num_seeds} seeds"
         task = bar.add_task(title, total=plan.num_updates, completed=begin, speed="", metric="")
-        yield _Bar(bar, task, agent.steps_per_update, num_seeds)
+        yield _Bar(bar, task, learner.steps_per_update, num_seeds)

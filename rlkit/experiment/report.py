@@ -226,10 +226,11 @@ def _film(run: Run, note: Callable[[str], None]) -> tuple[bytes | None, str]:
     if saved is None:
         return None, "No animation: the run has no checkpoint yet."
     row = median_row(run)
-    policy = jax.tree.map(lambda x: x[row], agent.policy(saved.state))
+    state = jax.tree.map(lambda x: x[row], saved.state)
+    policy, params = agent.policy(state), agent.settings(state).env_params
     key = jax.random.fold_in(jax.random.key(run.settings.seed), 0x617)
-    states, lengths = animation.record(agent, policy, key)
-    pictures = animation.frames(run.env, states, lengths)
+    states, lengths = animation.record(agent, policy, key, env_params=params)
+    pictures = animation.frames(run.env, states, lengths, env_params=params)
     what = f"after {saved.update} updates, acting greedily in {len(lengths)} new episodes"
     return animation.gif(pictures), f"{_who(run, row)} (the median one) {what}."
 

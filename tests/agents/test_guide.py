@@ -28,7 +28,7 @@ def test_the_guides_agent_learns_and_is_paid_by_what_it_offers():
     agent = guide()(make("classic/cartpole"), reward)
     state = jit(agent.init)(jax.random.key(0))
     assert float(agent.settings(state).reward_params["size"].weight) == 0.5
-    before, trajectory, _ = jit(agent.collect)(state)
+    _, trajectory, _ = jit(agent.collect)(state)
     assert 0.0 < float(trajectory.terms["size"].mean()) < 0.5
     both, metrics = jit(lambda s: jax.lax.scan(lambda s, _: agent.step(s), s, length=150))(state)
     assert float(jnp.nanmean(metrics["episode/length"][-10:])) > 100 > 2 * float(metrics["episode/length"][0])

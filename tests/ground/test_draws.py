@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlkit.draws import as_keys, draw_bits, gumbel, key_shape, normal, uniform
+from rlkit.draws import Draw, as_keys, draw_bits, gumbel, key_shape, normal, raw, split, uniform
 
 N = 100_000
 
@@ -59,3 +59,18 @@ def test_extreme_bits_stay_finite(draw):
     assert x.dtype == jnp.float32
     assert bool(jnp.isfinite(x).all())
     assert bool((jnp.diff(x[jnp.array([0, 3, 1])]) > 0).all())
+
+
+def test_keys_noise_and_bits_by_name_are_parts_of_one_draw():
+    key = jax.random.key(3)
+    out = split(key, noise=Draw((8, 2), normal), order=Draw((4, 64), raw), steps=Draw((5, 2)), next=Draw())
+    assert {name: (x.shape, str(x.dtype)) for name, x in out.items()} == {
+        "noise": ((8, 2), "float32"),
+        "order": ((4, 64), "uint32"),
+        "steps": ((5, 2), str(key.dtype)),
+        "next": ((), str(key.dtype)),
+    }
+    bits = jnp.concatenate([out["order"].reshape(-1), jax.random.key_data(out["steps"]).reshape(-1)])
+    assert len(set(bits.tolist())) > 0.99 * bits.size  # no part is drawn twice
+    program = jax.make_jaxpr(lambda key: split(key, a=Draw((2,), raw), b=Draw()))(key)
+    assert str(program).count("random_bits") == 1
