@@ -45,7 +45,7 @@ from rlkit.memory import restart, side_by_side
 from rlkit.normalize import RunningMoments, normalise, update_moments
 from rlkit.parallel import replica_keys
 from rlkit.parameters import resolve
-from rlkit.reads import offer, offered_reads, reward_reads, with_offers
+from rlkit.reads import example_transition, offer, offered_reads, reward_reads, task_reads, with_offers
 from rlkit.rewards import chain, init_slots, relabel
 from rlkit.rewards import normalise as normalise_reward
 from rlkit.types import Environment, FeatureSpec, Key, Metrics, PyTree, Reward, Settings, Trajectory
@@ -94,6 +94,9 @@ class Collector(NamedTuple):
 
     offered: tuple[str, ...]
     """Which of the offers the reward reads, without ``agent_``: ``behave`` has to report them."""
+
+    row: Trajectory
+    """One step of what is collected, as ``jax.ShapeDtypeStruct``, without terms and extras."""
 
     init: Callable[..., Experience]
     """``init(drawn, env_params=None, reward_params=None) -> experience``"""
@@ -161,6 +164,11 @@ def collector(
     names = None if record is None else tuple(sorted({*own, *record}))
     fresh, recurrent = carry, bool(jax.tree.leaves(jax.eval_shape(carry)))
     pairs = start_keys(env, num_envs, auto_reset)
+    seen = example_transition(with_offers(env.spec, offers))
+    kept = {*task_reads(env), *(f"agent_{name}" for name in offered)}
+    kept |= {feature.name for feature in env.spec.features} if names is None else {*names}
+    pick = lambda features: {name: leaf for name, leaf in features.items() if name in kept}
+    seen = seen._replace(features=pick(seen.features), next_features=pick(seen.next_features))
 
     def init(drawn: Mapping[str, Key], env_params: PyTree = None, reward_params: PyTree = None) -> Experience:
         env_params = resolve("env_params", env.default_params(), env_params)
@@ -242,6 +250,7 @@ def collector(
         steps=Draw((num_steps, num_envs, 4)),
         shape=encoder.shape,
         offered=offered,
+        row=Trajectory(seen, seen.reward, {}, {}),
         init=init,
         collect=collect,
         encode=encode,

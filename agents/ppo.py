@@ -16,20 +16,20 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rlkit.agents.acting import Policy, acting, looking
 from rlkit.agents.collecting import Collector, Experience, collector, stepping
 from rlkit.distributions import ActionDistribution, action_distribution
-from rlkit.draws import Draw, draw_bits, raw, split
+from rlkit.draws import Draw, raw, split
 from rlkit.elementary import bounded, means
 from rlkit.encoding import observation_encoder
 from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
-from rlkit.errors import UsageError
 from rlkit.fields import check, leaf, static
 from rlkit.initialisers import orthogonal
 from rlkit.keys import typed_key
-from rlkit.minibatches import epochs, minibatch_indices
-from rlkit.networks import ACTIVATIONS, TORSOS, ActorCritic
-from rlkit.normalize import RunningMoments, standardise
+from rlkit.minibatches import check_minibatches, epochs, minibatch_indices
+from rlkit.networks import ACTIVATIONS, GATE_GAINS, TORSOS, ActorCritic
+from rlkit.normalize import standardise
 from rlkit.optimisers import decayed_adam
 from rlkit.packing import stacked
 from rlkit.parallel import replica_keys
@@ -39,7 +39,7 @@ from rlkit.reads import latent_offer, value_offer
 from rlkit.returns import explained_variance, gae
 from rlkit.rewards import task
 from rlkit.spaces import Box
-from rlkit.types import ActInfo, Agent, Auxiliary, Environment, Key, Metrics, PyTree, Reward, Trajectory
+from rlkit.types import Agent, Auxiliary, Environment, Key, Metrics, PyTree, Reward, Trajectory
 
 
 @jax.tree_util.register_dataclass
@@ -74,13 +74,6 @@ class PPOConfig:
     def replace(self, **changes: Any) -> "PPOConfig":
         """A copy with some fields changed."""
         return dataclasses.replace(self, **changes)
-
-
-class Policy(NamedTuple):
-    """What acting needs."""
-
-    params: PyTree
-    obs_moments: RunningMoments | None
 
 
 class PPOState(NamedTuple):
@@ -173,7 +166,7 @@ def ppo(
     elif isinstance(network, nn.Module):
         network = network_of(network, shape)
     latent, recurrent = check_network(network, shape, dist.size), bool(jax.tree.leaves(network.memory()))
-    _check_minibatches(config, recurrent)
+    check_minibatches(config, recurrent)
     offers = (latent_offer(latent), value_offer())
     collects = collector(
         env, reward, num_envs=config.num_envs, num_steps=config.num_steps, carry=network.memory,
@@ -190,7 +183,7 @@ def ppo(
         step=stepping(collect, learn),
         policy=lambda state: Policy(state.params, state.experience.moments),
         carry=network.memory,
-        act=functools.partial(_act, spec),
+        act=acting(dist, looking(network, collects.encode)),
         env=env,
         reward=reward,
         config=config,
@@ -202,15 +195,6 @@ def ppo(
     )
 
 
-def _check_minibatches(config: PPOConfig, recurrent: bool) -> None:
-    rows = config.num_envs * (1 if recurrent else config.num_steps)
-    if rows % config.minibatches:
-        unit = "num_envs" if recurrent else "num_envs * num_steps"
-        raise UsageError(
-            f"{unit} = {rows} is not a multiple of minibatches={config.minibatches}; choose a divisor"
-        )
-
-
 def _actor_critic(env: Environment, config: PPOConfig, dist: ActionDistribution) -> ActorCritic:
     """The network that a configuration describes."""
     gaussian = isinstance(env.spec.action_space, Box)
@@ -220,9 +204,7 @@ def _actor_critic(env: Environment, config: PPOConfig, dist: ActionDistribution)
 
 def _usual(module: nn.Module, *example: Any) -> Any:
     """Orthogonal kernels, with the gains that are usual for PPO."""
-    gains = {"actor_head": 0.01, "critic_head": 1.0, "gates": 1.0}
-    gains |= {f"recurrent_{gate}": 1.0 for gate in ("reset", "update", "new")}
-    return orthogonal(module, *example, gains=gains)
+    return orthogonal(module, *example, gains=GATE_GAINS | {"actor_head": 0.01, "critic_head": 1.0})
 
 
 def _init(
@@ -247,16 +229,6 @@ def _init(
         update=jnp.zeros((), jnp.int32),
         auxiliary=() if spec.auxiliary is None else spec.auxiliary.init(spec.latent),
     )
-
-
-def _act(spec: _Spec, policy: Policy, carry: PyTree, obs: jax.Array, key: Key | None = None):
-    """See :class:`rlkit.types.Agent`."""
-    dist = spec.dist
-    out = spec.network.apply(policy.params, carry, spec.collector.encode(policy.obs_moments, obs))
-    noise = None if key is None else dist.noise(draw_bits(typed_key(key), (dist.width,))[0])
-    action = dist.mode(out.distribution) if noise is None else dist.sample(out.distribution, noise)
-    info = ActInfo(out.latent, dist.log_prob(out.distribution, action), out.value)
-    return dist.to_env(action), out.carry, info
 
 
 def _drawn(spec: _Spec, state: PPOState) -> dict[str, jax.Array]:

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlkit.networks import MLP, TORSOS, dense
+from rlkit.networks import MLP, TORSOS, Outputs, dense
 from rlkit.types import PyTree
 
 
@@ -13,6 +13,8 @@ class HeadedTorso(nn.Module):
 
     Attributes:
       outputs: size of the head.
+      values: whether the head gives the values of actions, whose largest is that of the state; else the
+        network knows no value (NaN).
       torso: name in ``TORSOS``.
       sizes: layer sizes of the torso; the last is the latent's.
       activation: name in ``ACTIVATIONS``.
@@ -20,6 +22,7 @@ class HeadedTorso(nn.Module):
     """
 
     outputs: int
+    values: bool = True
     torso: str = "mlp"
     sizes: tuple[int, ...] = (64, 64)
     activation: str = "relu"
@@ -34,15 +37,18 @@ class HeadedTorso(nn.Module):
         """The carry at the start of an episode; no arrays if there is no memory."""
         return TORSOS[self.torso](self.sizes, self.activation, self.layer_norm, parent=None).memory()
 
-    def __call__(self, carry: PyTree, obs: jax.Array) -> tuple[PyTree, jax.Array, jax.Array]:
-        """``obs [..., d] -> (carry, out [..., outputs], latent [..., sizes[-1]])``."""
-        carry, latent = self.body(carry, obs)
-        return carry, self.head(latent), latent
+    def _outputs(self, carry: PyTree, latent: jax.Array) -> Outputs:
+        out = self.head(latent)
+        value = jnp.max(out, -1) if self.values else jnp.full(out.shape[:-1], jnp.nan, out.dtype)
+        return Outputs(out, value, latent, carry)
 
-    def unroll(self, carry: PyTree, obs: jax.Array, first: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """``obs [T, B, d], first [T, B] -> (out, latent)`` through time."""
-        _, latent = self.body.unroll(carry, obs, first)
-        return self.head(latent), latent
+    def __call__(self, carry: PyTree, x: jax.Array) -> Outputs:
+        """``x [..., d]``; the distribution is the head's output ``[..., outputs]``."""
+        return self._outputs(*self.body(carry, x))
+
+    def unroll(self, carry: PyTree, x: jax.Array, first: jax.Array) -> Outputs:
+        """``x [T, B, d], first [T, B]``: all steps of a sequence; the carry is the last."""
+        return self._outputs(*self.body.unroll(carry, x, first))
 
 
 class Critic(nn.Module):

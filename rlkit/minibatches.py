@@ -6,10 +6,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rlkit.errors import UsageError
 from rlkit.packing import PackedTree
 from rlkit.types import PyTree
 
 _RANDOM_BITS = 16  # fewest random bits that a packed sort key may be left with
+
+
+def check_minibatches(config: Any, sequences: bool) -> None:
+    """Check that ``minibatches`` divides the rows of a rollout, see :func:`epochs`.
+
+    Args:
+      config: has the fields ``num_envs``, ``num_steps`` and ``minibatches``.
+      sequences: minibatches are whole sequences of some environments.
+
+    Raises:
+      UsageError: it does not.
+    """
+    rows = config.num_envs * (1 if sequences else config.num_steps)
+    if rows % config.minibatches:
+        unit = "num_envs" if sequences else "num_envs * num_steps"
+        raise UsageError(
+            f"{unit} = {rows} is not a multiple of minibatches={config.minibatches}; choose a divisor"
+        )
 
 
 def minibatch_indices(bits: jax.Array, minibatches: int) -> jax.Array:

@@ -120,6 +120,9 @@ class GRU(nn.Module):
 
 TORSOS: dict[str, type[nn.Module]] = {"mlp": MLP, "gru": GRU}
 
+GATE_GAINS = {"gates": 1.0} | {f"recurrent_{gate}": 1.0 for gate in ("reset", "update", "new")}
+"""Gains of the kernels of a :class:`GRU`, for :func:`rlkit.initialisers.orthogonal`."""
+
 
 class Outputs(NamedTuple):
     """What the network of an agent makes of observations."""

@@ -1,5 +1,7 @@
 """Optimisers of agents."""
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -30,6 +32,11 @@ def packed(inner: optax.GradientTransformation) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
+def adam(config: Any, update: jax.Array | int = 0) -> optax.GradientTransformation:
+    """Adam with a constant rate, the field ``learning_rate`` of ``config``."""
+    return packed(optax.adam(config.learning_rate))
+
+
 def decayed_adam(config: Any, update: jax.Array | int = 0) -> optax.GradientTransformation:
     """Adam behind clipping by the global norm, with a learning rate that may fall linearly to 0.
 
@@ -37,6 +44,43 @@ def decayed_adam(config: Any, update: jax.Array | int = 0) -> optax.GradientTran
       config: has the fields ``learning_rate``, ``decay_updates`` (0: constant) and ``max_grad_norm``.
       update: updates made before.
     """
+    return _decayed(config, update, functools.partial(optax.adam, eps=1e-5))
+
+
+def decayed_radam(config: Any, update: jax.Array | int = 0) -> optax.GradientTransformation:
+    """The same with rectified Adam (Liu et al. 2020, arXiv 1908.03265)."""
+    return _decayed(config, update, optax.radam)
+
+
+def _decayed(
+    config: Any, update: jax.Array | int, make: Callable[[Any], optax.GradientTransformation]
+) -> optax.GradientTransformation:
     left = 1.0 - update / jnp.maximum(config.decay_updates, 1.0)
     rate = config.learning_rate * jnp.where(config.decay_updates > 0, jnp.maximum(left, 0.0), 1.0)
-    return packed(optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(rate, eps=1e-5)))
+    return packed(optax.chain(optax.clip_by_global_norm(config.max_grad_norm), make(rate)))
+
+
+def descend(
+    loss: Callable[[PyTree], tuple[jax.Array, Any]],
+    optimiser: optax.GradientTransformation,
+    params: PyTree,
+    state: PyTree,
+    axis_name: str | None = None,
+) -> tuple[PyTree, PyTree, Any]:
+    """One gradient step.
+
+    Args:
+      loss: ``loss(params) -> (loss [], found)``.
+      optimiser: of the parameters.
+      params: what to change.
+      state: of the optimiser.
+      axis_name: mapped axis over which the gradient and ``found`` are averaged.
+
+    Returns:
+      ``(params, state, found)``.
+    """
+    gradient, found = jax.grad(loss, has_aux=True)(params)
+    if axis_name is not None:
+        gradient, found = jax.lax.pmean((gradient, found), axis_name)
+    change, state = optimiser.update(gradient, state, params)
+    return optax.apply_updates(params, change), state, found

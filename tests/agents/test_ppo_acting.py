@@ -16,8 +16,8 @@ def trained(kind):
 
 def head(kind, policy, carry, obs):
     """The distribution's parameters, from the network itself."""
-    if policy.obs_moments is not None:
-        moments = policy.obs_moments
+    if policy.moments is not None:
+        moments = policy.moments
         deviation = np.sqrt(np.asarray(moments.var, np.float64))
         obs = np.clip((np.asarray(obs, np.float64) - moments.mean) / deviation, -10, 10).astype(np.float32)
     return small(kind).spec.network.apply(policy.params, carry, obs)

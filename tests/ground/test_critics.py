@@ -45,23 +45,30 @@ def test_critics_are_networks_of_their_own():
 @pytest.mark.parametrize("layer_norm", [False, True])
 @pytest.mark.parametrize("torso", list(TORSOS))
 def test_unrolling_is_stepping_with_restarts(torso, layer_norm):
-    net = HeadedTorso(4, torso, (6, 8), "relu", layer_norm)
+    net = HeadedTorso(4, True, torso, (6, 8), "relu", layer_norm)
     params = filled(net, net.memory(), OBS[0, 0])
     start = jax.tree.map(lambda m: jnp.ones((3, *m.shape)), net.memory())
-    out, latent = net.apply(params, start, OBS, FIRST, method="unroll")
-    assert (out.shape, latent.shape) == ((7, 3, 4), (7, 3, 8))
+    whole = net.apply(params, start, OBS, FIRST, method="unroll")
+    assert (whole.distribution.shape, whole.latent.shape) == ((7, 3, 4), (7, 3, 8))
+    np.testing.assert_array_equal(whole.value, whole.distribution.max(-1))
     carry = start
     for t in range(7):
         carry = jax.tree.map(lambda c, t=t: jnp.where(FIRST[t][:, None], 0.0, c), carry)
-        carry, step, z = net.apply(params, carry, OBS[t])
-        np.testing.assert_allclose(step, out[t], rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(z, latent[t], rtol=1e-4, atol=1e-5)
+        out = net.apply(params, carry, OBS[t])
+        carry = out.carry
+        np.testing.assert_allclose(out.distribution, whole.distribution[t], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(out.latent, whole.latent[t], rtol=1e-4, atol=1e-5)
 
 
 def test_normalised_layers_ignore_the_scale_of_what_they_see():
     plain, normed = (HeadedTorso(2, sizes=(8,), layer_norm=on) for on in (False, True))
     for net, ignores in ((plain, False), (normed, True)):
         params = filled(net, (), OBS[0, 0])
-        one, ten = (net.apply(params, (), scale * OBS)[1] for scale in (1.0, 10.0))
+        one, ten = (net.apply(params, (), scale * OBS).latent for scale in (1.0, 10.0))
         assert np.allclose(one, ten, rtol=1e-3, atol=1e-3) == ignores
     assert nn.LayerNorm().epsilon == 1e-6
+
+
+def test_a_policy_knows_no_value():
+    net = HeadedTorso(2, values=False, sizes=(8,))
+    assert bool(jnp.isnan(net.apply(filled(net, (), OBS[0, 0]), (), OBS).value).all())

@@ -1,0 +1,85 @@
+"""Acting: from what a network makes of an observation to an action, for judges and for collecting."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.distributions import ActionDistribution
+from rlkit.draws import draw_bits
+from rlkit.keys import typed_key
+from rlkit.networks import Outputs
+from rlkit.normalize import RunningMoments
+from rlkit.policies import Network
+from rlkit.types import ActInfo, Key, PyTree
+
+
+class Policy(NamedTuple):
+    """What acting needs."""
+
+    params: PyTree  # of the network
+    moments: RunningMoments | None  # of observations, None: they are not normalised
+    epsilon: PyTree = ()  # float32 []: of an epsilon-greedy policy
+
+
+Look = Callable[[Policy, PyTree, jax.Array], Outputs]
+"""``look(policy, carry, obs [..., *space.shape]) -> outputs``: what a policy makes of observations."""
+
+
+def looking(network: Network, encode: Callable[[RunningMoments | None, jax.Array], jax.Array]) -> Look:
+    """The usual ``look``: the network's outputs for an encoded observation.
+
+    A policy with an ε has it as the last parameter of the distribution
+    (:func:`rlkit.distributions.epsilon_greedy`).
+
+    Args:
+      network: the network.
+      encode: from a :class:`rlkit.agents.collecting.Collector`.
+    """
+
+    def look(policy: Policy, carry: PyTree, obs: jax.Array) -> Outputs:
+        out = network.apply(policy.params, carry, encode(policy.moments, obs))
+        if isinstance(policy.epsilon, tuple):
+            return out
+        epsilon = jnp.broadcast_to(policy.epsilon, (*out.distribution.shape[:-1], 1))
+        return out._replace(distribution=jnp.concatenate([out.distribution, epsilon], -1))
+
+    return look
+
+
+def acting(dist: ActionDistribution, look: Look) -> Callable[..., tuple[jax.Array, PyTree, ActInfo]]:
+    """``Agent.act``: one observation, sampled with a key, else the distribution's mode."""
+
+    def act(policy: Any, carry: PyTree, obs: jax.Array, key: Key | None = None):
+        out = look(policy, carry, obs)
+        noise = None if key is None else dist.noise(draw_bits(typed_key(key), (dist.width,))[0])
+        action = dist.mode(out.distribution) if noise is None else dist.sample(out.distribution, noise)
+        info = ActInfo(out.latent, dist.log_prob(out.distribution, action), out.value)
+        return dist.to_env(action), out.carry, info
+
+    return act
+
+
+def behaving(
+    dist: ActionDistribution, look: Look, policy: Policy, reports: tuple[str, ...] = ()
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """``behave`` and ``foresee`` of a policy, see :mod:`rlkit.agents.collecting`.
+
+    Args:
+      dist: the family of its actions; noise for it is the input of ``behave``.
+      look: what the policy makes of observations.
+      policy: the policy.
+      reports: which of the outputs to report, e.g. ``("latent",)``.
+    """
+
+    def behave(carry: PyTree, obs: jax.Array, noise: jax.Array):
+        out = look(policy, carry, obs)
+        report = {name: getattr(out, name) for name in reports}
+        return dist.to_env(dist.sample(out.distribution, noise)), out.carry, report
+
+    def foresee(carry: PyTree, obs: jax.Array) -> dict[str, jax.Array]:
+        out = look(policy, carry, obs)
+        return {name: getattr(out, name) for name in reports}
+
+    return behave, foresee

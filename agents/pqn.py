@@ -1,0 +1,289 @@
+"""Parallelised Q-network (Gallici et al. 2025, arXiv 2407.04811), for a choice among actions.
+
+Q-learning without a replay buffer and without a target network: many environments, λ-returns, and layer
+normalisation, which is what keeps it stable. Behaviour is epsilon-greedy; MLP or GRU torsos. One ``step``
+collects ``num_steps`` from each of ``num_envs`` environments and makes ``epochs`` passes of minibatch updates
+towards returns that were computed before. Time limits bootstrap from the true final observation.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlkit.agents.acting import Look, Policy, acting, behaving, looking
+from rlkit.agents.collecting import Collector, Experience, collector, stepping
+from rlkit.critics import HeadedTorso
+from rlkit.distributions import ActionDistribution, epsilon_greedy
+from rlkit.draws import Draw, raw, split
+from rlkit.encoding import action_decoder, observation_encoder
+from rlkit.envs import AutoReset
+from rlkit.envs.check import check_environment
+from rlkit.errors import UsageError
+from rlkit.fields import check, leaf, static
+from rlkit.initialisers import orthogonal
+from rlkit.keys import typed_key
+from rlkit.minibatches import check_minibatches, epochs, minibatch_indices
+from rlkit.networks import ACTIVATIONS, GATE_GAINS, TORSOS
+from rlkit.optimisers import decayed_radam, descend
+from rlkit.parallel import replica_keys
+from rlkit.parameters import hyperparameters
+from rlkit.policies import Network, check_network, network_of
+from rlkit.q_learning import action_value, linear_epsilon
+from rlkit.reads import latent_offer, value_offer
+from rlkit.returns import lambda_returns
+from rlkit.rewards import task
+from rlkit.spaces import Discrete
+from rlkit.types import Agent, Environment, Key, Metrics, PyTree, Reward, Trajectory
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class PQNConfig:
+    """Hyper-parameters of PQN. The float fields are pytree leaves: ``vmap`` over them is a sweep."""
+
+    learning_rate: float = leaf(5e-4, "step size of RAdam", low=0.0)
+    decay_updates: float = leaf(
+        0.0, "updates until the learning rate has fallen linearly to 0; 0: constant", low=0.0
+    )
+    discount: float = leaf(0.99, "discount factor γ", low=0.0, high=1.0)
+    lambda_: float = leaf(0.95, "λ of the returns", low=0.0, high=1.0)
+    epsilon_start: float = leaf(1.0, "share of random actions at first", low=0.0, high=1.0)
+    epsilon_end: float = leaf(0.05, "share of random actions in the end", low=0.0, high=1.0)
+    epsilon_steps: float = leaf(50_000, "environment steps over which that share falls linearly", low=0.0)
+    max_grad_norm: float = leaf(10.0, "largest global norm of a gradient", above=0.0)
+    num_envs: int = static(32, "environments that run side by side (per device)", low=1)
+    num_steps: int = static(64, "steps of each environment per update", low=1)
+    epochs: int = static(4, "passes over the collected steps", low=1)
+    minibatches: int = static(16, "gradient steps per pass", low=1)
+    torso: str = static("mlp", "feature extractor: mlp or gru", choices=TORSOS)
+    sizes: tuple[int, ...] = static((64, 64), "layer sizes of the torso; the last is the latent's", low=1)
+    activation: str = static("relu", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
+    layer_norm: bool = static(True, "normalise the layers")
+    normalize_obs: bool = static(False, "normalise observations by their running mean and deviation")
+    normalize_reward: bool = static(False, "divide rewards by the running deviation of their discounted sum")
+
+    def replace(self, **changes: Any) -> "PQNConfig":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+
+class PQNState(NamedTuple):
+    """Everything that learning needs; save it whole and the run continues to the bit."""
+
+    config: PQNConfig
+    experience: Experience
+    params: PyTree
+    optimiser: PyTree
+    key: Key  # of the next update
+    update: jax.Array  # int32 []: updates made
+
+
+class _Spec(NamedTuple):
+    """The static side of the agent."""
+
+    collector: Collector
+    network: Network
+    look: Look
+    dist: ActionDistribution
+    start: int  # the first action
+    optimiser: Callable[[PQNConfig, jax.Array], optax.GradientTransformation]
+    static: PQNConfig
+    recurrent: bool
+    axis_name: str | None
+    latents: bool
+
+
+class _Batch(NamedTuple):
+    """What the loss sees, leaves ``[T, B, ...]``."""
+
+    obs: jax.Array  # encoded and normalised
+    action: jax.Array  # index
+    target: jax.Array  # λ-return
+    first: PyTree  # () without memory
+
+
+def pqn(
+    env: Environment,
+    config: PQNConfig | None = None,
+    reward: Reward | None = None,
+    *,
+    network: nn.Module | Network | None = None,
+    optimiser: Callable[[PQNConfig, jax.Array], optax.GradientTransformation] = decayed_radam,
+    auto_reset: AutoReset | None = None,
+    axis_name: str | None = None,
+    latents: bool = False,
+) -> Agent:
+    """Build a PQN agent.
+
+    Args:
+      env: an environment with discrete actions.
+      config: hyper-parameters; static ones are fixed here, numbers are defaults of ``init``.
+      reward: what the agent is paid; None pays the environment's own reward. It may read what the agent
+        offers: ``"agent_latent"``, the latent, and ``"agent_value"``, the largest value of an action.
+      network: a flax module or functions that return :class:`rlkit.networks.Outputs` (see
+        :func:`rlkit.policies.network_of`), whose distribution are the values of the actions and whose value
+        is the largest of them; None builds one as ``config`` says.
+      optimiser: ``optimiser(config, update) -> transformation`` of the gradients; ``update`` counts
+        the calls of ``step``.
+      auto_reset: reset strategy; None takes the environment's.
+      axis_name: mapped axis over which gradients and statistics are averaged; environments differ along
+        it, parameters do not.
+      latents: also return the latents of each update as the metric array ``"latent"`` ``[T, B, latent]``.
+
+    Returns:
+      The agent. Its metrics are float32 scalars.
+
+    Raises:
+      UsageError: a hyper-parameter is out of range, actions are not discrete, or the network returns the
+        wrong thing.
+      UnknownNameError: the reward reads a feature that the environment does not have.
+    """
+    check_environment(env)
+    config, reward, space = config or PQNConfig(), reward or task(), env.spec.action_space
+    check(config)
+    if not isinstance(space, Discrete):
+        raise UsageError(f"{env.spec.id} has the actions {space}; PQN needs Discrete ones: take SAC or PPO")
+    encoder = observation_encoder(env.spec.observation_space, flat=network is None)
+    if network is None:
+        torso = HeadedTorso(space.n, True, config.torso, config.sizes, config.activation, config.layer_norm)
+        network = network_of(
+            torso, encoder.shape, initialise=functools.partial(orthogonal, gains=GATE_GAINS | {"head": 1.0})
+        )
+    elif isinstance(network, nn.Module):
+        network = network_of(network, encoder.shape)
+    recurrent = bool(jax.tree.leaves(network.memory()))
+    check_minibatches(config, recurrent)
+    offers = (latent_offer(check_network(network, encoder.shape, space.n)), value_offer())
+    dist = epsilon_greedy(space.n, action_decoder(space).decode)
+    collects = collector(
+        env, reward, num_envs=config.num_envs, num_steps=config.num_steps, carry=network.memory,
+        offers=offers, normalize_obs=config.normalize_obs, normalize_reward=config.normalize_reward,
+        flat=len(encoder.shape) == 1, auto_reset=auto_reset, axis_name=axis_name,
+    )  # fmt: skip
+    look = looking(network, collects.encode)
+    spec = _Spec(collects, network, look, dist, space.start, optimiser, config, recurrent, axis_name, latents)
+    collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
+    return Agent(
+        init=functools.partial(_init, spec),
+        step=stepping(collect, learn),
+        policy=functools.partial(_policy, spec),
+        carry=network.memory,
+        act=acting(dist, look),
+        env=env,
+        reward=reward,
+        config=config,
+        steps_per_update=config.num_envs * config.num_steps,
+        collect=collect,
+        learn=learn,
+        settings=lambda state: state.experience.settings,
+        offers=offers,
+    )
+
+
+def _policy(spec: _Spec, state: PQNState) -> Policy:
+    config, steps = state.config, state.update * (spec.static.num_envs * spec.static.num_steps)
+    epsilon = linear_epsilon(config.epsilon_start, config.epsilon_end, config.epsilon_steps, steps)
+    return Policy(state.params, state.experience.moments, epsilon)
+
+
+def _init(
+    spec: _Spec,
+    key: Key,
+    config: PQNConfig | None = None,
+    env_params: PyTree = None,
+    reward_params: PyTree = None,
+) -> PQNState:
+    """See :class:`rlkit.types.Agent`; ``config`` must not differ from the agent's in static fields."""
+    key, config = typed_key(key), hyperparameters(spec.static, config)
+    words = Draw((spec.network.initialiser.words,), raw)
+    drawn = split(key, network=words, run=Draw(), **spec.collector.draws)
+    params = spec.network.initialiser.build(drawn["network"])
+    return PQNState(
+        config=config,
+        experience=spec.collector.init(drawn, env_params, reward_params),
+        params=params,
+        optimiser=spec.optimiser(config, jnp.int32(0)).init(params),
+        key=replica_keys(drawn["run"], spec.axis_name),
+        update=jnp.int32(0),
+    )
+
+
+def _drawn(spec: _Spec, state: PQNState) -> dict[str, jax.Array]:
+    """The random numbers of an update, of one draw."""
+    config, dist = spec.static, spec.dist
+    rows = config.num_envs * (1 if spec.recurrent else config.num_steps)
+    return split(
+        state.key,
+        steps=spec.collector.steps,
+        acting=Draw((config.num_steps, config.num_envs, dist.width), dist.noise),
+        order=Draw((config.epochs, rows), raw),
+        next=Draw(),
+    )
+
+
+def _collect(spec: _Spec, state: PQNState) -> tuple[PQNState, Trajectory, Metrics]:
+    """Run the policy and pay it."""
+    drawn, policy = _drawn(spec, state), _policy(spec, state)
+    reports = tuple(sorted({*spec.collector.offered, *(["latent"] if spec.latents else [])}))
+    behave, foresee = behaving(spec.dist, spec.look, policy, reports)
+    experience, trajectory, metrics = spec.collector.collect(
+        state.experience, behave, drawn["steps"], drawn["acting"],
+        foresee=foresee, discount=state.config.discount,
+    )  # fmt: skip
+    metrics["policy/epsilon"] = policy.epsilon
+    if spec.latents:
+        metrics["latent"] = trajectory.extras["latent"]
+    return state._replace(experience=experience), trajectory, metrics
+
+
+def _batch(spec: _Spec, state: PQNState, trajectory: Trajectory) -> _Batch:
+    """The returns that are learned from: those of the network before the update (eq. 3 to 5, Peng's Q(λ))."""
+    seen, config = trajectory.transition, state.config
+    encode = functools.partial(spec.collector.encode, state.experience.moments)
+    after = trajectory.extras["carry"] if spec.recurrent else ()
+    next_value = jnp.max(spec.network.apply(state.params, after, encode(seen.next_obs)).distribution, -1)
+    target = lambda_returns(
+        trajectory.reward, next_value, seen.terminated, seen.done, config.discount, config.lambda_
+    )
+    return _Batch(encode(seen.obs), seen.action - spec.start, target, seen.first if spec.recurrent else ())
+
+
+def _learn(spec: _Spec, state: PQNState, trajectory: Trajectory) -> tuple[PQNState, Metrics]:
+    """Epochs of shuffled minibatches; with memory these are whole sequences of some environments."""
+    drawn, batch = _drawn(spec, state), _batch(spec, state, trajectory)
+    begin = jax.tree.map(lambda m: m[0], trajectory.extras["memory"]) if spec.recurrent else ()
+    optimiser = spec.optimiser(state.config, state.update)
+
+    def update(carry: tuple[PyTree, PyTree], some: _Batch, index: jax.Array):
+        memory = jax.tree.map(lambda m: m[index], begin)
+
+        def loss(params: PyTree):
+            if spec.recurrent:
+                out = spec.network.unroll(params, memory, some.obs, some.first)
+            else:
+                out = spec.network.apply(params, (), some.obs)
+            q = action_value(out.distribution, some.action)
+            total = 0.5 * jnp.mean((q - some.target) ** 2)
+            return total, {"loss/value": total, "value/mean": jnp.mean(q)}
+
+        params, moments, found = descend(loss, optimiser, *carry, spec.axis_name)
+        return (params, moments), found
+
+    (params, moments), found = epochs(
+        update,
+        (state.params, state.optimiser),
+        batch,
+        minibatch_indices(drawn["order"], spec.static.minibatches),
+        sequences=spec.recurrent,
+        large=("obs",),
+    )
+    experience = spec.collector.absorb(state.experience, trajectory)
+    new = PQNState(state.config, experience, params, moments, drawn["next"], state.update + 1)
+    return new, jax.tree.map(jnp.mean, found)
