@@ -3,7 +3,26 @@
 if __name__ != "rlkit.agents":
     raise ImportError("this folder is installed as rlkit.agents: import rlkit.agents instead of agents")
 
+from rlkit.agents.dqn import DQNConfig, DQNState, dqn
 from rlkit.agents.evaluate import Evaluation, evaluate, probe
 from rlkit.agents.ppo import PPOConfig, PPOState, ppo
+from rlkit.agents.pqn import PQNConfig, PQNState, pqn
+from rlkit.agents.sac import SACConfig, SACState, sac
 
-__all__ = ["Evaluation", "PPOConfig", "PPOState", "evaluate", "ppo", "probe"]
+__all__ = [
+    "DQNConfig",
+    "DQNState",
+    "Evaluation",
+    "PPOConfig",
+    "PPOState",
+    "PQNConfig",
+    "PQNState",
+    "SACConfig",
+    "SACState",
+    "dqn",
+    "evaluate",
+    "ppo",
+    "pqn",
+    "probe",
+    "sac",
+]

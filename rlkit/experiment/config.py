@@ -26,7 +26,10 @@ class Maker(NamedTuple):
 
 
 AGENTS: dict[str, Maker] = {
+    "dqn": Maker("rlkit.agents.dqn", "dqn", "DQNConfig"),
     "ppo": Maker("rlkit.agents.ppo", "ppo", "PPOConfig"),
+    "pqn": Maker("rlkit.agents.pqn", "pqn", "PQNConfig"),
+    "sac": Maker("rlkit.agents.sac", "sac", "SACConfig"),
 }
 
 
