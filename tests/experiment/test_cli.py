@@ -236,6 +236,32 @@ def test_odd_names_of_folders(call, tmp_path, name, monkeypatch):
     assert call("train", f"--resume={folder}")[0] == 0
 
 
+def test_a_report_goes_where_it_is_told(call, tmp_path):
+    folder, out = tmp_path / "a", tmp_path / "else" / "page.html"
+    call(*TOY, "--folder", str(folder))
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    code, said, err = call("report", str(folder), "--out", str(out))
+    assert (code, said.strip()) == (0, str(out)), err
+    assert out.is_file()
+    assert before == {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    code, _, err = call("analyze", str(folder), str(folder), "--out", str(tmp_path / "b"))
+    assert code == 2
+    assert "of one run; 2 were named" in err
+
+
+def test_damage_is_told_by_reports(call, tmp_path):
+    folder = tmp_path / "a"
+    call(*TOY, "--folder", str(folder))
+    log = folder / store.METRICS
+    data = log.read_bytes()
+    digit = next(i for i, byte in enumerate(data) if chr(byte) in "345678")
+    log.write_bytes(data[:digit] + b"2" + data[digit + 1 :])
+    code, _, err = call("report", str(folder))
+    assert code == 0
+    assert "metrics.jsonl is not what the run wrote" in err
+    assert "is not what the run wrote" in (folder / "report.html").read_text()
+
+
 def test_debug_shows_the_traceback(tmp_path):
     with pytest.raises(ValueError, match="did you mean"):
         cli.main(["envs", "classic/cartpol", "--debug"])

@@ -87,7 +87,7 @@ def test_sigkill_at_any_time_loses_nothing_that_was_saved(straight, tmp_path, bl
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 @pytest.mark.parametrize("moment", ["start", "compiled", "chunk", "checkpoint"])
 def test_a_signal_saves_and_exits(straight, tmp_path, moment, number):
     folder = tmp_path / "a"
@@ -96,7 +96,7 @@ def test_a_signal_saves_and_exits(straight, tmp_path, moment, number):
     begin = time.monotonic()
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert time.monotonic() - begin < 10 + 20 * (moment == "start")  # a compilation cannot be interrupted
+    assert time.monotonic() - begin < 10
     if process.returncode == 0:  # it had finished
         assert result(folder) == straight
         return
