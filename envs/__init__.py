@@ -1,5 +1,6 @@
 """Environments: pure functions over explicit state, adapters, and running them in batches."""
 
+import importlib
 from typing import Any
 
 if __name__ != "rlkit.envs":
@@ -8,6 +9,7 @@ if __name__ != "rlkit.envs":
 from rlkit.envs.autoreset import AutoReset, Chunk, Fresh, Off, Pool, Same
 from rlkit.envs.check import check_environment
 from rlkit.envs.core import Advance, Step, advance, reset, step
+from rlkit.envs.functional import from_functions
 from rlkit.envs.registry import make, names
 from rlkit.envs.rollout import Row, Slots
 from rlkit.envs.source import Source, rollout, source, start, start_keys
@@ -26,7 +28,10 @@ __all__ = [
     "Step",
     "advance",
     "check_environment",
+    "from_brax",
+    "from_functions",
     "from_gymnasium",
+    "from_gymnax",
     "make",
     "names",
     "reset",
@@ -39,16 +44,18 @@ __all__ = [
 ]
 
 
+_LAZY = {
+    "from_brax": "rlkit.envs.brax",
+    "from_gymnasium": "rlkit.envs.host",
+    "from_gymnax": "rlkit.envs.gymnax",
+    "to_gymnasium": "rlkit.envs.gymnasium",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import what needs Gymnasium when it is first used; an older name of :func:`names`."""
+    """Import what needs other packages when it is first used; an older name of :func:`names`."""
     if name == "list":  # not in __all__, where it would shadow the builtin
         return names
-    if name == "to_gymnasium":
-        from rlkit.envs.gymnasium import to_gymnasium
-
-        return to_gymnasium
-    if name == "from_gymnasium":
-        from rlkit.envs.host import from_gymnasium
-
-        return from_gymnasium
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'rlkit.envs' has no attribute {name!r}")

@@ -22,9 +22,10 @@ from rlkit.envs.autoreset import Pool
 from rlkit.envs.brax_tasks import TASKS, feature_specs
 from rlkit.envs.brax_view import picture
 from rlkit.envs.core import strong
-from rlkit.errors import unknown_name
+from rlkit.envs.functional import from_functions
+from rlkit.errors import UsageError, unknown_name
 from rlkit.spaces import Box
-from rlkit.types import EnvSpec, Features, Key, Terms
+from rlkit.types import Environment, EnvSpec, Features, Key, Terms
 
 # What a physics step reads of brax's pipeline state; the rest is recomputed before it is used.
 _MAXIMAL = ("q", "qd", "x", "xd", "x_i", "xd_i", "j", "jd", "a_p", "a_c", "mass")
@@ -115,6 +116,44 @@ def _spec(robot: str, backend: str) -> EnvSpec:
         native_reward=task.native_reward,
         partial_obs=task.kind == "run",
         auto_reset=Pool(64, 4),
+    )
+
+
+def from_brax(env: Any, max_steps: int = 1000) -> Environment:
+    """An environment of brax from an object, e.g. one of your own or of a package that follows its interface.
+
+    Observations, rewards and ends are brax's; the time limit of an ``EpisodeWrapper`` is a truncation that is
+    not seen here, give ``max_steps`` instead. Automatic resets must be off.
+
+    Args:
+      env: a ``brax.envs.Env``.
+      max_steps: time limit in steps.
+
+    Returns:
+      The environment, made by :func:`rlkit.envs.from_functions`; actions are in ±1, as brax has it.
+
+    Raises:
+      InvalidEnvironmentError: its states change their structure from step to step, or are not arrays.
+      UsageError: it is no environment of brax.
+    """
+    if not hasattr(env, "action_size") or not callable(getattr(env, "step", None)):
+        raise UsageError(f"env={env!r:.80}: expected an environment of brax: reset, step and action_size")
+
+    def reset(key: Key) -> tuple[Any, Any]:
+        state = env.reset(key)
+        return strong(state.obs), state
+
+    def step(key: Key, state: Any, action: jax.Array) -> tuple[Any, ...]:
+        new = env.step(state, action)
+        # As brax's own wrappers do: some of its environments change dtypes between reset and step.
+        new = jax.tree.map(lambda x, old: jnp.asarray(x, old.dtype), new, state)
+        ended = (new.done > 0) & ~(new.info.get("truncation", jnp.zeros(())) > 0)
+        return new.obs, new, new.reward, ended
+
+    name = type(getattr(env, "unwrapped", env)).__name__.lower()
+    space = Box((env.action_size,), -1.0, 1.0)
+    return from_functions(
+        reset, step, action_space=space, max_steps=max_steps, id=f"brax/{name}", auto_reset=Pool(64, 4)
     )
 
 

@@ -128,3 +128,16 @@ def line(
         share = np.clip(share, 0, 1)
         distance = np.hypot(x - start[0] - share * along[0], y - start[1] - share * along[1])
         _paint(part, width / 2 - distance + 0.5, colour, alpha)
+
+
+def grey_map(values: np.ndarray, size: int) -> np.ndarray:
+    """An array as a uint8 image ``[size, size, 3]`` of grey values, the largest black.
+
+    Three axes are ``[height, width, channels]``, the channels one beside the other; fewer are rows.
+    """
+    grid = np.concatenate(list(np.moveaxis(values, -1, 0)), 1) if values.ndim == 3 else np.atleast_2d(values)
+    grid = grid.reshape(grid.shape[0], -1)
+    span = max(float(grid.max() - grid.min()), 1e-6)
+    rows, columns = (np.arange(size) * n // size for n in grid.shape)
+    grey = 255 * (grid.max() - grid[rows][:, columns]) / span
+    return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, -1)

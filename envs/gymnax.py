@@ -7,7 +7,7 @@ limit is a truncation here, in all its versions; older ones end an episode by it
 import functools
 import importlib.util
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs.autoreset import Fresh
+from rlkit.envs.check import check_environment
 from rlkit.envs.core import strong
 from rlkit.errors import UsageError, missing_extra, unknown_name
 from rlkit.spaces import Box, Discrete, Space
-from rlkit.types import EnvSpec, Features, FeatureSpec, Key, Terms
+from rlkit.types import Environment, EnvSpec, Features, FeatureSpec, Key, Terms
 
 _NEVER = 2**30  # steps
 
@@ -55,21 +56,23 @@ def _engine(name: str) -> _Engine:
 
         if name not in gymnax.registered_envs:
             raise unknown_name("gymnax environment", name, gymnax.registered_envs)
-        env, native = gymnax.make(name)
-        limit = int(getattr(native, "max_steps_in_episode", _NEVER))
-        params = Params(jnp.int32(limit), strong(native))
-        obs = jax.eval_shape(env.reset_env, jax.eval_shape(lambda: jax.random.key(0)), params.gymnax)[0]
-        if not hasattr(obs, "shape"):
-            raise UsageError(
-                f"gymnax/{name} observes {type(obs).__name__}, not an array; flatten it in gymnax"
-            )
-        seen = _space(name, env.observation_space(native), obs.shape)
-        return _Engine(env, params, obs, seen, _space(name, env.action_space(native)))
+        return _engine_of(name, *gymnax.make(name))
 
 
-def _space(name: str, space: Any, shape: tuple[int, ...] | None = None) -> Space:
-    """A gymnax space as ours; ``shape`` is what observations really have (they are cast to float32)."""
-    if shape is None and hasattr(space, "n"):
+def _engine_of(name: str, env: Any, native: Any) -> _Engine:
+    limit = int(getattr(native, "max_steps_in_episode", _NEVER))
+    params = Params(jnp.int32(limit), strong(native))
+    obs = jax.eval_shape(env.reset_env, jax.eval_shape(lambda: jax.random.key(0)), params.gymnax)[0]
+    if not hasattr(obs, "shape"):
+        raise UsageError(f"gymnax/{name} observes {type(obs).__name__}, not an array; flatten it in gymnax")
+    seen = _space(name, env.observation_space(native), obs)
+    return _Engine(env, params, obs, seen, _space(name, env.action_space(native)))
+
+
+def _space(name: str, space: Any, obs: Any = None) -> Space:
+    """A gymnax space as ours; ``obs`` is what observations really are (cast to its dtype)."""
+    shape = None if obs is None else obs.shape
+    if hasattr(space, "n") and (obs is None or (shape == () and jnp.issubdtype(obs.dtype, np.integer))):
         return Discrete(int(space.n))
     if hasattr(space, "n"):
         return Box(shape or (), 0.0, float(space.n))
@@ -108,15 +111,22 @@ class Gymnax:
         _engine(self.name)
 
     @property
+    def _engine(self) -> _Engine:
+        return _engine(self.name)
+
+    @property
     def spec(self) -> EnvSpec:
-        engine = _engine(self.name)
+        engine = self._engine
         return EnvSpec(
             id=f"gymnax/{self.name}",
             observation_space=engine.observation_space,
             action_space=engine.action_space,
             features=(
                 FeatureSpec(
-                    "observation", (math.prod(engine.obs.shape),), meaning="what the agent sees, flat"
+                    "observation",
+                    (math.prod(engine.obs.shape),),
+                    engine.observation_space.dtype,
+                    meaning="what the agent sees, flat",
                 ),
                 FeatureSpec("native_reward", meaning="gymnax's reward for the step that led here"),
             ),
@@ -130,22 +140,24 @@ class Gymnax:
         )
 
     def default_params(self) -> Params:
-        return _engine(self.name).params
+        return self._engine.params
 
     def initial(self, key: Key, params: Params) -> State:
-        obs, state = _engine(self.name).env.reset_env(key, _native(params))
+        obs, state = self._engine.env.reset_env(key, _native(params))
         zero = jnp.zeros((), jnp.float32)
-        return State(strong(state), obs.astype(jnp.float32), zero, zero, jnp.zeros((), bool))
+        return State(
+            strong(state), obs.astype(self._engine.observation_space.dtype), zero, zero, jnp.zeros((), bool)
+        )
 
     def transition(self, key: Key, state: State, action: jax.Array, params: Params) -> State:
-        env, native = _engine(self.name).env, _native(params)
+        env, native = self._engine.env, _native(params)
         obs, after, reward, ended, *_ = env.step_env(key, state.gymnax, action, native)
         if not hasattr(env, "is_truncated"):  # before 1.0 the time limit ends episodes too
             ended = env.is_terminal(after, _native(params._replace(max_steps=jnp.int32(_NEVER))))
         reward = jnp.asarray(reward, jnp.float32).reshape(())
         return State(
             jax.tree.map(lambda new, old: jnp.asarray(new).astype(old.dtype), after, state.gymnax),
-            obs.astype(jnp.float32),
+            obs.astype(state.obs.dtype),
             reward,
             state.returned + reward,
             jnp.asarray(ended, bool).reshape(()),
@@ -174,13 +186,52 @@ class Gymnax:
 
     def render(self, state: State, params: Params, size: int = 256) -> Any:
         """The observation as a map of grey values, its channels one beside the other."""
-        obs = np.asarray(state.obs, np.float32)
-        grid = np.concatenate(list(np.moveaxis(obs, -1, 0)), 1) if obs.ndim == 3 else np.atleast_2d(obs)
-        grid = grid.reshape(grid.shape[0], -1)
-        span = max(float(grid.max() - grid.min()), 1e-6)
-        rows, columns = (np.arange(size) * n // size for n in grid.shape)
-        grey = 255 * (grid.max() - grid[rows][:, columns]) / span
-        return np.repeat(np.rint(grey).astype(np.uint8)[..., None], 3, -1)
+        from rlkit.envs.draw import grey_map
+
+        return grey_map(np.asarray(state.obs, np.float32), size)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """An environment object and its engine; compared by identity."""
+
+    engine: _Engine = field(hash=False, compare=False)
+    env: int  # its id
+
+
+@dataclass(frozen=True)
+class _Instance(Gymnax):
+    held: _Held = field(kw_only=True)
+
+    def __post_init__(self) -> None:
+        pass
+
+    @property
+    def _engine(self) -> _Engine:
+        return self.held.engine
+
+
+def from_gymnax(env: Any, params: Any = None) -> Environment:
+    """An environment of gymnax from an object, e.g. one of your own: its class, not a registered id.
+
+    Args:
+      env: a ``gymnax.environments.environment.Environment``.
+      params: its parameters; None takes ``env.default_params``.
+
+    Returns:
+      The environment, checked; as :class:`Gymnax` otherwise.
+
+    Raises:
+      InvalidEnvironmentError: its methods do not agree with each other or with its spaces.
+      UsageError: its observations are not arrays, or a space is neither a box nor discrete.
+    """
+    if not callable(getattr(env, "step_env", None)):
+        raise UsageError(f"env={env!r:.80}: expected an environment of gymnax, with reset_env and step_env")
+    name = str(getattr(env, "name", type(env).__name__))
+    engine = _engine_of(name, env, env.default_params if params is None else params)
+    made = _Instance(name, held=_Held(engine, id(engine)))
+    check_environment(made)
+    return made
 
 
 def _native(params: Params) -> Any:
