@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.analysis.variation import varies
+from rlkit.keys import typed_key
 
 
 class Alignment(NamedTuple):
@@ -166,7 +167,7 @@ def random_projection_metrics(
     """The random-projection null: the mean latent of every checkpoint on random unit directions.
 
     Args:
-      key: typed PRNG key.
+      key: PRNG key, or a seed.
       latents: ``[S, K, T, n]``, or ``[S, K, n]`` if averaged over time already.
       num_features: number F of directions, that of the metric it stands for; static.
       num_draws: number B of draws; static.
@@ -174,7 +175,7 @@ def random_projection_metrics(
     Returns:
       ``[B, S, K, F]``; one draw uses the same directions for all seeds and checkpoints.
     """
-    latents = jnp.asarray(latents)
+    key, latents = typed_key(key), jnp.asarray(latents)
     points = latents.mean(axis=2) if latents.ndim == 4 else latents
     directions = jax.random.normal(key, (num_draws, points.shape[-1], num_features), dtype=points.dtype)
     directions = directions / jnp.linalg.norm(directions, axis=1, keepdims=True)
@@ -191,7 +192,7 @@ def null_metrics(
     """A metric of surrogate latents: the time-shuffled and the autocorrelation-matched nulls.
 
     Args:
-      key: typed PRNG key.
+      key: PRNG key, or a seed.
       latents: ``[S, K, T, n]``.
       metric: ``[T, n] -> [F]``, pure.
       surrogate: ``(key, [T, n]) -> [T, n]``, pure; every seed and checkpoint gets its own key.
@@ -200,7 +201,7 @@ def null_metrics(
     Returns:
       ``[B, S, K, F]``.
     """
-    latents = jnp.asarray(latents)
+    key, latents = typed_key(key), jnp.asarray(latents)
     seeds, checkpoints = latents.shape[:2]
 
     def draw(key: jax.Array) -> jax.Array:

@@ -7,6 +7,7 @@ import numpy as np
 from rlkit.analysis.sides import is_concrete
 from rlkit.analysis.validate import check_policy, report
 from rlkit.errors import unknown_name
+from rlkit.keys import typed_key
 
 MAX_TIES = 0.05
 
@@ -54,7 +55,7 @@ def rank_normal(
     if key is None:
         ranks = jax.vmap(lambda column: average_ranks(column, valid), 1, 1)(z)
     else:
-        keys = jax.random.split(key, z.shape[1])
+        keys = jax.random.split(typed_key(key), z.shape[1])
         ranks = jax.vmap(lambda column, k: _random_ranks(column, valid, k), (1, 0), 1)(z, keys)
     count = z.shape[0] if valid is None else valid.sum()
     shift = _SHIFTS[plotting_position]

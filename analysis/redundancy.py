@@ -106,24 +106,37 @@ def ccs_redundancy(information: Information, tolerance: float | None = None) -> 
     """
     tolerance = sign_tolerance(jnp.result_type(information.xy_ab)) if tolerance is None else tolerance
     get = information._asdict()
+    signs = {name: _sign_bits(value, tolerance) for name, value in get.items()}
     common, dropped = {}, {}
     for name, left, right, joint in _SHARED:
         change = get[left] + get[right] - get[joint]
-        common[name] = _of_one_sign(change, (get[left], get[right], get[joint]), tolerance)
+        common[name] = _of_one_sign(change, [signs[left], signs[right], signs[joint]])
         dropped[name] = change - common[name]
     double = dropped["xy_ab"] - dropped["xy_a"] - dropped["xy_b"]
     double = double + common["ab_x"] + common["ab_y"] - common["ab_xy"]
-    return Redundancy(rtr=_of_one_sign(double, [get[name] for name in _SINGLES], tolerance), **common)
+    return Redundancy(rtr=_of_one_sign(double, [signs[name] for name in _SINGLES]), **common)
 
 
-def _of_one_sign(value: jax.Array, others: Sequence[jax.Array], tolerance: float) -> jax.Array:
-    """``value`` where it and all others are above the tolerance, or all below its negative; else 0."""
-    # The least and the greatest decide: half as many operations as comparing each with zero.
-    least = greatest = lax.stop_gradient(value)
-    for other in others:
-        other = lax.stop_gradient(other)
-        least, greatest = jnp.minimum(least, other), jnp.maximum(greatest, other)
-    return jnp.where((least > tolerance) | (greatest < -tolerance), value, 0)
+def _bits(value: jax.Array) -> jax.Array:
+    # Integers with the sign of the value: comparisons of floats care for NaN, and this is the inner loop.
+    kind = jnp.int64 if value.dtype == jnp.float64 else jnp.int32
+    return lax.bitcast_convert_type(lax.stop_gradient(value), kind)
+
+
+def _sign_bits(value: jax.Array, tolerance: float) -> tuple[jax.Array, jax.Array]:
+    """Integers: the first is negative unless ``value >= tolerance``, the second if ``value < -tolerance``."""
+    return _bits(value - tolerance), _bits(value + tolerance)
+
+
+def _of_one_sign(value: jax.Array, signs: Sequence[tuple[jax.Array, jax.Array]]) -> jax.Array:
+    """``value`` where it has the sign of all others, none of which is within the tolerance of zero; else 0.
+
+    A value that is itself rounding needs no tolerance: it may be kept or dropped.
+    """
+    above = below = _bits(value)
+    for other_above, other_below in signs:
+        above, below = above | other_above, below & other_below
+    return jnp.where((above & ~below) < 0, 0, value)
 
 
 def pointwise_redundancy(information: Information, x: jax.Array, y: jax.Array) -> Redundancy:
