@@ -89,6 +89,7 @@ def load_target(target: str) -> Callable[..., Any]:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
+    found: Any
     try:
         found = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -29,7 +29,7 @@ def _take(args: list[str], option: str) -> tuple[str | None, list[str]]:
 
 
 TRAIN_HELP = """options that decide how the others are read:
-  --agent NAME      the agent, whose hyper-parameters --agent.* then are (default: ppo)
+  --agent NAME      the agent, whose hyper-parameters --agent.* then are (default: ppo), or module:maker
   --from FILE       start from a config.json; other options change it
   --resume FOLDER   continue a run that was stopped or killed; takes no configuration
 where the run goes:
@@ -42,7 +42,9 @@ where the run goes:
 
 def train(args: list[str]) -> int:
     """``rlkit train``."""
+    from rlkit.agents import registry
     from rlkit.experiment import config
+    from rlkit.registry import is_target
 
     if "-h" in args or "--help" in args:
         print(TRAIN_HELP)
@@ -56,10 +58,12 @@ def train(args: list[str]) -> int:
     if folder is not None and (args or name or source or target or root):
         raise UsageError("--resume continues the run as it was configured; give it no other options")
     settings = config.TrainConfig() if source is None else config.load(source)
-    if name is not None and (source is None or name != config.agent_name(settings.agent)):
-        settings = settings.replace(agent=config.agent_config(name)())
+    if name is not None and (source is None or name != settings.agent_name):
+        own = name if is_target(name) else ""
+        settings = settings.replace(agent=registry.config_class(name)(), algorithm=own)
     if folder is None:
-        settings = parse(config.TrainConfig, args, "rlkit train", settings)
+        algorithm = settings.algorithm
+        settings = parse(config.TrainConfig, args, "rlkit train", settings).replace(algorithm=algorithm)
     return _train(settings, folder, target, root or "runs", progress, cached)
 
 

@@ -2,13 +2,15 @@
 
 import ast
 import dataclasses
-import importlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from rlkit.agents import registry
 from rlkit.errors import UsageError, unknown_name
+from rlkit.experiment.members import Members, parse_grid, sweep
 from rlkit.fields import check, option, shown
+from rlkit.registry import is_target
 from rlkit.types import Agent
 
 VERSION = 1
@@ -17,40 +19,8 @@ SINKS = ("tensorboard", "wandb", "mlflow")
 _LONGEST = 1000  # characters of an option of the environment
 
 
-class Maker(NamedTuple):
-    """Where an agent and its configuration are defined."""
-
-    module: str
-    function: str
-    config: str
-
-
-AGENTS: dict[str, Maker] = {
-    "dqn": Maker("rlkit.agents.dqn", "dqn", "DQNConfig"),
-    "ppo": Maker("rlkit.agents.ppo", "ppo", "PPOConfig"),
-    "pqn": Maker("rlkit.agents.pqn", "pqn", "PQNConfig"),
-    "sac": Maker("rlkit.agents.sac", "sac", "SACConfig"),
-}
-
-
-def agent_config(name: str) -> type:
-    """The configuration class of a registered agent; an unknown name raises with a suggestion."""
-    if name not in AGENTS:
-        raise unknown_name("agent", name, AGENTS)
-    return getattr(importlib.import_module(AGENTS[name].module), AGENTS[name].config)
-
-
-def agent_name(config: Any) -> str:
-    """The registered name of the agent that ``config`` configures."""
-    for name, maker in AGENTS.items():
-        if type(config).__name__ == maker.config:
-            return name
-    known = [maker.config for maker in AGENTS.values()]
-    raise unknown_name("agent configuration", type(config).__name__, known)
-
-
 def _default_agent() -> Any:
-    return agent_config("ppo")()
+    return registry.config_class("ppo")()
 
 
 @dataclass(frozen=True)
@@ -60,8 +30,12 @@ class TrainConfig:
     env: str = option("classic/cartpole", "environment id; `rlkit envs` lists them")
     env_options: tuple[str, ...] = option((), "static choices of the environment, each as key=value")
     agent: Any = field(default_factory=_default_agent, metadata={"help": "hyper-parameters of the agent"})
+    algorithm: str = ""  # "module:maker" of an agent that is not in the table
     reward: str = option("task", "what the agent is paid; task is the environment's own reward")
-    seeds: int = option(8, "number of seeds, trained side by side", low=1)
+    sweep: tuple[str, ...] = option(
+        (), "numbers to vary side by side, each NAME=VALUE,VALUE,...: agent.learning-rate=1e-4,3e-4"
+    )
+    seeds: int = option(8, "number of seeds (of each member of a sweep), trained side by side", low=1)
     seed: int = option(
         0, "base seed; seed k of the population uses fold_in(key(seed), k)", low=0, high=2**32 - 1
     )
@@ -99,6 +73,12 @@ class TrainConfig:
         check(self)
         check(self.agent)
         env_options(self)
+        parse_grid(self.sweep)
+
+    @property
+    def agent_name(self) -> str:
+        """The agent's name in the table, or its maker."""
+        return self.algorithm or registry.name_of(self.agent)
 
     def replace(self, **changes: Any) -> "TrainConfig":
         """A copy with some fields changed."""
@@ -125,6 +105,8 @@ def env_options(config: TrainConfig) -> dict[str, Any]:
 def build(config: TrainConfig) -> Agent:
     """Make the agent that a configuration describes.
 
+    The reward is read by :func:`rlkit.rewards.read`; ``"task"`` is the environment's own.
+
     Raises:
       UnknownNameError: the environment, an option of it or a feature of the reward is unknown.
       UsageError: the reward cannot be parsed.
@@ -132,13 +114,21 @@ def build(config: TrainConfig) -> Agent:
     from rlkit.envs import make
 
     env = make(config.env, **env_options(config))
-    maker = AGENTS[agent_name(config.agent)]
     reward = None
     if config.reward != "task":
-        from rlkit.rewards import parse
+        from rlkit.rewards import read
 
-        reward = parse(config.reward)
-    return getattr(importlib.import_module(maker.module), maker.function)(env, config.agent, reward=reward)
+        reward = read(config.reward, env.spec)
+    return registry.TABLE.make(config.agent_name, env, config.agent, reward=reward)
+
+
+def members(config: TrainConfig, agent: Agent) -> Members | None:
+    """The members that a configuration sweeps over; None without a sweep.
+
+    Raises:
+      UsageError: a number cannot be swept, see :func:`rlkit.experiment.members.sweep`.
+    """
+    return sweep(agent, parse_grid(config.sweep)) if config.sweep else None
 
 
 def to_dict(config: TrainConfig) -> dict[str, Any]:
@@ -146,8 +136,10 @@ def to_dict(config: TrainConfig) -> dict[str, Any]:
     data = {"version": VERSION}
     for entry in dataclasses.fields(config):
         value = getattr(config, entry.name)
+        if entry.name == "algorithm":
+            continue
         if entry.name == "agent":
-            value = {"name": agent_name(value)} | {
+            value = {"name": config.agent_name} | {
                 f.name: _plain(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)
             }
         data[entry.name] = _plain(entry.name, value)
@@ -208,8 +200,9 @@ def from_dict(data: dict[str, Any], where: str = "in the configuration") -> Trai
     if not isinstance(agent, dict) or not isinstance(agent.get("name", ""), str):
         raise UsageError(f'agent={shown(agent)} {where}: expected an object like {{"name": "ppo"}}')
     chosen = dict(agent)
-    cls = agent_config(chosen.pop("name", "ppo"))
-    return _fill(TrainConfig, data, where, agent=_fill(cls, chosen, f"of the agent {where}"))
+    name = chosen.pop("name", "ppo")
+    hyper = _fill(registry.config_class(name), chosen, f"of the agent {where}")
+    return _fill(TrainConfig, data, where, agent=hyper, algorithm=name if is_target(name) else "")
 
 
 def load(path: str | Path) -> TrainConfig:

@@ -99,4 +99,4 @@ def _export(agent: Agent, policy: PyTree, platforms: tuple[str, ...]) -> bytes:
     exported = jax.export.export(jax.jit(act), platforms=platforms)(
         params, carry, example, scalar(jnp.bool_), scalar(jnp.uint32)
     )
-    return exported.serialize()
+    return bytes(exported.serialize())

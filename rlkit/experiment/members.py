@@ -51,9 +51,14 @@ def sweep(agent: Agent, grid: Mapping[str, Sequence[float]]) -> Members:
         _check(agent, trees, name, values)
     rows = list(itertools.product(*grid.values()))
     columns = {name: [row[i] for row in rows] for i, name in enumerate(grid)}
-    labels = [", ".join(f"{_short(n)}={v:.6g}" for n, v in zip(grid, row, strict=True)) for row in rows]
     swept = {part: _stack(trees[part], part, columns, len(rows)) for part in PARTS}
-    return Members(tuple(labels), swept["agent"], swept["env"], swept["reward"])
+    return Members(grid_labels(grid), swept["agent"], swept["env"], swept["reward"])
+
+
+def grid_labels(grid: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+    """The labels of the members of a sweep, e.g. ``"learning_rate=0.0001"``; one empty text without one."""
+    rows = itertools.product(*grid.values())
+    return tuple(", ".join(f"{_short(n)}={v:.6g}" for n, v in zip(grid, row, strict=True)) for row in rows)
 
 
 def _short(name: str) -> str:

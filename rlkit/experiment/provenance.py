@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import jax
 
 from rlkit.experiment.devices import cores
+from rlkit.registry import is_target, origin
 
 PACKAGES = (
     "rlkit-jax",
@@ -57,11 +59,13 @@ def _processor() -> str:
     return next(names, platform.machine())
 
 
-def machine(num_devices: int) -> dict[str, Any]:
+def machine(num_devices: int, names: Iterable[str] = ()) -> dict[str, Any]:
     """What the last bits of a training depend on beside its configuration, as JSON data.
 
     Args:
       num_devices: devices that the seeds are spread over.
+      names: of environment, agent and reward; those of the user's own modules (``"module:factory"``) are
+        there with a digest of the module's file.
     """
     setting = lambda name: getattr(jax.config, name, None)
     found = {
@@ -78,6 +82,7 @@ def machine(num_devices: int) -> dict[str, Any]:
         "matmul_precision": setting("jax_default_matmul_precision"),
         "disable_jit": setting("jax_disable_jit"),
     }
+    found |= {f"source of {name}": origin(name).digest[:16] for name in names if is_target(name)}
     return {name: v if isinstance(v, (bool, int, str, type(None))) else str(v) for name, v in found.items()}
 
 

@@ -15,6 +15,7 @@ from rlkit.experiment import analyze, config, curves, health, integrity, store
 from rlkit.experiment.config import TrainConfig
 from rlkit.experiment.curves import Curve, Metrics
 from rlkit.experiment.intervals import Interval, interval
+from rlkit.experiment.members import grid_labels, parse_grid
 
 STARTS = 20
 _NOTES = 4  # sentences about one file
@@ -128,7 +129,7 @@ def read(folder: str | Path) -> Run:
     folder = store.existing(folder)
     settings = config.load(folder / store.CONFIG)
     env, problem = _environment(settings)
-    notes, members = _Notes(), ("",)
+    notes, members = _Notes(), grid_labels(parse_grid(settings.sweep))
     rows = settings.seeds * len(members)
     metrics = curves.read(folder / store.METRICS, rows, notes.of(store.METRICS))
     emergence = _object(folder / analyze.EMERGENCE, notes.of(analyze.EMERGENCE))

@@ -72,8 +72,9 @@ def run(
     agent = _build(settings)  # before the folder: a request that cannot be carried out leaves nothing
     _num_updates(settings, agent)
     json.dumps(config.to_dict(settings), allow_nan=False)
-    name = config.agent_name(settings.agent)
-    path = store.claim(folder) if folder is not None else store.create(root, settings.env, name)
+    path = (
+        store.claim(folder) if folder is not None else store.create(root, settings.env, settings.agent_name)
+    )
     config.save(path / store.CONFIG, settings)
     return _locked(path, settings, agent, progress, chunk_length, abrupt)
 
@@ -108,7 +109,9 @@ def resume(
 def _build(settings: TrainConfig) -> Agent:
     require(settings)
     devices.choose(settings.devices)
-    return config.build(settings)
+    agent = config.build(settings)
+    config.members(settings, agent)
+    return agent
 
 
 def _locked(
@@ -118,6 +121,7 @@ def _locked(
     pop = population(
         agent,
         settings.seeds,
+        members=config.members(settings, agent),
         batching=settings.batching,
         devices=devices.choose(settings.devices),
         max_chunk=min(512, num_updates),
@@ -130,7 +134,7 @@ def _locked(
         checkpoint_every=settings.checkpoint_every or None,
     )
     bar = progress_bar if progress else no_progress
-    with listening() as stop, bar(agent, plan, settings.seeds) as shown, store.locked(path, shown.warn):
+    with listening() as stop, bar(agent, plan, pop.size) as shown, store.locked(path, shown.warn):
         if abrupt:
             stop.at_once(lambda: _leave(path, shown))
         keeper = Keeper(path, settings, pop, plan, shown)
@@ -175,7 +179,8 @@ class Keeper:
         self.saved = -1  # updates in the newest checkpoint
         self.ledger = Ledger(path)
         self.noticed: list[str] = []  # damage to the run's files, kept for its reports
-        self.machine = machine(pop.sharding.mesh.size)
+        names = (settings.env, settings.agent_name, settings.reward)
+        self.machine = machine(pop.sharding.mesh.size, names)
         self.sinks: list[Sink] = []
         self.probe, self.judge = self._observers()
 
@@ -226,10 +231,10 @@ class Keeper:
         )
         if idle:
             done["learnt_nothing"] = idle
-            self.shown.warn(nothing_learnt(idle, self.pop.num_seeds))
+            self.shown.warn(nothing_learnt(idle, self.pop.size))
         store.write_json(self.path / store.DONE, done)
         self._note("done", update=end.update)
-        return Outcome(self.path, True, int(len(idle) == self.pop.num_seeds))
+        return Outcome(self.path, True, int(len(idle) == self.pop.size))
 
     def _config(self) -> dict[str, Any]:
         return json.loads(json.dumps(config.to_dict(self.settings)))

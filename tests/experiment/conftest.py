@@ -9,15 +9,16 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the toy learner is imported by name, also by the processes that tests start
 
 from processes import CACHE  # noqa: E402
-from toy_agent import ToyConfig  # noqa: E402
+from toy_agent import TABLE, ToyConfig  # noqa: E402
 
+from rlkit.agents import registry  # noqa: E402
 from rlkit.experiment import cache, config  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def toy_registered(monkeypatch):
     """``agent=ToyConfig(...)`` works in configurations; compiled programs are kept between runs."""
-    monkeypatch.setitem(config.AGENTS, "toy", config.Maker("toy_agent", "toy", "ToyConfig"))
+    monkeypatch.setattr(registry, "TABLE", TABLE)
     monkeypatch.setenv(cache.VARIABLE, str(CACHE))
 
 

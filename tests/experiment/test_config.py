@@ -9,7 +9,6 @@ from rlkit.agents import PPOConfig
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.experiment.config import (
     TrainConfig,
-    agent_name,
     build,
     env_options,
     from_dict,
@@ -79,7 +78,8 @@ def test_options_of_the_environment_are_literals_or_text():
 
 def test_build_checks_names():
     assert build(TrainConfig(agent=ToyConfig())).env.spec.id == "classic/cartpole"
-    assert agent_name(ToyConfig()) == "toy"
+    assert TrainConfig(agent=ToyConfig()).agent_name == "toy"
+    assert TrainConfig(algorithm="toy_agent:toy", agent=ToyConfig()).agent_name == "toy_agent:toy"
     with pytest.raises(UnknownNameError, match="classic/cartpole"):
         build(TrainConfig(env="classic/cartpol"))
     with pytest.raises(UsageError, match="option"):

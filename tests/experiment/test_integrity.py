@@ -12,12 +12,13 @@ from rlkit.experiment import checkpoint, config, integrity, provenance, run, sto
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory):
     """A run of 20 updates with recordings at 0, 10 and 20 and checkpoints every 5; DONE is taken away."""
-    from toy_agent import ToyConfig
+    from toy_agent import TABLE, ToyConfig
 
+    from rlkit.agents import registry
     from rlkit.experiment import cache
 
     patch = pytest.MonkeyPatch()
-    patch.setitem(config.AGENTS, "toy", config.Maker("toy_agent", "toy", "ToyConfig"))
+    patch.setattr(registry, "TABLE", TABLE)
     from processes import CACHE
 
     patch.setenv(cache.VARIABLE, str(CACHE))

@@ -11,7 +11,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.agents import registry
 from rlkit.envs.registry import make
+from rlkit.registry import Entry, Table
 from rlkit.rewards import task
 from rlkit.types import ActInfo, Agent, Environment, Key
 
@@ -57,7 +59,6 @@ class ToyState(NamedTuple):
 def toy(env: Environment | None = None, config: ToyConfig | None = None, reward: Any = None) -> Agent:
     """Build the toy learner; ``env`` only gives its name."""
     config = config or ToyConfig()
-    reward = reward or task()
     env = env or make("classic/cartpole")
     reward = reward or task()
 
@@ -122,3 +123,7 @@ def toy(env: Environment | None = None, config: ToyConfig | None = None, reward:
         return jnp.zeros((), jnp.int32), carry, ActInfo(params["x"], jnp.zeros(()), jnp.array(jnp.nan))
 
     return Agent(init, step, lambda s: s.params, lambda: (), act, env, reward, config, config.steps)
+
+
+TABLE = Table("agent", {**registry.TABLE, "toy": Entry("toy_agent:toy", "the toy learner")})
+"""The table of agents, with the toy learner in it."""

@@ -5,10 +5,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from rlkit.experiment import config
+from toy_agent import TABLE
+
+from rlkit.agents import registry
 from rlkit.experiment.cli import main
 
-config.AGENTS["toy"] = config.Maker("toy_agent", "toy", "ToyConfig")
+registry.TABLE = TABLE
 
 if __name__ == "__main__":
     sys.exit(main())
