@@ -25,6 +25,7 @@ from rlkit.analysis.nulls import NullTest
 from rlkit.analysis.partitions import fiedler_bipartition, information_graph
 from rlkit.analysis.redundancy import check_redundancy
 from rlkit.analysis.routes import STATISTICS, Context, Options, Values
+from rlkit.analysis.sides import read_partition
 from rlkit.errors import unknown_name
 from rlkit.types import Key
 
@@ -115,7 +116,11 @@ def measure_emergence(
     mask = None
     if first is not None or valid is not None:
         mask = pair_mask(jnp.zeros(z.shape[0], bool) if first is None else first, lag, valid)
-    validate.check_samples(z, lag, mask, policy=check, outcome="constant units and later copies are left out")
+    side = None if side is None else jnp.asarray(read_partition(side, z.shape[1]))
+    left_out = "constant units and later copies are left out"
+    singular = bool({"pairs", "macro"} & set(routes))
+    outcome = f"{left_out}, and what other pairs enter is NaN" if singular else left_out
+    validate.check_samples(z, lag, mask, policy=check, outcome=outcome, singular=singular)
     options = Options(lag, tuple(routes), null, draws, redundancy, tuple(quantities), gaussianise)
     result = _measure(z, key, first, valid, mask, side, options)
     if scale == 1.0:

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.analysis.gaussian import all_pairs_information, block_information, pair_correlations
+from rlkit.analysis.blocks import regular
+from rlkit.analysis.gaussian import (
+    all_pairs_defined,
+    all_pairs_information,
+    block_information,
+    only_where,
+    pair_correlations,
+    pair_defined,
+)
 from rlkit.analysis.gaussian import pair_information as correlated_information
 from rlkit.analysis.halves import half_means
 from rlkit.analysis.lattice import Information, Redundancy, decompose
@@ -73,7 +81,7 @@ def _means(standard, context: Context):
         pair = halve(pair) if options.null == "projections" else pair
         moments = lagged_moments(pair, options.lag, context.mask)
         correlations = pair_correlations(correlation(moments), 0, 1)
-        information = correlated_information(*correlations)
+        information = only_where(pair_defined(*correlations), correlated_information(*correlations))
         if options.redundancy == "mmi":
             return _named(*_mmi(information), options.quantities)
         atoms = _local(pair, moments, correlations, information, context)
@@ -114,6 +122,7 @@ def _vectors(standard, context: Context):
     def statistic(z: jax.Array):
         moments = lagged_moments(z, context.options.lag, context.mask)
         enough = moments.count > 2 * context.active.sum()
+        enough &= regular(_unit_correlation(z, context), jnp.ones(2 * z.shape[1], bool))
         sides = context.side & context.active, ~context.side & context.active
         information = block_information(_unit_correlation(z, context), *sides)
         named = _named(*_mmi(information), context.options.quantities)
@@ -127,7 +136,9 @@ def _pairs(standard, context: Context):
     pairs = active[:, None] & active[None, :] & ~jnp.eye(active.shape[0], dtype=bool)
 
     def statistic(z: jax.Array):
-        atoms = _mmi(all_pairs_information(_unit_correlation(z, context)))
+        matrix = _unit_correlation(z, context)
+        defined = all_pairs_defined(matrix, jnp.ones(matrix.shape[0], bool))
+        atoms = _mmi(only_where(defined, all_pairs_information(matrix)))
         named = _named(*atoms, context.options.quantities)
         return jax.tree.map(lambda v: jnp.where(pairs, v, 0).sum() / pairs.sum(), named)
 
