@@ -164,6 +164,8 @@ def collector(
     names = None if record is None else tuple(sorted({*own, *record}))
     fresh, recurrent = carry, bool(jax.tree.leaves(jax.eval_shape(carry)))
     pairs = start_keys(env, num_envs, auto_reset)
+    for name in record or ():
+        env.spec.feature(name)
     seen = example_transition(with_offers(env.spec, offers))
     kept = {*task_reads(env), *(f"agent_{name}" for name in offered)}
     kept |= {feature.name for feature in env.spec.features} if names is None else {*names}

@@ -18,7 +18,7 @@ import optax
 
 from rlkit.agents.acting import Look, Policy, acting, behaving, looking
 from rlkit.agents.collecting import Collector, Experience, collector, stepping
-from rlkit.agents.replaying import buffer_for, gradient_steps, learn_from, store
+from rlkit.agents.replaying import buffer_for, check_memoryless, gradient_steps, learn_from, store
 from rlkit.critics import HeadedTorso
 from rlkit.distributions import ActionDistribution, epsilon_greedy
 from rlkit.draws import Draw, raw, split
@@ -137,7 +137,7 @@ def dqn(
       optimiser: ``optimiser(config, update) -> transformation`` of the gradients; ``update`` counts
         gradient steps.
       record: features that stored transitions keep beside those that the reward reads, None for all: the
-        buffer can be paid anew by rewards that read what it keeps.
+        buffer can be paid anew (:func:`rlkit.rewards.relabel_replay`) by rewards that read what it keeps.
       auto_reset: reset strategy; None takes the environment's.
       axis_name: mapped axis over which gradients and statistics are averaged; environments and buffers
         differ along it, parameters do not.
@@ -163,6 +163,7 @@ def dqn(
         network = network_of(torso, encoder.shape, initialise=gains)
     elif isinstance(network, nn.Module):
         network = network_of(network, encoder.shape)
+    check_memoryless(network)
     offers = (latent_offer(check_network(network, encoder.shape, space.n)), value_offer())
     dist = epsilon_greedy(space.n, action_decoder(space).decode)
     collects = collector(

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
+from rlkit.policies import Network
 from rlkit.replay import Replay, add_steps, draw_windows, empty_replay
 from rlkit.types import Metrics, PyTree, Trajectory
 
@@ -45,6 +46,16 @@ def buffer_for(row: Trajectory, config: Any, *, length: int = 1) -> Replay:
             f"buffer_size={config.buffer_size}: expected at least {least}, so that learning starts"
         )
     return empty_replay(row, config.buffer_size, config.num_envs, config.num_steps)
+
+
+def check_memoryless(network: Network) -> None:
+    """Check that a network can learn from steps without those before them.
+
+    Raises:
+      UsageError: it has memory.
+    """
+    if jax.tree.leaves(jax.eval_shape(network.memory)):
+        raise UsageError("the network has memory; steps drawn from a buffer cannot train it: take PQN or PPO")
 
 
 def store(buffer: Replay, trajectory: Trajectory) -> Replay:

@@ -19,7 +19,7 @@ import optax
 
 from rlkit.agents.acting import Look, Policy, acting, behaving, looking
 from rlkit.agents.collecting import Collector, Experience, collector, stepping
-from rlkit.agents.replaying import buffer_for, gradient_steps, learn_from, store
+from rlkit.agents.replaying import buffer_for, check_memoryless, gradient_steps, learn_from, store
 from rlkit.critics import HeadedTorso, critics
 from rlkit.distributions import ActionDistribution, squashed_gaussian
 from rlkit.draws import Draw, raw, split
@@ -150,7 +150,7 @@ def sac(
       optimiser: ``optimiser(config, update) -> transformation`` of the gradients of each part; ``update``
         counts gradient steps.
       record: features that stored transitions keep beside those that the reward reads, None for all: the
-        buffer can be paid anew by rewards that read what it keeps.
+        buffer can be paid anew (:func:`rlkit.rewards.relabel_replay`) by rewards that read what it keeps.
       auto_reset: reset strategy; None takes the environment's.
       axis_name: mapped axis over which gradients and statistics are averaged; environments and buffers
         differ along it, parameters do not.
@@ -180,8 +180,11 @@ def sac(
         network = network_of(torso, encoder.shape, initialise=first)
     elif isinstance(network, nn.Module):
         network = network_of(network, encoder.shape)
+    check_memoryless(network)
     offers = (latent_offer(check_network(network, encoder.shape, dist.size)),)
     critic = critic or critics(2, config.sizes, config.activation, config.layer_norm)
+    first = orthogonal(critic, jnp.zeros(encoder.shape), jnp.zeros(dist.width))
+    _check_critic(critic, first, encoder.shape, dist.width)
     collects = collector(
         env, reward, num_envs=config.num_envs, num_steps=config.num_steps, offers=offers, record=record,
         normalize_obs=config.normalize_obs, auto_reset=auto_reset, axis_name=axis_name,
@@ -191,7 +194,7 @@ def sac(
         network=network,
         look=looking(network, collects.encode),
         critics=critic,
-        critics_initialiser=orthogonal(critic, jnp.zeros(encoder.shape), jnp.zeros(dist.width)),
+        critics_initialiser=first,
         dist=dist,
         seen=action_encoder(space),
         optimiser=optimiser,
@@ -219,6 +222,14 @@ def sac(
         undefined=("episode/", "loss/", "policy/", "value/"),
         bulk=("buffer",),
     )
+
+
+def _check_critic(critic: nn.Module, initialiser: Initialiser, shape: tuple[int, ...], entries: int) -> None:
+    one = lambda params: critic.apply({"params": params}, jnp.zeros(shape), jnp.zeros(entries))
+    out: Any = jax.eval_shape(one, initialiser.shapes)
+    if not hasattr(out, "shape") or len(out.shape) != 1:
+        found = f"shape {out.shape}" if hasattr(out, "shape") else type(out).__name__
+        raise UsageError(f"the critic returns {found}; expected [critics], a value of each for one action")
 
 
 def _policy(state: SACState) -> Policy:

@@ -137,7 +137,7 @@ def draw_windows(replay: Replay, bits: jax.Array, length: int = 1) -> PyTree:
 def stored_steps(replay: Replay) -> PyTree:
     """All rows, oldest first, leaves ``[capacity, B, ...]``; those not yet filled come last.
 
-    Use it to pay the whole buffer anew (:func:`rlkit.rewards.relabel`), then :func:`replace_steps`.
+    Change them and give them back to :func:`replace_steps`, as :func:`rlkit.rewards.relabel_replay` does.
     """
     oldest = (replay.cursor - replay.filled) % replay.capacity
     return jax.tree.map(lambda x: jnp.roll(x, -oldest, 0), replay.stored.tree)

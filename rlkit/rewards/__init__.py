@@ -4,7 +4,7 @@ from typing import Any
 
 from rlkit.rewards.algebra import Part, add, chain, from_function, total, transform, weighted
 from rlkit.rewards.reading import read
-from rlkit.rewards.relabelling import init_slots, relabel
+from rlkit.rewards.relabelling import init_slots, relabel, relabel_replay
 from rlkit.rewards.shaping import potential_difference, potential_shaping
 from rlkit.rewards.sources import (
     best_progress,
@@ -44,6 +44,7 @@ __all__ = [
     "reached",
     "read",
     "relabel",
+    "relabel_replay",
     "scale",
     "squash",
     "success",

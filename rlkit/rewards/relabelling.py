@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from rlkit.errors import UsageError
 from rlkit.keys import typed_key
 from rlkit.parameters import resolve
+from rlkit.replay import Replay, replace_steps, stored_steps
 from rlkit.types import Key, PyTree, Reward, Terms, Trajectory, Transition
 
 
@@ -73,6 +74,29 @@ def relabel(
     else:
         raise UsageError(f"transition.reward has shape {shape}; expected [T] or [T, B]: vmap over other axes")
     return memory, trajectory._replace(reward=paid, terms=terms)
+
+
+def relabel_replay(
+    reward: Reward, memory: PyTree, replay: Replay, *, params: PyTree = None, axis_name: str | None = None
+) -> Replay:
+    """Pay a reward for all that a replay buffer holds, in the order in which it was collected.
+
+    Args:
+      reward: the reward; it may read the features that the buffer keeps.
+      memory: its memory before the oldest step, ``init_slots(reward, key, replay.num_envs)``.
+      replay: a buffer whose rows are trajectories, as agents make them.
+      params: parameters of the reward; None takes ``reward.params``.
+      axis_name: as in :func:`relabel`.
+
+    Returns:
+      The buffer with other rewards; nothing else changes.
+
+    Raises:
+      UsageError: as :func:`relabel`.
+    """
+    stored = stored_steps(replay)
+    _, paid = relabel(reward, memory, stored, params=params, axis_name=axis_name)
+    return replace_steps(replay, stored._replace(reward=paid.reward))
 
 
 def _pay(
