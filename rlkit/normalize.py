@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.errors import UsageError
 from rlkit.packing import stacked
 
 _SMALLEST_WEIGHT = 2.0**-18
@@ -54,6 +55,7 @@ def update_moments(
       ValueError: the last axes of ``batch`` are not those of the moments.
     """
     shape = moments.mean.shape
+    _check_numbers("batch", batch)
     lead = batch.ndim - len(shape)
     if lead < 0 or batch.shape[lead:] != shape:
         raise ValueError(f"batch has shape {batch.shape}; expected [..., *{shape}], the shape of the moments")
@@ -83,6 +85,13 @@ def update_moments(
     )
 
 
+def _check_numbers(name: str, x: jax.Array) -> None:
+    """Raise unless an array holds numbers (a key or a complex array is a slip)."""
+    real = jnp.issubdtype(x.dtype, jnp.floating) or jnp.issubdtype(x.dtype, jnp.integer) or x.dtype == bool
+    if not real:
+        raise UsageError(f"{name} is {x.dtype}; expected real numbers")
+
+
 def _two_sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
     """``a + b`` rounded, and what rounding lost (Knuth 1969, §4.2.2, theorem B)."""
     total = a + b
@@ -100,7 +109,14 @@ def normalise(
       moments: see :class:`RunningMoments`.
       clip: largest magnitude of the result.
       epsilon: keeps constant entries finite.
+
+    Raises:
+      UsageError: the last axes of ``x`` are not those of the moments, or it holds no numbers.
     """
+    _check_numbers("x", x)
+    shape = moments.mean.shape
+    if x.ndim < len(shape) or x.shape[x.ndim - len(shape) :] != shape:
+        raise UsageError(f"x has shape {x.shape}; expected [..., *{shape}], the shape of the moments")
     centred = (x.astype(moments.mean.dtype) - moments.mean) - moments.residual
     out = centred * jax.lax.rsqrt(moments.var + epsilon)
     return out if clip is None else jnp.clip(out, -clip, clip)

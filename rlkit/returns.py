@@ -6,10 +6,50 @@ follow the action of the same index. ``terminated`` says that the future is wort
 ``done`` (terminated or truncated) that the next row belongs to another episode.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 from rlkit.elementary import means
+from rlkit.errors import UsageError
+
+
+def _check(name: str, shape: tuple[int, ...], floats: dict[str, Any], flags: dict[str, Any]) -> None:
+    """Raise unless arrays have one shape, floats are floating and flags bool: broadcasting would hide a slip.
+
+    Raises:
+      UsageError: with the function, the argument, what it is and what was expected.
+    """
+    for argument, value in {**floats, **flags}.items():
+        got, dtype = jnp.shape(value), jnp.result_type(value)
+        if got != shape:
+            first = next(iter(floats))
+            raise UsageError(
+                f"{name}: {argument} has shape {got}; expected {shape}, that of {first}: nothing is broadcast"
+            )
+        if argument in flags and dtype != jnp.bool_:
+            raise UsageError(f"{name}: {argument} is {dtype}; expected bool: compare, or use .astype(bool)")
+        if argument in floats and not jnp.issubdtype(dtype, jnp.floating):
+            raise UsageError(f"{name}: {argument} is {dtype}; expected floats: use .astype(jnp.float32)")
+
+
+def _check_factors(name: str, **factors: Any) -> None:
+    """Raise unless factors are scalars.
+
+    Raises:
+      UsageError: one has axes.
+    """
+    for argument, value in factors.items():
+        if jnp.ndim(value):
+            raise UsageError(
+                f"{name}: {argument} has shape {jnp.shape(value)}; expected a scalar: vmap over others"
+            )
+
+
+def _check_time(name: str, reward: Any) -> None:
+    if not jnp.ndim(reward):
+        raise UsageError(f"{name}: reward is a scalar; expected [T, ...], time first")
 
 
 def linear_recurrence(
@@ -44,11 +84,27 @@ def td_error(
     terminated: jax.Array,
     discount: jax.Array | float,
 ) -> jax.Array:
-    """One-step temporal-difference errors ``r + γ (1 - terminated) V(s') - V(s)``, shape of ``reward``.
+    """One-step temporal-difference errors ``δ_t = r_t + γ (1 - terminated_t) V(s_{t+1}) - V(s_t)``.
 
-    ``next_value`` is the value of the *true* successor, which at a time limit is not the value of
-    the next row.
+    Sutton & Barto 2018, eq. 6.5.
+
+    Args:
+      reward: float ``[...]``.
+      value: float ``[...]``, ``V(obs)``.
+      next_value: float ``[...]``, ``V(next_obs)`` of the *true* successor, which at a time limit is not the
+        value of the next row.
+      terminated: bool ``[...]``; no bootstrapping there.
+      discount: γ, scalar.
+
+    Returns:
+      ``δ``, shape of ``reward``.
+
+    Raises:
+      UsageError: shapes differ, or a dtype is of another kind.
     """
+    floats = {"reward": reward, "value": value, "next_value": next_value}
+    _check("td_error", jnp.shape(reward), floats, {"terminated": terminated})
+    _check_factors("td_error", discount=discount)
     return reward + discount * jnp.where(terminated, 0.0, next_value) - value
 
 
@@ -61,7 +117,9 @@ def gae(
     discount: jax.Array | float,
     gae_lambda: jax.Array | float,
 ) -> jax.Array:
-    """Generalised advantage estimates (Schulman et al. 2016, arXiv 1506.02438, eq. 16).
+    """Generalised advantage estimates ``A_t = δ_t + γ λ (1 - done_t) A_{t+1}``.
+
+    Schulman et al. 2016, arXiv 1506.02438, eq. 16; ``δ`` as in :func:`td_error`.
 
     Args:
       reward: float ``[T, ...]``.
@@ -75,7 +133,14 @@ def gae(
 
     Returns:
       Advantages, shape of ``reward``. ``advantage + value`` are the λ-returns.
+
+    Raises:
+      UsageError: shapes differ, or a dtype is of another kind.
     """
+    _check_time("gae", reward)
+    floats = {"reward": reward, "value": value, "next_value": next_value}
+    _check("gae", jnp.shape(reward), floats, {"terminated": terminated, "done": done})
+    _check_factors("gae", discount=discount, gae_lambda=gae_lambda)
     delta = td_error(reward, value, next_value, terminated, discount)
     keep = discount * gae_lambda * (1.0 - done.astype(delta.dtype))
     return linear_recurrence(delta, keep, jnp.zeros_like(delta[0]), reverse=True)
@@ -93,7 +158,14 @@ def lambda_returns(
 
     Arguments as in :func:`gae`. At the last row, and where an episode is only truncated, the
     return bootstraps fully from ``next_value``.
+
+    Raises:
+      UsageError: shapes differ, or a dtype is of another kind.
     """
+    _check_time("lambda_returns", reward)
+    floats = {"reward": reward, "next_value": next_value}
+    _check("lambda_returns", jnp.shape(reward), floats, {"terminated": terminated, "done": done})
+    _check_factors("lambda_returns", discount=discount, lambda_=lambda_)
     bootstrap = discount * jnp.where(terminated, 0.0, next_value)
     cut = done.at[-1].set(True)
     x = reward + jnp.where(cut, bootstrap, (1.0 - lambda_) * bootstrap)
@@ -114,7 +186,18 @@ def discounted_returns(
 
     Returns:
       ``G``, shape of ``reward``.
+
+    Raises:
+      UsageError: shapes differ, or a dtype is of another kind.
     """
+    _check_time("discounted_returns", reward)
+    _check("discounted_returns", jnp.shape(reward), {"reward": reward}, {"done": done})
+    _check_factors("discounted_returns", discount=discount)
+    if jnp.shape(bootstrap) not in ((), jnp.shape(reward)[1:]):
+        raise UsageError(
+            f"discounted_returns: bootstrap has shape {jnp.shape(bootstrap)}; expected "
+            f"{jnp.shape(reward)[1:]}, one value after the last row of each"
+        )
     return linear_recurrence(reward, discount * (1.0 - done.astype(reward.dtype)), bootstrap, reverse=True)
 
 
@@ -123,7 +206,12 @@ def explained_variance(advantage: jax.Array, value: jax.Array, axis_name: str | 
 
     1 for perfect values, 0 for a constant one, negative for worse. ``axis_name``: mapped axis whose members
     are taken together.
+
+    Raises:
+      UsageError: shapes differ, or a dtype is of another kind.
     """
+    floats = {"advantage": advantage, "value": value}
+    _check("explained_variance", jnp.shape(advantage), floats, {})
     target = advantage + value
     mean = means([advantage, advantage**2, target, target**2])
     if axis_name is not None:

@@ -179,14 +179,16 @@ def demo(args: list[str]) -> int | None:
 
 @dataclass(frozen=True)
 class EnvsArguments:
-    """List environments, or describe one."""
+    """List environments, describe one, or check one: rlkit envs [ID], rlkit envs check ID."""
 
     id: str = option("", "an environment id to describe")
     family: str = option("", "list one family only, e.g. nav")
 
 
 def envs(args: list[str]) -> int:
-    """``rlkit envs [ID] [--family FAMILY]``."""
+    """``rlkit envs [ID] [--family FAMILY]``, ``rlkit envs check ID``."""
+    if args[:1] == ["check"]:
+        return _check_environment(args[1:])
     if args and not args[0].startswith("-"):
         args = ["--id", *args]
     chosen = parse(EnvsArguments, args, "rlkit envs")
@@ -194,3 +196,14 @@ def envs(args: list[str]) -> int:
 
     print(listing.describe(chosen.id) if chosen.id else listing.table(chosen.family), file=sys.stdout)
     return 0
+
+
+def _check_environment(args: list[str]) -> int:
+    """``rlkit envs check ID``: exit code 1 if something looks wrong."""
+    if len(args) != 1 or args[0].startswith("-"):
+        raise UsageError("usage: rlkit envs check ID, where ID is a name or your own as module:factory")
+    from rlkit.experiment import listing
+
+    text, fine = listing.checked(args[0])
+    print(text)
+    return 0 if fine else 1

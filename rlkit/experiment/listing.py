@@ -90,3 +90,27 @@ def describe(id: str) -> str:
         seen = "yes" if f.observable else "no"
         features.add_row(f.name, str(list(f.shape)), f"{f.low:g} .. {f.high:g}", f.unit, seen, f.meaning)
     return _text(Group(facts, "", features))
+
+
+def checked(id: str) -> tuple[str, bool]:
+    """What a check of an environment says, and whether nothing looks wrong.
+
+    Raises:
+      UnknownNameError: no such environment.
+      InvalidEnvironmentError: it contradicts itself.
+    """
+    from rlkit.envs import check_environment, make
+    from rlkit.envs.trial import trial
+
+    env = make(id)
+    check_environment(env)
+    if not env.spec.pure:
+        return f"{env.spec.id}: the specification is fine; it runs on the host and was not run", True
+    seen = trial(env)
+    ran = (
+        f"{seen.steps} random steps, {seen.episodes} episodes ended ({seen.terminated} by themselves), "
+        f"success in {seen.successes} steps"
+    )
+    if not seen.findings:
+        return f"{env.spec.id}: fine; {ran}", True
+    return "\n".join([f"{env.spec.id}: {ran}", *(f"  {finding}" for finding in seen.findings)]), False

@@ -129,3 +129,18 @@ def test_moments_own_their_buffers():
 def test_rows_of_another_shape():
     with pytest.raises(ValueError, match=r"shape \(60, 4\).*\[..., \*\(5,\)\]"):
         update_moments(RunningMoments.zeros(5), jnp.zeros((60, 4)))
+
+
+def test_other_shapes_and_kinds_are_refused():
+    moments = RunningMoments.zeros((3,))
+    for x, message in (
+        (jnp.zeros(4), r"x has shape \(4,\); expected"),
+        (jnp.zeros(()), r"x has shape \(\)"),
+        (jnp.zeros((3, 1)), "the shape of the moments"),
+        (jax.random.split(jax.random.key(0), 3), "expected real numbers"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            normalise(x, moments)
+    with pytest.raises(ValueError, match="batch is complex64"):
+        update_moments(moments, jnp.zeros((2, 3), complex))
+    assert normalise(jnp.zeros((2, 3), "uint8"), moments).dtype == jnp.float32

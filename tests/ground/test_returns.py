@@ -5,7 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.returns import discounted_returns, gae, lambda_returns, linear_recurrence, td_error
+from rlkit.errors import UsageError
+from rlkit.returns import (
+    discounted_returns,
+    explained_variance,
+    gae,
+    lambda_returns,
+    linear_recurrence,
+    td_error,
+)
 
 T, B = 37, 5
 DISCOUNT, LAMBDA = 0.97, 0.9
@@ -131,3 +139,38 @@ def test_equal_rlax():
     theirs = rlax.discounted_returns(reward.astype(np.float32), discounts, last)
     ours = discounted_returns(*_single(reward), jnp.asarray(end), DISCOUNT, successors[-1])
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+FLAT, COLUMN = jnp.zeros(5), jnp.zeros((5, 1))
+NO, INTS = jnp.zeros(5, bool), jnp.zeros(5, int)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: gae(FLAT, COLUMN, FLAT, NO, NO, 0.9, 0.9),
+            r"gae: value has shape \(5, 1\); expected",
+        ),
+        (lambda: gae(FLAT, FLAT, COLUMN, NO, NO, 0.9, 0.9), "gae: next_value has shape"),
+        (lambda: gae(COLUMN, FLAT, FLAT, NO, NO, 0.9, 0.9), r"value has shape \(5,\); expected \(5, 1\)"),
+        (lambda: gae(FLAT, FLAT, FLAT, NO[:1], NO, 0.9, 0.9), "terminated has shape"),
+        (lambda: gae(FLAT, FLAT, FLAT, NO, NO[:, None], 0.9, 0.9), "done has shape"),
+        (lambda: gae(FLAT, FLAT, FLAT, FLAT, NO, 0.9, 0.9), "terminated is float32; expected bool"),
+        (lambda: gae(INTS, FLAT, FLAT, NO, NO, 0.9, 0.9), "reward is int32; expected floats"),
+        (lambda: gae(FLAT, FLAT, FLAT, NO, NO, FLAT, 0.9), "discount has shape .* expected a scalar"),
+        (lambda: gae(FLAT[0], FLAT[0], FLAT[0], NO[0], NO[0], 0.9, 0.9), "reward is a scalar"),
+        (lambda: td_error(FLAT, COLUMN, FLAT, NO, 0.9), "td_error: value"),
+        (lambda: td_error(FLAT, FLAT, FLAT, INTS, 0.9), "terminated is int32"),
+        (lambda: lambda_returns(FLAT, COLUMN, NO, NO, 0.9, 0.9), "lambda_returns: next_value"),
+        (lambda: lambda_returns(FLAT, FLAT, NO, INTS, 0.9, 0.9), "done is int32"),
+        (lambda: lambda_returns(FLAT, FLAT, NO, NO, 0.9, COLUMN), "lambda_ has shape"),
+        (lambda: discounted_returns(INTS, NO, 0.9), "discounted_returns: reward is int32"),
+        (lambda: discounted_returns(FLAT, NO[:, None], 0.9), "done has shape"),
+        (lambda: discounted_returns(FLAT, NO, 0.9, FLAT), "bootstrap has shape"),
+        (lambda: explained_variance(FLAT, COLUMN), "explained_variance: value"),
+    ],
+)
+def test_shapes_that_would_broadcast_and_other_dtypes_are_refused(call, message):
+    with pytest.raises(UsageError, match=message):
+        call()
