@@ -98,7 +98,7 @@ def _bounds(space: Space) -> tuple[Any, Any]:
     return space.bounds() if isinstance(space, Box) else (space.start, space.last)
 
 
-def _look(what: str, values: np.ndarray, low: Any, high: Any, said: str) -> list[str]:
+def _look(what: str, values: Any, low: Any, high: Any, said: str) -> list[str]:
     """Sentences about values ``[T, B, ...]``."""
     x = np.asarray(values, np.float64)
     for kind, bad in (("NaN", np.isnan(x)), ("infinite", np.isinf(x))):
