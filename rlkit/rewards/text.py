@@ -7,11 +7,13 @@ The text uses a small part of Python's grammar and the names of :mod:`rlkit.rewa
     part    =  source(arguments)  |  number * part  |  part * number  |  -part  |  (sum)  |  chain(...)
 
 Arguments are numbers, quoted text or None, by position or keyword. Numbers must be finite in float32. A
-text may go over several lines, and ``#`` begins a comment that ends with its line. Examples::
+text may go over several lines, and ``#`` begins a comment that ends with its line. ``param('name', number)``
+in the place of a number makes it a parameter of the reward, by its name in ``reward.params``. Examples::
 
     success()
     success() + 0.5 * progress('goal_distance') - 0.01 * control_cost()
     chain(success(), potential_shaping('-goal_distance', discount=0.99), clip(-1, 1))
+    success() + param('near', 0.5) * progress('goal_distance')
 
 Each source of a sum is one term, named by itself (``progress_goal_distance``) or by its argument
 ``name``. Nothing is evaluated: the text is parsed, and only constructors in the tables below
@@ -23,12 +25,18 @@ import inspect
 import io
 import tokenize
 from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from rlkit.errors import UsageError, unknown_name
 from rlkit.fields import shown
 from rlkit.rewards import shaping, sources, transforms
 from rlkit.rewards.algebra import chain, total
-from rlkit.types import Reward
+from rlkit.rewards.arguments import check_number
+from rlkit.types import PyTree, Reward, Transition
 
 Constructor = Callable[..., Reward]
 
@@ -79,7 +87,8 @@ def parse(text: str) -> Reward:
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise UsageError(f"the reward {start} cannot be read: {str(error)[:200]}") from None
     try:
-        return _sum(tree.body)
+        body, values = _with_parameters(tree.body)
+        return _named(_sum(body), values)
     except (RecursionError, OverflowError):
         raise UsageError(f"the reward {start} is nested too deeply or holds too large a number") from None
 
@@ -102,6 +111,62 @@ def _enclosed(text: str) -> str:
     return whole
 
 
+class _Parameter(NamedTuple):
+    """What stands for a parameter while a reward is built: a number that nobody writes."""
+
+    number: jax.Array
+
+
+def _marks(count: int) -> list[np.float32]:
+    """Distinct numbers that are found again among the parameters of a reward."""
+    return [np.float32(1.0 + 2.0**-20 * (2 * i + 1)) for i in range(count)]
+
+
+def _with_parameters(node: ast.expr) -> tuple[ast.expr, dict[str, float]]:
+    """The expression with each ``param(name, value)`` replaced by what stands for it, and their values."""
+    calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and _is_param(n.func)]
+    values: dict[str, float] = {}
+    for call in calls:
+        name = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
+        value = _number(call.args[1]) if len(call.args) == 2 else None
+        if not isinstance(name, str) or not name.isidentifier() or value is None or call.keywords:
+            raise UsageError(f"{_written(call)}: expected param('name', number)")
+        if values.setdefault(name, check_number(name, value)) != value:
+            raise UsageError(f"{_written(call)}: the parameter {name!r} has another value elsewhere")
+    marks = dict(zip(values, _marks(len(values)), strict=True))
+
+    class Replace(ast.NodeTransformer):
+        def visit_Call(self, call: ast.Call) -> ast.AST:
+            if not _is_param(call.func):
+                return self.generic_visit(call)
+            mark = jnp.asarray(marks[call.args[0].value])  # type: ignore[attr-defined]
+            return ast.copy_location(ast.Constant(_Parameter(mark)), call)
+
+    return (Replace().visit(node) if values else node), values
+
+
+def _is_param(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id == "param"
+
+
+def _named(reward: Reward, values: dict[str, float]) -> Reward:
+    """The reward whose parameters are ``values`` by name, in the places where their marks are."""
+    if not values:
+        return reward
+    leaves, treedef = jax.tree.flatten(reward.params)
+    marks = dict(zip(_marks(len(values)), values, strict=True))
+    places = [marks.get(np.float32(leaf)) for leaf in leaves]
+    if missing := set(values) - set(places):
+        raise UsageError(f"the parameter {sorted(missing)[0]!r} stands where a constant is expected")
+
+    def apply(memory: PyTree, transition: Transition, params: PyTree) -> Any:
+        pairs = zip(places, leaves, strict=True)
+        inner = treedef.unflatten([leaf if name is None else params[name] for name, leaf in pairs])
+        return reward.apply(memory, transition, inner)
+
+    return Reward(reward.init, apply, {name: jnp.float32(value) for name, value in values.items()})
+
+
 def _sum(node: ast.expr) -> Reward:
     parts = [*_parts(node, 1.0)]
     if len(parts) == 1 and parts[0][0] == 1.0:
@@ -119,6 +184,10 @@ def _parts(node: ast.expr, weight: float) -> Iterator[tuple[float, Reward]]:
             yield from _parts(right, weight * number)
         case ast.BinOp(left=left, op=ast.Mult(), right=right) if (number := _number(right)) is not None:
             yield from _parts(left, weight * number)
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if (given := _parameter(left)) is not None:
+            yield weight, total((given, _sum(right)))
+        case ast.BinOp(left=left, op=ast.Mult(), right=right) if (given := _parameter(right)) is not None:
+            yield weight, total((given, _sum(left)))
         case ast.UnaryOp(op=ast.USub(), operand=operand) if _number(node) is None:
             yield from _parts(operand, -weight)
         case ast.Call(func=ast.Name(id="chain")):
@@ -196,12 +265,20 @@ def _number(node: ast.expr) -> int | float | None:
     return None
 
 
+def _parameter(node: ast.expr) -> jax.Array | None:
+    if isinstance(node, ast.Constant) and isinstance(node.value, _Parameter):
+        return node.value.number
+    return None
+
+
 def _written(node: ast.expr) -> str:
     """An expression as it could have been written, shortened."""
     return shown(ast.unparse(node), 200)
 
 
-def _argument(node: ast.expr) -> int | float | str | None:
+def _argument(node: ast.expr) -> int | float | str | jax.Array | None:
+    if (given := _parameter(node)) is not None:
+        return given
     match node:
         case ast.Constant(value=str() | None as value):
             return value

@@ -1,10 +1,11 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import rlkit.rewards as rw
 from rlkit.errors import UnknownNameError, UsageError
-from rlkit.rewards import parse
+from rlkit.rewards import parse, relabel
 
 BUILT = {
     "success()": lambda: rw.success(),
@@ -151,3 +152,32 @@ def test_two_terms_of_one_name(line):
 def test_every_registered_constructor_is_public():
     for name in rw.names():
         assert getattr(rw, name) is {**rw.SOURCES, **rw.TRANSFORMS}[name]
+
+
+def test_named_parameters_are_those_numbers(line):
+    text = "success() - param('near', 0.5) * distance({!r}) + distance({!r}, 'exp', param('wide', 2.0), name='w')"
+    plain = "success() - 0.5 * distance({!r}) + distance({!r}, 'exp', 2.0, name='w')"
+    feature = "distance"
+    named, wanted = parse(text.format(feature, feature)), parse(plain.format(feature, feature))
+    assert {name: float(x) for name, x in named.params.items()} == {"near": 0.5, "wide": 2.0}
+    pay = lambda reward, params=None: relabel(reward, reward.init(jax.random.key(0)), line, params=params)[1]
+    np.testing.assert_allclose(pay(named).reward, pay(wanted).reward, rtol=1e-6)
+    assert set(pay(named).terms) == set(pay(wanted).terms)
+    other = pay(named, {"near": jnp.float32(0.0), "wide": jnp.float32(2.0)})
+    np.testing.assert_allclose(other.terms[f"distance_{feature}"], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("param('a', 1)", "is not a reward"),
+        ("param('a') * success()", r"expected param\('name', number\)"),
+        ("param('a b', 1) * success()", "expected param"),
+        ("param('a', 1) * success() + param('a', 2) * survival()", "another value elsewhere"),
+        ("param('a', 1e300) * success()", r"a=1e\+300"),
+        ("success(name=param('a', 1))", "name|constant"),
+    ],
+)
+def test_parameters_that_mean_nothing_are_refused(text, message):
+    with pytest.raises(UsageError, match=message):
+        parse(text)
