@@ -155,7 +155,10 @@ def test_every_registered_constructor_is_public():
 
 
 def test_named_parameters_are_those_numbers(line):
-    text = "success() - param('near', 0.5) * distance({!r}) + distance({!r}, 'exp', param('wide', 2.0), name='w')"
+    text = (
+        "success() - param('near', 0.5) * distance({!r}) "
+        "+ distance({!r}, 'exp', param('wide', 2.0), name='w')"
+    )
     plain = "success() - 0.5 * distance({!r}) + distance({!r}, 'exp', 2.0, name='w')"
     feature = "distance"
     named, wanted = parse(text.format(feature, feature)), parse(plain.format(feature, feature))
