@@ -11,7 +11,7 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,7 @@ def _run(index: int, run: Run, label: str, notes: dict[Path, list[str]]) -> dict
     """What the template shows of one run."""
     picture, caption = None, f"No animation: the first {_FILMS} runs are shown."
     if index < _FILMS:
-        picture, caption = _animation(run, notes[run.folder].append)
+        picture, caption = _animation(run)
     draws = run.emergence.get("draws")
     return {
         "run": run,
@@ -202,17 +202,17 @@ def _run(index: int, run: Run, label: str, notes: dict[Path, list[str]]) -> dict
     }
 
 
-def _animation(run: Run, note: Callable[[str], None]) -> tuple[bytes | None, str]:
+def _animation(run: Run) -> tuple[bytes | None, str]:
     """A GIF of the newest checkpoint's median seed, or why there is none."""
     if run.env is None:
         return None, f"No animation: {run.problem}"
     try:
-        return _film(run, note)
+        return _film(run)
     except Exception as error:  # a report without a film is still a report
         return None, f"No animation: {sentence(error)}"
 
 
-def _film(run: Run, note: Callable[[str], None]) -> tuple[bytes | None, str]:
+def _film(run: Run) -> tuple[bytes | None, str]:
     import jax
 
     from rlkit.experiment import animation, cache, checkpoint
@@ -220,9 +220,9 @@ def _film(run: Run, note: Callable[[str], None]) -> tuple[bytes | None, str]:
     cache.enable()
     agent = config.build(run.settings)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), run.rows))
-    saved = checkpoint.restore(
-        run.folder / store.CHECKPOINTS, jax.eval_shape(jax.vmap(agent.init), keys), note
-    )
+    template = jax.eval_shape(jax.vmap(agent.init), keys)
+    known = lambda damage: None  # it is among the notes of the run
+    saved = checkpoint.restore(run.folder / store.CHECKPOINTS, template, known)
     if saved is None:
         return None, "No animation: the run has no checkpoint yet."
     row = median_row(run)
