@@ -7,7 +7,7 @@ import numpy as np
 
 from rlkit.experiment.intervals import Interval, difference, interval, without_one
 from rlkit.experiment.panels import Group
-from rlkit.experiment.reading import percent, plain
+from rlkit.experiment.wording import percent, plain
 
 FEW = 10  # seeds; below, a bootstrap knows too little of the tails
 _PAIRS = 8  # most pairs that are put in words

@@ -91,16 +91,16 @@ def _train(name: str, folder: Path, chosen: DemoArguments) -> int:
 
 def summary(folder: Path) -> str:
     """One line about a finished run: success with its interval, speed, and compile time apart."""
-    from rlkit.experiment import reading
+    from rlkit.experiment import reading, wording
 
     found = reading.read(folder)
     reached, times = found.final("eval/success"), found.times
     episodes = found.rows * found.settings.eval_episodes
-    around = f"{reading.percent(reached.low)} to {reading.percent(reached.high)}"
+    around = f"{wording.percent(reached.low)} to {wording.percent(reached.high)}"
     return (
-        f"success {reading.percent(reached.mean)} in {episodes} fresh episodes "
+        f"success {wording.percent(reached.mean)} in {episodes} fresh episodes "
         f"(95 % interval over {reached.count} seeds: {around}); "
-        f"{reading.short(reading.steps_per_second(found))} steps/s, "
+        f"{wording.short(reading.steps_per_second(found))} steps/s, "
         f"compiled in {times.trace + times.compile:.1f} s, trained in {times.train:.1f} s"
     )
 

@@ -25,14 +25,12 @@ from rlkit.experiment.reading import (
     labels,
     median_row,
     origin,
-    percent,
-    plain,
     read,
     relative,
     sentence,
-    short,
     steps_per_second,
 )
+from rlkit.experiment.wording import percent, plain, short
 
 REPORT = "report.html"
 COMPARISON = "comparison.html"
@@ -119,7 +117,7 @@ def context(runs: Sequence[Run]) -> dict[str, Any]:
     films = [
         _run(i, run, label, notes) for i, (run, label) in enumerate(zip(runs, labels(runs), strict=True))
     ]
-    quantities = conclusions.evaluated(groups) + inside.quantities(measured, groups)
+    quantities = conclusions.evaluated(groups) + inside.quantities(measured)
     terms, more_terms = panels.terms(groups)
     env = next((run.env for run in runs if run.env is not None), None)
     same = len({run.settings.env for run in runs}) == 1
@@ -147,7 +145,8 @@ def context(runs: Sequence[Run]) -> dict[str, Any]:
         "excesses": inside.excesses([found for found in measured if found is not None]),
         "table": conclusions.table(quantities),
         "changes": conclusions.changes(groups, quantities),
-        "would_change": conclusions.what_would_change(groups),
+        "would_change": conclusions.what_would_change(groups)
+        + [text for found in measured if found is not None for text in inside.what_would_change(found)],
         "command": "rlkit report " + " ".join(_quoted(run) for run in runs),
     }
 
@@ -171,8 +170,9 @@ def _group(
         "speed": steps_per_second(run),
         "measured": measured,
         "emergence": {} if measured is None else inside.trajectories(measured, f"inside-{index}"),
-        "inside_legend": inside.legend(group),
+        "inside_legend": [] if measured is None else inside.legend(measured),
         "inside": [] if measured is None else inside.rows(measured),
+        "directions": measured is not None and any(m.directions.size for m in measured.levels["units"]),
         "life": inside.life(group, notes[run.folder].append),
     }
 

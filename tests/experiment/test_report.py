@@ -13,8 +13,9 @@ import pytest
 
 from rlkit.agents import PPOConfig
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import analyze, cli, config, logbook, panels, reading, report, run
+from rlkit.experiment import analyze, cli, config, inside, logbook, panels, reading, report, run, wording
 from rlkit.experiment.config import TrainConfig
+from rlkit.experiment.intervals import interval
 
 DENSE = "success() + progress('path_distance')"
 
@@ -103,14 +104,14 @@ def test_the_numbers_are_those_of_the_folder(folders):
     page = _Page(report.report(folders[0]).read_text(encoding="utf-8"))
     lines = [json.loads(line) for line in (folders[0] / "metrics.jsonl").read_text().splitlines()]
     last = [line for line in lines if line["kind"] == "eval"][-1]["seeds"]
-    assert f"success in fresh episodes {reading.percent(np.mean(last['eval/success']))}" in page.text
-    assert f"episode length, steps {reading.plain(np.mean(last['eval/length']))}" in page.text
+    assert f"success in fresh episodes {wording.percent(np.mean(last['eval/success']))}" in page.text
+    assert f"episode length, steps {wording.plain(np.mean(last['eval/length']))}" in page.text
     measured = json.loads((folders[0] / "emergence.json").read_text())["points"][-1]
     values = measured["units"]["phi_r"]
     value, null = np.mean(values["value"]), np.mean(values["mean"])
-    assert f"all pairs of units {reading.plain(value)} {reading.plain(null)}" in page.text
-    assert "mean of 8 surrogates" in page.text
-    assert "≤ 1/9" in page.text
+    assert f"all pairs of units {wording.plain(value)} {wording.plain(null)}" in page.text
+    excess = interval(np.subtract(values["value"], values["mean"]))
+    assert f"{wording.plain(null)} +{wording.plain(excess.mean)} [+{wording.plain(excess.low)}," in page.text
 
 
 def test_the_task_is_described_from_its_specification(folders):
@@ -311,6 +312,80 @@ def test_all_starts_and_a_training_that_learnt_nothing_are_told(tmp_path):
     assert "at update 2: cuda 3 (not from a checkout): jax 0.12.0" in page.text
     assert "nothing was learnt: " in page.text
     assert "the updates of all seeds were skipped" in page.text
+
+
+def _emergence(values, null, trained, fresh, p):
+    """Content of emergence.json of two recordings; arrays ``[S]`` and ``[S, M]`` untrained."""
+    excess = values - null
+    over = {"p": p, "p_floor": 1 / 200, "p_adjusted": 2 * p}
+    measure = {
+        "value": values.tolist(),
+        "mean": null.tolist(),
+        "excess": excess.tolist(),
+        "p": [None] * len(values),
+        "over_seeds": over,
+    }
+    compared = {
+        "value": {"untrained": fresh.tolist()},
+        "excess": {"difference": trained.tolist(), "p": 0.25, "p_floor": 1 / 8},
+    }
+    quality = {name: [16.0] * len(values) for name in ("active", "effective_samples", "effective_dimension")}
+    level = dict.fromkeys(inside.MEASURE_NAMES, measure)
+    return {
+        "version": 3,
+        "steps_per_recording": 512,
+        "null": {"name": "own-past", "hypothesis": "every unit goes its way"},
+        "draws": 20,
+        "final_draws": 199,
+        "correction": {"method": "Holm", "tests": 2},
+        "warnings": ["In 1 of 4 recordings units drift."],
+        "points": [{"step": step, "units": level, "halves": level} | quality for step in (0, 192)],
+        "untrained": {"networks": fresh.shape[1]}
+        | {where: dict.fromkeys(inside.MEASURE_NAMES, compared) for where in inside.LEVEL_NAMES},
+        "projections": {
+            where: {name: {"excess": [-0.1, 0.1]} for name in inside.MEASURE_NAMES}
+            for where in inside.LEVEL_NAMES
+        },
+    }
+
+
+def test_emergence_is_told_with_what_explains_it(tmp_path):
+    folder = _folder(tmp_path / "run")
+    values, null = np.array([0.5, 0.7]), np.array([0.1, 0.2])
+    data = _emergence(
+        values, null, np.array([0.25, 0.35]), np.array([[0.1, 0.2, None], [0.3, 0.4, 0.5]], float), 1 / 200
+    )
+    data["untrained"] = json.loads(json.dumps(data["untrained"]).replace("NaN", "null"))
+    (folder / "emergence.json").write_text(json.dumps(data))
+    run = reading.read(folder)
+    found = inside.measured(panels.groups([run])[0], run.notes.append)
+    np.testing.assert_allclose(found.levels["units"][0].fresh, [0.15, 0.4])
+    page = _Page(report.render([run]))
+    assert (
+        "R , all pairs of units 0.6 +0.3 [+0.25, +0.35] 0.25 0.15 +0.45 [+0.4, +0.5] < 1/200; 0.01"
+        in page.text
+    )
+    for sentence in (
+        "3 fresh ones per seed",
+        "Hypothesis: every unit goes its way.",
+        "199 of each last recording",
+        "corrected by Holm for 2 tests",
+        "512 steps, worth 16 independent samples",
+        "In 1 of 4 recordings units drift.",
+        "differs from that of untrained networks on the same observations by 0.3 nats [0.25, 0.35]",
+        "not told from that of random directions",
+        "none of 199 surrogates came near",
+    ):
+        assert sentence in page.text, sentence
+    members = run._replace(members=("a", "b"))
+    assert "< 1/200" not in _Page(report.render([members])).text  # p is of both members together
+
+
+def test_a_p_never_claims_more_than_its_draws():
+    assert inside.p_value(1 / 61, 1 / 61) == "< 1/61"
+    assert inside.p_value(0.0, 1 / 1000) == "< 1/1000"
+    assert inside.p_value(2 / 61, 1 / 61) == "0.033"
+    assert inside.p_value(None, 1 / 61) == inside.p_value(0.5, None) == "–"
 
 
 @pytest.mark.parametrize(
