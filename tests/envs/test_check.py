@@ -179,3 +179,16 @@ def test_any_key_starts_an_environment(key):
     rlkit.envs.step(env, key, rlkit.envs.reset(env, key, params)[1], jnp.int32(0), params)
     policy = lambda carry, obs, first, x: (jnp.zeros(1, jnp.int32), carry, {})
     rollout(env, policy, (), start(env, key, params, 1), key, params, 5)
+
+
+@pytest.mark.parametrize("env", [Plain(), rlkit.envs.make("classic/pendulum")], ids=["own", "ours"])
+def test_64_bit_jax_changes_no_width(x64, env):
+    """An own environment's defaults are doubles then; what leaves it is what its specification says."""
+    params = env.default_params()
+    policy = lambda carry, obs, first, x: (jnp.zeros((2, *env.spec.action_space.shape), int), carry, {})
+    seen = rollout(env, policy, (), start(env, KEY, params, 2), KEY, params, 3)[2]
+    assert (seen.transition.obs.dtype, seen.reward.dtype) == (jnp.float32, jnp.float32)
+    assert all(seen.transition.features[spec.name].dtype == spec.dtype for spec in env.spec.features)
+    agent = ppo(env, SMALL)
+    metrics = agent.step(agent.init(KEY))[1]
+    assert np.isfinite(metrics["loss/value"])
