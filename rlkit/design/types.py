@@ -1,0 +1,305 @@
+"""What a design is made of: a task, candidates, verdicts on them, outcomes of training them, and a designer.
+
+All of it is data: :class:`Candidate`, :class:`Verdict`, :class:`Outcome` and :class:`Record` become JSON and
+come back equal (:func:`to_data`, :func:`record_from`), so that a design can be stopped anywhere. A designer
+has no state of its own: what it proposes follows from the history and a key.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from rlkit.errors import UsageError, unknown_name
+from rlkit.types import Environment, EnvSpec, FeatureSpec, Key, PyTree
+
+
+@dataclass(frozen=True)
+class DesignTask:
+    """What a reward is designed for.
+
+    Attributes:
+      env: the environment; its sparse success signal and its fitness judge rewards and are no part of them.
+      env_params: its parameters; None takes the defaults.
+      words: the task for whoever designs; empty: the environment's own sentence.
+      forbidden: features that a reward may not read, e.g. one that says whether the task is solved.
+      discount: γ of the learner, for potential differences.
+    """
+
+    env: Environment
+    env_params: PyTree = None
+    words: str = ""
+    forbidden: tuple[str, ...] = ()
+    discount: float = 0.99
+
+    def __post_init__(self) -> None:
+        for name in self.forbidden:
+            self.env.spec.feature(name)
+        if not 0.0 <= self.discount <= 1.0:
+            raise UsageError(f"discount={self.discount!r}: expected a number of at least 0 and at most 1")
+
+    @property
+    def spec(self) -> EnvSpec:
+        """The environment's specification, with the features that a reward may read alone."""
+        spec = self.env.spec
+        return dataclasses.replace(spec, features=self.fields, task=self.words or spec.task)
+
+    @property
+    def fields(self) -> tuple[FeatureSpec, ...]:
+        """The features that a reward may read."""
+        return tuple(f for f in self.env.spec.features if f.name not in self.forbidden)
+
+    @property
+    def params(self) -> PyTree:
+        """The environment's parameters."""
+        return self.env.default_params() if self.env_params is None else self.env_params
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One proposed reward, or the attempt at one.
+
+    An attempt that failed is a candidate as well: answers and candidates never get out of step.
+
+    Attributes:
+      text: the reward as :func:`rlkit.rewards.read` reads it; empty if there is none.
+      id: ``"RESTART.GENERATION.INDEX"``, given by the loop.
+      origin: what made it, e.g. ``"evolution"``, ``"random"``, ``"llm"``, ``"human"``.
+      parents: ids of the candidates that it was made from.
+      genome: the same reward as typed terms (:func:`rlkit.design.genome.to_json`); None if it is not one.
+      answer: exactly what a model wrote, if one did.
+      error: why there is no reward; safe to show to a model.
+      notes: what else the designer wants to find again in the history, as JSON.
+    """
+
+    text: str
+    id: str = ""
+    origin: str = ""
+    parents: tuple[str, ...] = ()
+    genome: Any = None
+    answer: str = ""
+    error: str = ""
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """``(restart, generation, index)``."""
+        restart, generation, index = (int(part) for part in self.id.split("."))
+        return restart, generation, index
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one check says about one candidate.
+
+    Attributes:
+      check: its name, e.g. ``"hovering"``.
+      passed: None if it cannot be decided, which does not stop a candidate.
+      reason: why, in words that are safe to show to a model.
+      blocks: whether failing keeps the candidate from being trained; else it is a warning.
+      numbers: what was measured.
+    """
+
+    check: str
+    passed: bool | None
+    reason: str = ""
+    blocks: bool = True
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def stops(self) -> bool:
+        """Whether the candidate may not be trained."""
+        return self.passed is False and self.blocks
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training with a reward gave, at ``C`` checkpoints of ``S`` seeds.
+
+    Attributes:
+      steps: environment steps per seed ``[C]``; the first is before training.
+      fitness: the environment's fitness ``[C, S]``, greedy policy, mean over evaluation episodes.
+      success: share of evaluation episodes with success ``[C, S]``.
+      returned: the environment's own return ``[C, S]``.
+      length: length of evaluation episodes ``[C, S]``.
+      terms: each term of the designed reward by name: its sum over an evaluation episode, mean over them
+        ``[C, S]``; ``"total"`` is the reward itself.
+      stopped: steps per seed at which the candidate was dropped; 0 if it was trained to the end.
+      error: why there are no numbers; safe to show to a model.
+    """
+
+    steps: Sequence[int] = ()
+    fitness: Sequence[Sequence[float]] = ()
+    success: Sequence[Sequence[float]] = ()
+    returned: Sequence[Sequence[float]] = ()
+    length: Sequence[Sequence[float]] = ()
+    terms: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
+    stopped: int = 0
+    error: str = ""
+
+    def __post_init__(self) -> None:
+        set_field = object.__setattr__  # the class is frozen; rows become tuples whatever they came as
+        set_field(self, "steps", tuple(int(step) for step in self.steps))
+        for name in CURVES:
+            set_field(self, name, _rows(getattr(self, name)))
+        set_field(self, "terms", {name: _rows(rows) for name, rows in self.terms.items()})
+
+    def curve(self, name: str) -> np.ndarray:
+        """float64 ``[C, S]``: ``"fitness"``, ``"success"``, ``"returned"``, ``"length"`` or a term."""
+        known = {n: getattr(self, n) for n in CURVES} | dict(self.terms)
+        if name not in known:
+            raise unknown_name("curve", name, known)
+        return np.asarray(known[name], np.float64)
+
+
+def _rows(rows: Any) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(x) for x in row) for row in rows)
+
+
+CURVES = ("fitness", "success", "returned", "length")
+SCORES = ("max", "final", "mean")
+
+
+def score(outcome: Outcome | None, over: str = "max", curve: str = "fitness") -> float:
+    """One number for an outcome; minus infinity if there is none, so that it never wins.
+
+    Args:
+      outcome: of a training; None: there was none.
+      over: ``"max"``: the mean over seeds of each one's best checkpoint, which is what Eureka does
+        (2310.12931 §3.3); ``"final"``: of the last checkpoint; ``"mean"``: of all after the start.
+      curve: what is scored, see :meth:`Outcome.curve`.
+    """
+    if over not in SCORES:
+        raise unknown_name("score", over, SCORES)
+    if outcome is None or outcome.error or not len(outcome.steps):
+        return -math.inf
+    values = outcome.curve(curve)[1:] if len(outcome.steps) > 1 else outcome.curve(curve)
+    if not np.isfinite(values).all():
+        return -math.inf
+    seeds = {"max": values.max(0), "final": values[-1], "mean": values.mean(0)}[over]
+    return float(seeds.mean())
+
+
+@dataclass(frozen=True)
+class Record:
+    """A candidate and what became of it."""
+
+    candidate: Candidate
+    verdicts: tuple[Verdict, ...] = ()
+    outcome: Outcome | None = None  # None: it was not trained
+    score: float = -math.inf
+
+    @property
+    def refused(self) -> str:
+        """Why the candidate was not trained, or gave nothing; empty if it has a score."""
+        reasons = [self.candidate.error]
+        reasons += [f"{v.check}: {v.reason}" for v in self.verdicts if v.stops]
+        reasons += [self.outcome.error] if self.outcome else []
+        return "; ".join(reason for reason in reasons if reason)
+
+
+class History(NamedTuple):
+    """All records of one restart of a design, in order."""
+
+    records: tuple[Record, ...] = ()
+    feedback: tuple[str, ...] = ()  # a person's words, by generation; empty where there are none
+
+    @property
+    def generations(self) -> int:
+        """How many there have been."""
+        return 1 + max((record.candidate.place[1] for record in self.records), default=-1)
+
+    def generation(self, index: int) -> tuple[Record, ...]:
+        """The records of one generation, in the order of its answers; negative counts from the last."""
+        index = index if index >= 0 else self.generations + index
+        return tuple(r for r in self.records if r.candidate.place[1] == index)
+
+    def scored(self) -> tuple[Record, ...]:
+        """Those that were trained, best first; equal ones in their order."""
+        return tuple(sorted((r for r in self.records if math.isfinite(r.score)), key=lambda r: -r.score))
+
+    def best(self) -> Record | None:
+        """The best of all; None if none was trained."""
+        return next(iter(self.scored()), None)
+
+    def find(self, id: str) -> Record:
+        """The record of a candidate.
+
+        Raises:
+          UnknownNameError: there is none.
+        """
+        for record in self.records:
+            if record.candidate.id == id:
+                return record
+        raise unknown_name("candidate", id, [r.candidate.id for r in self.records])
+
+
+@runtime_checkable
+class Designer(Protocol):
+    """Proposes rewards. Pure in all but its calls of a model, whose answers are on record."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it, e.g. ``"evolution"``; one without a model is never called one."""
+        ...
+
+    def propose(self, task: DesignTask, history: History, key: Key, count: int) -> Sequence[Candidate]:
+        """``count`` candidates of the next generation, in the order of its answers.
+
+        Args:
+          task: what they are for.
+          history: all that is known so far.
+          key: typed PRNG key of this generation.
+          count: how many; exactly as many are returned, an attempt that failed with its error.
+        """
+        ...
+
+
+class Check(Protocol):
+    """A check of a candidate before it is trained."""
+
+    def __call__(self, candidate: Candidate, task: DesignTask, key: Key, history: History) -> Verdict: ...
+
+
+def to_data(thing: Candidate | Verdict | Outcome | Record) -> dict[str, Any]:
+    """As JSON; numbers that are not finite are ``None``."""
+    return _plain(dataclasses.asdict(thing))
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, Mapping):
+        return {str(k): _plain(v) for k, v in x.items()}
+    if isinstance(x, np.ndarray):
+        return _plain(x.tolist())
+    if isinstance(x, list | tuple):
+        return [_plain(v) for v in x]
+    if isinstance(x, np.generic):
+        return _plain(x.item())
+    if isinstance(x, float) and not math.isfinite(x):
+        return None
+    return x
+
+
+def record_from(data: Mapping[str, Any]) -> Record:
+    """The record that :func:`to_data` wrote.
+
+    Raises:
+      UsageError: it is not one.
+    """
+    try:
+        candidate = Candidate(**{**data["candidate"], "parents": tuple(data["candidate"]["parents"])})
+        outcome = None if data["outcome"] is None else Outcome(**_outcome(data["outcome"]))
+        verdicts = tuple(Verdict(**verdict) for verdict in data["verdicts"])
+        score = -math.inf if data["score"] is None else float(data["score"])
+        return Record(candidate, verdicts, outcome, score)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"not a record of a design: {type(error).__name__}: {error}") from error
+
+
+def _outcome(data: Mapping[str, Any]) -> dict[str, Any]:
+    nan = lambda rows: [[math.nan if x is None else x for x in row] for row in rows]
+    curves = {name: nan(data[name]) for name in CURVES}
+    return {**data, **curves, "terms": {name: nan(rows) for name, rows in data["terms"].items()}}
