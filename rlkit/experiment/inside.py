@@ -197,6 +197,14 @@ def rows(found: Measured) -> list[dict[str, Any]]:
     return out
 
 
+def _doubt(p: float | None, floor: float | None) -> str:
+    """The end of the sentence that an interval leaves out zero: what flips of signs say to that."""
+    if p is None or floor is None or p <= 0.05:
+        return "; an interval that reached zero would leave nothing to training."
+    fewest = f", and with so few seeds they cannot give less than {floor:.2g}" if floor > 0.05 else ""
+    return f", but flips of signs give p = {p:.2g}{fewest}: more seeds would tell."
+
+
 def _p_of_mean(over: dict[str, Any]) -> str:
     text, adjusted = p_value(over.get("p"), over.get("p_floor")), over.get("p_adjusted")
     return text if adjusted is None or text == "–" else f"{text}; {adjusted:.2g}"
@@ -228,8 +236,8 @@ def what_would_change(found: Measured) -> list[str]:
         if trained.low > 0 or trained.high < 0:
             said.append(
                 f"{who} differs from that of untrained networks on the same observations by "
-                f"{plain(trained.mean)} nats [{plain(trained.low)}, {plain(trained.high)}]; an interval that "
-                "reached zero would leave nothing to training."
+                f"{plain(trained.mean)} nats [{plain(trained.low)}, {plain(trained.high)}]"
+                + _doubt(*measure.fresh_p)
             )
         else:
             said.append(
