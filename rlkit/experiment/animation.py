@@ -1,7 +1,8 @@
-"""A trained policy at work, as an animated GIF drawn by the environment itself."""
+"""A trained policy at work, in pictures drawn by the environment itself."""
 
 import io
 import operator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -10,6 +11,8 @@ import numpy as np
 
 from rlkit.agents import evaluate
 from rlkit.agents.episodes import Episode, episode_functions
+from rlkit.errors import UsageError, missing_extra
+from rlkit.experiment import outside
 from rlkit.keys import typed_key
 from rlkit.parameters import resolve
 from rlkit.types import Agent, Key, PyTree
@@ -80,6 +83,53 @@ def frames(
         for t in [*range(0, int(length), stride), int(length)]:
             out.append(env.render(jax.tree.map(operator.itemgetter((i, t)), states), params, size))
     return out
+
+
+def render(
+    agent: Agent,
+    policy: PyTree,
+    key: Key,
+    episodes: int = 1,
+    *,
+    most: int = 96,
+    size: int = 256,
+    env_params: Any = None,
+) -> list[np.ndarray]:
+    """Draw whole greedy episodes: :func:`frames` of what :func:`record` keeps; arguments as there."""
+    states, lengths = record(agent, policy, key, episodes, env_params=env_params)
+    return frames(agent.env, states, lengths, most, size, env_params)
+
+
+def save(pictures: list[np.ndarray], path: str | Path, seconds_per_picture: float = 0.06) -> Path:
+    """Write pictures as an animation, ``.gif``, or ``.mp4`` with the extra ``video``.
+
+    Raises:
+      UsageError: another ending.
+      MissingExtraError: the package that writes videos is not installed.
+      RlkitError: the file cannot be written.
+    """
+    path = Path(path)
+    if path.suffix not in (".gif", ".mp4"):
+        raise UsageError(f"{path}: expected a name that ends with .gif or .mp4")
+    with outside.at(path, "write"):
+        if path.suffix == ".gif":
+            path.write_bytes(gif(pictures, seconds_per_picture))
+        else:
+            _video(pictures, path, round(1 / seconds_per_picture))
+    return path
+
+
+def _video(pictures: list[np.ndarray], path: Path, rate: int) -> None:
+    try:
+        import imageio_ffmpeg  # pyrefly: ignore
+    except ImportError:
+        raise missing_extra("a video", "imageio-ffmpeg", "video") from None
+    height, width = (n - n % 2 for n in pictures[0].shape[:2])  # the encoder takes even sizes
+    writer = imageio_ffmpeg.write_frames(str(path), (width, height), fps=rate, macro_block_size=1)
+    writer.send(None)
+    for picture in pictures:
+        writer.send(np.ascontiguousarray(picture[:height, :width]))
+    writer.close()
 
 
 def gif(pictures: list[np.ndarray], seconds_per_picture: float = 0.06) -> bytes:

@@ -1,4 +1,4 @@
-"""The command line: ``rlkit train | analyze | report | demo | envs``.
+"""The command line: ``rlkit train | analyze | report | demo | render | export | agents | rewards | envs``.
 
 Nothing slow is imported before a command needs it. Errors are one sentence (``--debug`` shows the
 traceback); the exit code is 2 for a request that cannot be carried out, 1 for a failure, and 128
@@ -26,6 +26,14 @@ COMMANDS = {
     "analyze": Command("rlkit.experiment.commands:analyze", "measure emergence in the latents of runs"),
     "report": Command("rlkit.experiment.commands:report", "write the report of runs, one HTML file each"),
     "demo": Command("rlkit.experiment.commands:demo", "see what rlkit does, in a few minutes"),
+    "render": Command(
+        "rlkit.experiment.commands:render", "draw episodes of a run's policy, as a GIF or video"
+    ),
+    "export": Command(
+        "rlkit.experiment.commands:export", "write a run's policy so that it acts without rlkit"
+    ),
+    "agents": Command("rlkit.experiment.commands:agents", "list agents, or describe one"),
+    "rewards": Command("rlkit.experiment.commands:rewards", "list what rewards are written with"),
     "envs": Command("rlkit.experiment.commands:envs", "list environments, or describe one"),
 }
 

@@ -178,6 +178,81 @@ def demo(args: list[str]) -> int | None:
 
 
 @dataclass(frozen=True)
+class PolicyArguments:
+    """Name one run folder, and which of its policies."""
+
+    run: str = option("", "the run folder")
+    seed: int = option(-1, "which seed; -1 takes the one that was judged best", low=-1)
+    member: int = option(0, "which member of a sweep the seed belongs to", low=0)
+    out: str = option("", "where the result goes; it must not exist")
+    episodes: int = option(1, "episodes to draw", low=1)
+    size: int = option(256, "size of a picture, pixels", low=16, high=4096)
+
+
+def _policy(args: list[str], prog: str) -> tuple[PolicyArguments, Any]:
+    """The arguments, and the policy that they name."""
+    if args and not args[0].startswith("-"):
+        args = ["--run", *args]
+    chosen = parse(PolicyArguments, args, prog)
+    if not chosen.run:
+        raise UsageError(f"{prog} needs a run folder, e.g. {prog} runs/classic-cartpole/ppo/...")
+    from rlkit.experiment import loading
+
+    member, seed = (chosen.member, chosen.seed) if chosen.seed >= 0 else loading.best_seed(chosen.run)
+    return chosen, loading.load(chosen.run, seed, member=member)
+
+
+def render(args: list[str]) -> int:
+    """``rlkit render RUN [--seed N] [--out FILE.gif|FILE.mp4]``."""
+    import jax
+
+    chosen, found = _policy(args, "rlkit render")
+    from rlkit.experiment import animation
+
+    out = Path(chosen.out or "episode.gif")
+    if out.exists():
+        raise UsageError(f"{out} exists; name another file with --out")
+    pictures = animation.render(
+        found.agent, found.policy, jax.random.key(found.settings.seed), chosen.episodes, size=chosen.size,
+        env_params=found.agent.settings(found.state).env_params,
+    )  # fmt: skip
+    print(animation.save(pictures, out))
+    return 0
+
+
+def export(args: list[str]) -> int:
+    """``rlkit export RUN [--seed N] [--out FOLDER]``."""
+    chosen, found = _policy(args, "rlkit export")
+    from rlkit.experiment.export import export_policy
+
+    print(export_policy(found.agent, found.policy, chosen.out or "policy"))
+    return 0
+
+
+def agents(args: list[str]) -> int:
+    """``rlkit agents [NAME]``."""
+    from rlkit.experiment import listing
+
+    _at_most_one(args, "rlkit agents [NAME]")
+    print(listing.describe_agent(args[0]) if args else listing.agents())
+    return 0
+
+
+def rewards(args: list[str]) -> int:
+    """``rlkit rewards [NAME]``."""
+    from rlkit.experiment import listing
+
+    _at_most_one(args, "rlkit rewards [NAME]")
+    print(listing.describe_reward(args[0]) if args else listing.rewards())
+    return 0
+
+
+def _at_most_one(args: list[str], usage: str) -> None:
+    if len(args) > 1 or any(arg.startswith("-") for arg in args):
+        raise UsageError(f"usage: {usage}")
+
+
+@dataclass(frozen=True)
 class EnvsArguments:
     """List environments, describe one, or check one: rlkit envs [ID], rlkit envs check ID."""
 

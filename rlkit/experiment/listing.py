@@ -114,3 +114,69 @@ def checked(id: str) -> tuple[str, bool]:
     if not seen.findings:
         return f"{env.spec.id}: fine; {ran}", True
     return "\n".join([f"{env.spec.id}: {ran}", *(f"  {finding}" for finding in seen.findings)]), False
+
+
+def agents() -> str:
+    """All agents with their summaries."""
+    from rich.table import Table
+
+    from rlkit.agents import registry
+
+    rows = Table(box=None, pad_edge=False)
+    rows.add_column("name", no_wrap=True)
+    rows.add_column("what it is")
+    for name, entry in registry.TABLE.items():
+        rows.add_row(name, entry.summary)
+    return _text(rows)
+
+
+def describe_agent(name: str) -> str:
+    """The hyper-parameters of an agent: defaults, ranges, meaning, and which of them a sweep may vary.
+
+    Raises:
+      UnknownNameError: no such agent.
+    """
+    import dataclasses
+
+    from rich.table import Table
+
+    from rlkit.agents import registry
+
+    rows = Table(box=None, pad_edge=False, title=registry.TABLE[name].summary, title_justify="left")
+    for column in ("name", "default", "sweeps", "meaning"):
+        rows.add_column(column, no_wrap=column != "meaning")
+    for entry in dataclasses.fields(registry.config_class(name)):
+        sweeps = "no" if entry.metadata.get("static") else "yes"
+        rows.add_row(entry.name, str(entry.default), sweeps, entry.metadata.get("help", ""))
+    return _text(rows)
+
+
+def rewards() -> str:
+    """What reward texts are written with."""
+    from rich.table import Table
+
+    from rlkit.rewards import SOURCES, TRANSFORMS
+
+    rows = Table(box=None, pad_edge=False)
+    for column in ("name", "kind", "what it pays or does"):
+        rows.add_column(column, no_wrap=column != "what it pays or does")
+    for kind, table in (("source", SOURCES), ("transform", TRANSFORMS)):
+        for name, constructor in sorted(table.items()):
+            rows.add_row(name, kind, (constructor.__doc__ or "").split("\n")[0])
+    return _text(rows)
+
+
+def describe_reward(name: str) -> str:
+    """The arguments and the meaning of one constructor.
+
+    Raises:
+      UnknownNameError: no such constructor.
+    """
+    import inspect
+
+    from rlkit.rewards import SOURCES, TRANSFORMS
+
+    table = {**SOURCES, **TRANSFORMS}
+    if name not in table:
+        raise unknown_name("reward", name, table)
+    return f"{name}{inspect.signature(table[name])}\n\n{inspect.getdoc(table[name])}"

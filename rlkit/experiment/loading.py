@@ -1,0 +1,90 @@
+"""What a run has learned, back in Python."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rlkit.errors import UsageError
+from rlkit.experiment import checkpoint, config, store
+from rlkit.experiment.config import TrainConfig
+from rlkit.experiment.population import population
+from rlkit.types import Agent, PyTree
+
+
+class Loaded(NamedTuple):
+    """A run's agent and what it has learned."""
+
+    agent: Agent
+    policy: PyTree  # what `agent.act` takes
+    state: PyTree  # what `agent.step` takes
+    settings: TrainConfig
+    update: int  # updates made
+
+
+def load(
+    folder: str | Path, seed: int | None = None, *, member: int = 0, update: int | None = None
+) -> Loaded:
+    """Load what a run has learned from a checkpoint::
+
+        agent, policy, state, *_ = load("runs/classic-cartpole/ppo/...", seed=0)
+        action, carry, info = agent.act(policy, agent.carry(), obs, None)
+
+    Args:
+      folder: the run folder; nothing is written there.
+      seed: which seed; None gives all, leaves ``[S, ...]``.
+      member: which member of a sweep the seed belongs to.
+      update: which checkpoint; None takes the newest one that is intact.
+
+    Raises:
+      UsageError: not a run folder, no such seed, member or checkpoint, or no checkpoint was made yet.
+      RlkitError: no checkpoint is intact.
+    """
+    path = store.existing(folder)
+    settings = config.load(path / store.CONFIG)
+    agent = config.build(settings)
+    pop = population(
+        agent, settings.seeds, members=config.members(settings, agent), devices=jax.local_devices()[:1]
+    )
+    row = _row(seed, member, settings.seeds, pop.size)
+    where = path / store.CHECKPOINTS
+    have = checkpoint.steps(where)
+    if update is not None and update not in have:
+        raise UsageError(f"update={update}: {path} has checkpoints of {have or 'no update'}")
+    template = jax.eval_shape(pop.init, jax.random.key(settings.seed))
+    refused: list[str] = []
+    found = checkpoint.restore(where, template, refused.append, lambda u: update in (None, u))
+    if found is None:
+        raise UsageError(f"{path} has no checkpoint yet; train it on with: rlkit train --resume {path}")
+    state = found.state
+    if row is not None:
+        state = jax.tree.map(lambda leaf: leaf[row], state)
+    policy = agent.policy(state) if row is not None else jax.vmap(agent.policy)(state)
+    return Loaded(agent, policy, state, settings, found.update)
+
+
+def _row(seed: int | None, member: int, seeds: int, size: int) -> int | None:
+    members = size // seeds
+    if not isinstance(member, int | np.integer) or not 0 <= member < members:
+        raise UsageError(f"member={member!r}: the run has members 0 to {members - 1}")
+    if seed is None:
+        return None
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < seeds:
+        raise UsageError(f"seed={seed!r}: the run has seeds 0 to {seeds - 1}")
+    return member * seeds + int(seed)
+
+
+def best_seed(folder: str | Path) -> tuple[int, int]:
+    """Member and seed of the best last evaluation, by success and then by return; the first if there is none."""
+    path = store.existing(folder)
+    settings = config.load(path / store.CONFIG)
+    last: dict[str, Any] = {}
+    for line in store.read_jsonl(path / store.METRICS):
+        if line.get("kind") == "eval":
+            last = line["seeds"]
+    if not last:
+        return 0, 0
+    low = lambda values: [-np.inf if value is None else value for value in values]
+    order = list(zip(low(last["eval/success"]), low(last["eval/return"]), strict=True))
+    return divmod(max(range(len(order)), key=order.__getitem__), settings.seeds)
