@@ -76,7 +76,7 @@ def _row(seed: int | None, member: int, seeds: int, size: int) -> int | None:
 
 
 def best_seed(folder: str | Path) -> tuple[int, int]:
-    """Member and seed of the best last evaluation, by success and then by return; the first if there is none."""
+    """Member and seed of the best last evaluation, by success and then by return; the first without any."""
     path = store.existing(folder)
     settings = config.load(path / store.CONFIG)
     last: dict[str, Any] = {}
