@@ -29,12 +29,13 @@ from rlkit.errors import UsageError
 from rlkit.fields import check, leaf, static
 from rlkit.initialisers import orthogonal
 from rlkit.keys import typed_key
-from rlkit.networks import ACTIVATIONS
+from rlkit.networks import ACTIVATIONS, torso_encoder
 from rlkit.normalize import RunningMoments
 from rlkit.optimisers import decayed_adam, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network, network_of
+from rlkit.products import PRECISIONS
 from rlkit.q_learning import action_value, double_q_value, last_of, linear_epsilon, n_step_return, track
 from rlkit.reads import latent_offer, value_offer
 from rlkit.replay import Replay
@@ -67,9 +68,11 @@ class DQNConfig:
     batch_size: int = static(128, "transitions in a gradient step", low=1)
     buffer_size: int = static(100_000, "transitions that are kept", low=1)
     learning_starts: int = static(1000, "transitions that are collected before learning", low=1)
+    torso: str = static("mlp", "feature extractor: mlp or cnn (images)", choices=("mlp", "cnn"))
     sizes: tuple[int, ...] = static((64, 64), "layer sizes; the last is the latent's", low=1)
     activation: str = static("relu", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
     layer_norm: bool = static(False, "normalise the layers")
+    precision: str = static("float32", "of matrix products: float32, tf32 or bfloat16", choices=PRECISIONS)
     normalize_obs: bool = static(False, "normalise observations by their running mean and deviation")
 
     def replace(self, **changes: Any) -> "DQNConfig":
@@ -156,9 +159,12 @@ def dqn(
     check(config)
     if not isinstance(space, Discrete):
         raise UsageError(f"{env.spec.id} has the actions {space}; DQN needs Discrete ones: take SAC or PPO")
-    encoder = observation_encoder(env.spec.observation_space, flat=network is None)
+    seen = env.spec.observation_space
+    encoder = torso_encoder(seen, config.torso) if network is None else observation_encoder(seen, flat=False)
     if network is None:
-        torso = HeadedTorso(space.n, True, "mlp", config.sizes, config.activation, config.layer_norm)
+        torso = HeadedTorso(
+            space.n, True, config.torso, config.sizes, config.activation, config.layer_norm, config.precision
+        )
         gains = functools.partial(orthogonal, gains={"head": 1.0})
         network = network_of(torso, encoder.shape, initialise=gains)
     elif isinstance(network, nn.Module):

@@ -28,13 +28,14 @@ from rlkit.fields import check, leaf, static
 from rlkit.initialisers import orthogonal
 from rlkit.keys import typed_key
 from rlkit.minibatches import check_minibatches, epochs, minibatch_indices
-from rlkit.networks import ACTIVATIONS, GATE_GAINS, TORSOS, ActorCritic
+from rlkit.networks import ACTIVATIONS, GATE_GAINS, TORSOS, ActorCritic, torso_encoder
 from rlkit.normalize import standardise
 from rlkit.optimisers import decayed_adam
 from rlkit.packing import stacked
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network, network_of
+from rlkit.products import PRECISIONS
 from rlkit.reads import latent_offer, value_offer
 from rlkit.returns import explained_variance, gae
 from rlkit.rewards import task
@@ -63,10 +64,12 @@ class PPOConfig:
     num_steps: int = static(128, "steps of each environment per update", low=1)
     epochs: int = static(4, "passes over the collected steps", low=1)
     minibatches: int = static(4, "gradient steps per pass", low=1)
-    torso: str = static("mlp", "feature extractor: mlp or gru", choices=TORSOS)
+    torso: str = static("mlp", "feature extractor: mlp, gru or cnn (images)", choices=TORSOS)
     sizes: tuple[int, ...] = static((64, 64), "layer sizes of the torso; the last is the latent's", low=1)
     activation: str = static("tanh", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
     shared_torso: bool = static(False, "one torso for policy and value instead of one each")
+    layer_norm: bool = static(False, "normalise the layers of the torso")
+    precision: str = static("float32", "of matrix products: float32, tf32 or bfloat16", choices=PRECISIONS)
     clip_value: bool = static(False, "clip the change of the value prediction too")
     normalize_obs: bool = static(False, "normalise observations by their running mean and deviation")
     normalize_reward: bool = static(False, "divide rewards by the running deviation of their discounted sum")
@@ -159,7 +162,11 @@ def ppo(
     config, reward = config or PPOConfig(), reward or task()
     check(config)
     check_environment(env)
-    shape = observation_encoder(env.spec.observation_space, flat=network is None).shape
+    space = env.spec.observation_space
+    encoder = (
+        torso_encoder(space, config.torso) if network is None else observation_encoder(space, flat=False)
+    )
+    shape = encoder.shape
     dist = action_distribution(env.spec.action_space)
     if network is None:
         network = network_of(_actor_critic(env, config, dist), shape, initialise=_usual)
@@ -199,7 +206,16 @@ def _actor_critic(env: Environment, config: PPOConfig, dist: ActionDistribution)
     """The network that a configuration describes."""
     gaussian = isinstance(env.spec.action_space, Box)
     outputs = dist.size // 2 if gaussian else dist.size
-    return ActorCritic(outputs, gaussian, config.torso, config.sizes, config.activation, config.shared_torso)
+    return ActorCritic(
+        outputs,
+        gaussian,
+        config.torso,
+        config.sizes,
+        config.activation,
+        config.shared_torso,
+        config.layer_norm,
+        config.precision,
+    )
 
 
 def _usual(module: nn.Module, *example: Any) -> Any:

@@ -30,11 +30,12 @@ from rlkit.fields import check, leaf, static
 from rlkit.initialisers import orthogonal
 from rlkit.keys import typed_key
 from rlkit.minibatches import check_minibatches, epochs, minibatch_indices
-from rlkit.networks import ACTIVATIONS, GATE_GAINS, TORSOS
+from rlkit.networks import ACTIVATIONS, GATE_GAINS, TORSOS, torso_encoder
 from rlkit.optimisers import decayed_radam, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network, network_of
+from rlkit.products import PRECISIONS
 from rlkit.q_learning import action_value, linear_epsilon
 from rlkit.reads import latent_offer, value_offer
 from rlkit.returns import lambda_returns
@@ -62,10 +63,11 @@ class PQNConfig:
     num_steps: int = static(64, "steps of each environment per update", low=1)
     epochs: int = static(4, "passes over the collected steps", low=1)
     minibatches: int = static(16, "gradient steps per pass", low=1)
-    torso: str = static("mlp", "feature extractor: mlp or gru", choices=TORSOS)
+    torso: str = static("mlp", "feature extractor: mlp, gru or cnn (images)", choices=TORSOS)
     sizes: tuple[int, ...] = static((64, 64), "layer sizes of the torso; the last is the latent's", low=1)
     activation: str = static("relu", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
     layer_norm: bool = static(True, "normalise the layers")
+    precision: str = static("float32", "of matrix products: float32, tf32 or bfloat16", choices=PRECISIONS)
     normalize_obs: bool = static(False, "normalise observations by their running mean and deviation")
     normalize_reward: bool = static(False, "divide rewards by the running deviation of their discounted sum")
 
@@ -150,9 +152,12 @@ def pqn(
     check(config)
     if not isinstance(space, Discrete):
         raise UsageError(f"{env.spec.id} has the actions {space}; PQN needs Discrete ones: take SAC or PPO")
-    encoder = observation_encoder(env.spec.observation_space, flat=network is None)
+    seen = env.spec.observation_space
+    encoder = torso_encoder(seen, config.torso) if network is None else observation_encoder(seen, flat=False)
     if network is None:
-        torso = HeadedTorso(space.n, True, config.torso, config.sizes, config.activation, config.layer_norm)
+        torso = HeadedTorso(
+            space.n, True, config.torso, config.sizes, config.activation, config.layer_norm, config.precision
+        )
         network = network_of(
             torso, encoder.shape, initialise=functools.partial(orthogonal, gains=GATE_GAINS | {"head": 1.0})
         )

@@ -36,6 +36,7 @@ from rlkit.optimisers import adam, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network, network_of
+from rlkit.products import PRECISIONS
 from rlkit.q_learning import soft_value, temperature_loss, track
 from rlkit.reads import latent_offer
 from rlkit.replay import Replay
@@ -71,6 +72,7 @@ class SACConfig:
     sizes: tuple[int, ...] = static((256, 256), "layer sizes; the policy's last is the latent's", low=1)
     activation: str = static("relu", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
     layer_norm: bool = static(False, "normalise the layers of policy and critics")
+    precision: str = static("float32", "of matrix products: float32, tf32 or bfloat16", choices=PRECISIONS)
     normalize_obs: bool = static(False, "normalise observations by their running mean and deviation")
 
     def replace(self, **changes: Any) -> "SACConfig":
@@ -173,7 +175,9 @@ def sac(
         )
     dist, encoder = squashed_gaussian(space), observation_encoder(env.spec.observation_space)
     if network is None:
-        torso = HeadedTorso(dist.size, False, "mlp", config.sizes, config.activation, config.layer_norm)
+        torso = HeadedTorso(
+            dist.size, False, "mlp", config.sizes, config.activation, config.layer_norm, config.precision
+        )
         first = functools.partial(
             orthogonal, gains={"head": 0.01}
         )  # actions that are spread, whatever is seen
@@ -182,7 +186,7 @@ def sac(
         network = network_of(network, encoder.shape)
     check_memoryless(network)
     offers = (latent_offer(check_network(network, encoder.shape, dist.size)),)
-    critic = critic or critics(2, config.sizes, config.activation, config.layer_norm)
+    critic = critic or critics(2, config.sizes, config.activation, config.layer_norm, config.precision)
     first = orthogonal(critic, jnp.zeros(encoder.shape), jnp.zeros(dist.width))
     _check_critic(critic, first, encoder.shape, dist.width)
     collects = collector(

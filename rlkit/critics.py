@@ -19,6 +19,7 @@ class HeadedTorso(nn.Module):
       sizes: layer sizes of the torso; the last is the latent's.
       activation: name in ``ACTIVATIONS``.
       layer_norm: normalise the torso's layers.
+      precision: of all products, one of :data:`rlkit.products.PRECISIONS`.
     """
 
     outputs: int
@@ -27,10 +28,11 @@ class HeadedTorso(nn.Module):
     sizes: tuple[int, ...] = (64, 64)
     activation: str = "relu"
     layer_norm: bool = False
+    precision: str = "float32"
 
     def setup(self) -> None:
-        self.body = TORSOS[self.torso](self.sizes, self.activation, self.layer_norm)
-        self.head = dense(self.outputs)
+        self.body = TORSOS[self.torso](self.sizes, self.activation, self.layer_norm, self.precision)
+        self.head = dense(self.outputs, self.precision)
 
     @nn.nowrap
     def memory(self) -> PyTree:
@@ -57,17 +59,22 @@ class Critic(nn.Module):
     sizes: tuple[int, ...] = (64, 64)
     activation: str = "relu"
     layer_norm: bool = False
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
         """``obs [..., d], action [..., k] -> [...]``."""
         x = jnp.concatenate([obs, action], -1)
-        _, latent = MLP(self.sizes, self.activation, self.layer_norm)((), x)
-        return dense(1)(latent)[..., 0]
+        _, latent = MLP(self.sizes, self.activation, self.layer_norm, self.precision)((), x)
+        return dense(1, self.precision)(latent)[..., 0]
 
 
 def critics(
-    count: int, sizes: tuple[int, ...], activation: str = "relu", layer_norm: bool = False
+    count: int,
+    sizes: tuple[int, ...],
+    activation: str = "relu",
+    layer_norm: bool = False,
+    precision: str = "float32",
 ) -> nn.Module:
     """Several critics of one shape with parameters of their own, which are multiplied together.
 
@@ -76,6 +83,7 @@ def critics(
       sizes: layer sizes of each.
       activation: name in ``ACTIVATIONS``.
       layer_norm: normalise their layers.
+      precision: of their products, one of :data:`rlkit.products.PRECISIONS`.
 
     Returns:
       A module whose call takes what :class:`Critic`'s does and returns ``[count, ...]``.
@@ -83,4 +91,4 @@ def critics(
     ensemble = nn.vmap(
         Critic, in_axes=None, axis_size=count, variable_axes={"params": 0}, split_rngs={"params": True}
     )
-    return ensemble(sizes, activation, layer_norm)
+    return ensemble(sizes, activation, layer_norm, precision)

@@ -7,9 +7,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlkit.errors import unknown_name
+from rlkit.encoding import ObservationEncoder, observation_encoder
+from rlkit.errors import UsageError, unknown_name
 from rlkit.memory import restart
-from rlkit.products import matmul
+from rlkit.products import layer_options, matmul
+from rlkit.spaces import Space
 from rlkit.types import PyTree
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -21,13 +23,14 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def dense(size: int) -> nn.Dense:
+def dense(size: int, precision: str = "float32") -> nn.Dense:
     """A dense layer whose kernel an initialiser fills later: tracing flax's own takes long.
 
-    Products have full precision on every device: by default, accelerators round to 8 or 10 bits, and the
-    probabilities of a rollout then differ from those of the same policy in an update by a per mille.
+    Products have full precision on every device unless another one is asked for: with the 8 or 10 bits of
+    accelerators the probabilities of a rollout differ from those of the same policy in an update by a per
+    mille.
     """
-    return nn.Dense(size, kernel_init=nn.initializers.zeros, precision=jax.lax.Precision.HIGHEST)
+    return nn.Dense(size, kernel_init=nn.initializers.zeros, **layer_options(precision))
 
 
 class MLP(nn.Module):
@@ -39,11 +42,12 @@ class MLP(nn.Module):
     sizes: tuple[int, ...]
     activation: str = "tanh"
     layer_norm: bool = False
+    precision: str = "float32"
 
     @nn.compact
     def __call__(self, carry: PyTree, x: jax.Array) -> tuple[PyTree, jax.Array]:
         for size in self.sizes:
-            x = dense(size)(x)
+            x = dense(size, self.precision)(x)
             x = nn.LayerNorm()(x) if self.layer_norm else x
             x = ACTIVATIONS[self.activation](x)
         return carry, x
@@ -70,12 +74,13 @@ class GRU(nn.Module):
     sizes: tuple[int, ...]
     activation: str = "tanh"
     layer_norm: bool = False
+    precision: str = "float32"
 
     def setup(self) -> None:
         units, zeros = self.sizes[-1], nn.initializers.zeros
-        self.layers = [dense(size) for size in self.sizes[:-1]]
+        self.layers = [dense(size, self.precision) for size in self.sizes[:-1]]
         self.norms = [nn.LayerNorm() for _ in self.sizes] if self.layer_norm else []
-        self.gates = dense(3 * units)
+        self.gates = dense(3 * units, self.precision)
         self.recurrent = [
             self.param(f"recurrent_{g}", zeros, (units, units)) for g in ("reset", "update", "new")
         ]
@@ -91,7 +96,7 @@ class GRU(nn.Module):
 
     def _cell(self, kernel: jax.Array, h: jax.Array, projected: jax.Array) -> jax.Array:
         units = self.sizes[-1]
-        product = matmul(h, kernel)
+        product = matmul(h, kernel, self.precision)
         opened = nn.sigmoid(projected[..., : 2 * units] + product[..., : 2 * units])
         reset, update = opened[..., :units], opened[..., units:]
         new = nn.tanh(projected[..., 2 * units :] + reset * (product[..., 2 * units :] + self.new_bias))
@@ -118,7 +123,58 @@ class GRU(nn.Module):
         return jnp.zeros(self.sizes[-1])
 
 
-TORSOS: dict[str, type[nn.Module]] = {"mlp": MLP, "gru": GRU}
+class CNN(nn.Module):
+    """Three convolutions and dense layers: ``[..., height, width, channels] -> [..., sizes[-1]]``. No memory.
+
+    The convolutions are 3 × 3 with 16, 32 and 32 features, and halve the image as long as its shorter side
+    is at least 8: right for pictures from a small grid world's to 84 × 84. The definition is ours. With
+    ``layer_norm`` every layer is normalised before its activation.
+    """
+
+    sizes: tuple[int, ...]
+    activation: str = "relu"
+    layer_norm: bool = False
+    precision: str = "float32"
+
+    @nn.compact
+    def __call__(self, carry: PyTree, x: jax.Array) -> tuple[PyTree, jax.Array]:
+        options = layer_options(self.precision, "conv_general_dilated")
+        for features in (16, 32, 32):
+            stride = 2 if min(x.shape[-3:-1]) >= 8 else 1
+            x = nn.Conv(features, (3, 3), stride, kernel_init=nn.initializers.zeros, **options)(x)
+            x = nn.LayerNorm()(x) if self.layer_norm else x
+            x = ACTIVATIONS[self.activation](x)
+        x = x.reshape(*x.shape[:-3], -1)
+        return MLP(self.sizes, self.activation, self.layer_norm, self.precision)(carry, x)
+
+    def unroll(self, carry: PyTree, x: jax.Array, first: jax.Array) -> tuple[PyTree, jax.Array]:
+        """The same for a sequence ``[T, B, height, width, channels]``."""
+        return self(carry, x)
+
+    @nn.nowrap
+    def memory(self) -> PyTree:
+        """The carry at the start of an episode: none."""
+        return ()
+
+
+TORSOS: dict[str, type[nn.Module]] = {"mlp": MLP, "gru": GRU, "cnn": CNN}
+
+
+def torso_encoder(space: Space, torso: str) -> ObservationEncoder:
+    """How observations of a space enter a torso: as images into ``"cnn"``, as vectors into others.
+
+    Raises:
+      UsageError: the space suits no network, or images are wanted and these are none.
+    """
+    if torso != "cnn":
+        return observation_encoder(space)
+    if len(space.shape) != 3:
+        raise UsageError(
+            f"torso='cnn' wants images [height, width, channels]; observations have the shape {space.shape}: "
+            "choose torso='mlp'"
+        )
+    return observation_encoder(space, flat=False)
+
 
 GATE_GAINS = {"gates": 1.0} | {f"recurrent_{gate}": 1.0 for gate in ("reset", "update", "new")}
 """Gains of the kernels of a :class:`GRU`, for :func:`rlkit.initialisers.orthogonal`."""
@@ -143,6 +199,8 @@ class ActorCritic(nn.Module):
       sizes: layer sizes of a torso.
       activation: name in ``ACTIVATIONS``.
       shared: one torso for actor and critic, else one each.
+      layer_norm: normalise the torsos' layers.
+      precision: of all products, one of :data:`rlkit.products.PRECISIONS`.
     """
 
     outputs: int
@@ -151,16 +209,18 @@ class ActorCritic(nn.Module):
     sizes: tuple[int, ...]
     activation: str
     shared: bool
+    layer_norm: bool = False
+    precision: str = "float32"
 
     def setup(self) -> None:
         def torso() -> nn.Module:
-            return TORSOS[self.torso](self.sizes, self.activation)
+            return TORSOS[self.torso](self.sizes, self.activation, self.layer_norm, self.precision)
 
         self.actor_torso = torso()
         if not self.shared:
             self.critic_torso = torso()
-        self.actor_head = dense(self.outputs)
-        self.critic_head = dense(1)
+        self.actor_head = dense(self.outputs, self.precision)
+        self.critic_head = dense(1, self.precision)
         if self.gaussian:
             self.log_std = self.param("log_std", nn.initializers.zeros, (self.outputs,))
 
