@@ -24,9 +24,10 @@ def packed(inner: optax.GradientTransformation) -> optax.GradientTransformation:
 
     def update(updates: PyTree, state: PyTree, params: PyTree | None = None) -> tuple[PyTree, PyTree]:
         layout = packing(updates)
-        vector, state = inner.update(
+        found: Any = inner.update(
             layout.pack(updates), state, None if params is None else layout.pack(params)
         )
+        vector, state = found
         return layout.unpack(vector), state
 
     return optax.GradientTransformation(init, update)

@@ -56,11 +56,13 @@ def network_of(
         ) from error
 
     def apply(params: PyTree, carry: PyTree, x: jax.Array) -> Outputs:
-        return module.apply({"params": params}, carry, x)
+        out: Any = module.apply({"params": params}, carry, x)
+        return out
 
     def unroll(params: PyTree, carry: PyTree, x: jax.Array, first: jax.Array) -> Outputs:
         if hasattr(module, "unroll"):
-            return module.apply({"params": params}, carry, x, first, method="unroll")
+            out: Any = module.apply({"params": params}, carry, x, first, method="unroll")
+            return out
         if not jax.tree.leaves(fresh):
             return apply(params, carry, x)
 
