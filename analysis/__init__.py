@@ -82,8 +82,6 @@ from rlkit.analysis.halves import (
 from rlkit.analysis.headline import (
     Emergence,
     measure_emergence,
-    measure_recordings,
-    null_values,
 )
 from rlkit.analysis.intrinsic import (
     emergence_reward,
@@ -151,17 +149,14 @@ from rlkit.analysis.moments import (
     shrink,
 )
 from rlkit.analysis.nulls import (
-    EpisodeBasis,
+    NULLS,
+    Null,
     NullTest,
     against_null,
-    circular_shift,
     compare,
-    episode_basis,
-    joint_shuffle,
-    normal_score,
+    holm,
     null_draws,
-    phase_randomised,
-    random_projection,
+    p_text,
 )
 from rlkit.analysis.partitions import (
     cut_weight,
@@ -191,6 +186,11 @@ from rlkit.analysis.queyranne import (
     minimum_cut_bipartition,
     queyranne_bipartition,
 )
+from rlkit.analysis.recordings import (
+    Quality,
+    measure_recordings,
+    recording_quality,
+)
 from rlkit.analysis.redundancy import (
     REDUNDANCIES,
     ccs_redundancy,
@@ -200,6 +200,13 @@ from rlkit.analysis.redundancy import (
     redundancy_of_least,
     soft_minimum,
 )
+from rlkit.analysis.resampling import (
+    OwnPast,
+    episode_shuffle,
+    equal_episodes,
+    fit_own_past,
+    own_past,
+)
 from rlkit.analysis.reversibility import (
     GaussianEmergence,
     SpectralEmergence,
@@ -208,7 +215,7 @@ from rlkit.analysis.reversibility import (
     linear_dynamics,
     spectral_emergence,
 )
-from rlkit.analysis.routes import independent_information
+from rlkit.analysis.routes import independent_information, own_past_information
 from rlkit.analysis.scales import (
     CausalPath,
     causal_path,
@@ -224,6 +231,14 @@ from rlkit.analysis.streaming import (
     windowed_moments,
     zero_moments,
 )
+from rlkit.analysis.surrogates import (
+    EpisodeBasis,
+    circular_shift,
+    episode_basis,
+    joint_shuffle,
+    phase_randomised,
+    random_projection,
+)
 from rlkit.analysis.validate import (
     AnalysisWarning,
     check_covariance,
@@ -237,6 +252,7 @@ __all__ = [
     "INVERSE",
     "KNOWN_NAMES",
     "MATRIX",
+    "NULLS",
     "REDUNDANCIES",
     "Alignment",
     "AnalysisWarning",
@@ -254,11 +270,14 @@ __all__ = [
     "Life",
     "MacroEmergence",
     "Moments",
+    "Null",
     "NullComparison",
     "NullTest",
+    "OwnPast",
     "PhiID",
     "Prediction",
     "PublishedEmergence",
+    "Quality",
     "Redundancy",
     "SpectralEmergence",
     "active_units",
@@ -315,16 +334,20 @@ __all__ = [
     "emergence_reward",
     "emergent_complexity",
     "episode_basis",
+    "episode_shuffle",
+    "equal_episodes",
     "estimate_tpm",
     "exact_bipartition",
     "expected_atoms",
     "fiedler_bipartition",
     "final_return",
+    "fit_own_past",
     "gaussian_effective_information",
     "gaussian_emergence",
     "greedy_causal_path",
     "group_information",
     "half_means",
+    "holm",
     "independent_information",
     "information_bias",
     "information_graph",
@@ -356,13 +379,14 @@ __all__ = [
     "minimize_cut",
     "minimum_cut_bipartition",
     "mmi_redundancy",
-    "normal_score",
     "normalized_cut",
     "normalized_cut_bipartition",
     "null_draws",
     "null_metrics",
-    "null_values",
     "own_correlation",
+    "own_past",
+    "own_past_information",
+    "p_text",
     "pair_atoms",
     "pair_information",
     "pair_information_bias",
@@ -383,6 +407,7 @@ __all__ = [
     "random_projection_metrics",
     "rank_normal",
     "recompose",
+    "recording_quality",
     "redundancy_of_least",
     "reward_alignment",
     "reward_direction",

@@ -40,15 +40,15 @@ class NullComparison(NamedTuple):
     Attributes:
       value: mean over seeds of the observed alignment.
       null_mean, null_sd: over the draws of the null.
-      z: (value - null_mean) / null_sd.
       p: one-sided, (1 + number of draws >= value) / (1 + number of draws).
+      draws: number of draws, which bounds p from below.
     """
 
     value: float
     null_mean: float
     null_sd: float
-    z: float
     p: float
+    draws: int
 
 
 def embed(metric: np.ndarray, dims: int = 2) -> np.ndarray:
@@ -220,7 +220,7 @@ def _cosine(moves: np.ndarray, directions: np.ndarray) -> np.ndarray:
 def _compare(value: float, null: np.ndarray) -> NullComparison:
     mean, sd = float(null.mean()), float(null.std(ddof=1)) if len(null) > 1 else float("nan")
     p = (1 + int(np.sum(null >= value))) / (1 + len(null)) if np.isfinite(value) else float("nan")
-    return NullComparison(value, mean, sd, (value - mean) / sd if sd > 0 else float("nan"), p)
+    return NullComparison(value, mean, sd, p, len(null))
 
 
 def _finite(array: np.ndarray, name: str, rank: int) -> np.ndarray:

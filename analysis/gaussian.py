@@ -281,7 +281,7 @@ def all_pairs_defined(matrix: jax.Array, living: jax.Array) -> jax.Array:
     """[n, n] bool: pairs of living units that are regular (``pair_defined``), from correlations [2n, 2n]."""
     n = living.shape[-1] // 2
     i = jnp.arange(n)
-    return pair_defined(*_pair_grid(matrix)) & living_pair(living, i[:, None], i[None, :])
+    return pair_defined(*all_pairs_correlations(matrix)) & living_pair(living, i[:, None], i[None, :])
 
 
 def all_pairs_information(matrix: jax.Array) -> Information:
@@ -289,13 +289,16 @@ def all_pairs_information(matrix: jax.Array) -> Information:
 
     The diagonal is that of a pair of independent units, so that logarithms and gradients there are finite.
     """
-    return pair_information(*_pair_grid(matrix))
+    return pair_information(*all_pairs_correlations(matrix))
 
 
-def _pair_grid(matrix: jax.Array) -> tuple[jax.Array, ...]:
-    """The six correlations of all pairs; arrays that broadcast to [n, n]."""
+def all_pairs_correlations(matrix: jax.Array) -> tuple[jax.Array, ...]:
+    """``(xy, ab, xa, xb, ya, yb)`` of every ordered pair of units, from correlations [2n, 2n].
+
+    They broadcast to [n, n]; between a unit and itself they are 0, those of independent units.
+    """
     c, n = matrix, matrix.shape[-1] // 2
-    # The diagonal is replaced before the logarithms, so that gradients there are 0 and not NaN.
+    # The diagonal is replaced before any logarithm, so that gradients there are 0 and not NaN.
     off = zero_diagonal
     past, future, cross = off(c[:n, :n]), off(c[n:, n:]), c[:n, n:]
     own = jnp.diagonal(cross)

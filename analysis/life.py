@@ -20,26 +20,28 @@ from rlkit.analysis.alignment import (
     reward_alignment,
 )
 from rlkit.analysis.baselines import Baselines, latent_baselines
-from rlkit.analysis.headline import measure_recordings, null_values
+from rlkit.analysis.headline import Emergence
 from rlkit.analysis.moments import pair_mask
-from rlkit.analysis.nulls import NullTest
+from rlkit.analysis.nulls import NullTest, compare
 from rlkit.analysis.prediction import Prediction, compare_predictors
+from rlkit.analysis.recordings import Quality, measure_recordings, recording_quality
 from rlkit.types import Key
 
 FEATURES = ("phi_r", "ce3", "ce4", "downward", "decoupling")
 """The emergence features, as many as there are baselines, of the two halves' means."""
-
-SURROGATES = {"shuffled": "shuffle", "autocorrelation": "phases"}
 
 
 class Life(NamedTuple):
     """A training life; arrays are NumPy.
 
     Attributes:
-      tests: by route, a NullTest of dictionaries by quantity, ``[S, K]``.
-      active: [S, K] units that take part.
+      tests: by route, a NullTest of dictionaries by quantity, ``[S, K]``; at the last checkpoint against
+        ``final_draws`` surrogates, at the others against ``draws``.
+      beyond: by route and quantity ``[S, B]``, what the surrogates of the last checkpoint have beyond the
+        baseline of the hypothesis, for :func:`rlkit.analysis.nulls.pooled_p`.
+      quality: how much each recording can say, ``[S, K]``.
       metrics: features ``[S, K, F]`` by name: ``"emergence"`` (FEATURES of the two halves), ``"beyond null"``
-        (the same less the null mean: what persistence does not explain) and ``"baselines"`` (the five).
+        (the excess: what the hypothesis does not explain) and ``"baselines"`` (the five).
       seeds: [S'] the seeds whose metrics and returns are all finite; only they enter what follows.
       alignment: by metric; empty with fewer than two such seeds or checkpoints.
       null_alignment: ``{metric: {"global" | "local": {null: NullComparison}}}``; the nulls are
@@ -48,7 +50,8 @@ class Life(NamedTuple):
     """
 
     tests: dict[str, NullTest]
-    active: np.ndarray
+    beyond: dict[str, dict[str, np.ndarray]]
+    quality: Quality
     metrics: dict[str, np.ndarray]
     seeds: np.ndarray
     alignment: dict[str, Alignment]
@@ -63,7 +66,10 @@ def study_life(
     *,
     first: jax.Array | np.ndarray | None = None,
     routes: Sequence[str] = ("means", "pairs"),
+    null: str = "own-past",
     draws: int = 100,
+    final_draws: int | None = None,
+    components: int | None = None,
     projections: int = 200,
     fraction: float = 0.2,
     lag: int = 1,
@@ -76,7 +82,11 @@ def study_life(
       key: typed PRNG key of surrogates and projections.
       first: [S, K, T] true at the first step of every episode.
       routes: see :func:`rlkit.analysis.headline.measure_emergence`; ``"means"`` is added where it lacks.
+      null: the hypothesis, see :data:`rlkit.analysis.nulls.NULLS`.
       draws: surrogates of each recording.
+      final_draws: surrogates of the last checkpoint, whose p is worth tabulating; rounded up to a multiple of
+        ``draws``, which is also the default.
+      components: measure that many leading principal components of each recording.
       projections: draws of the random-projection null of alignment.
       fraction: part of training that counts as early.
       lag: steps from past to future.
@@ -98,24 +108,28 @@ def study_life(
     first = None if first is None else jnp.asarray(first).astype(bool)
     keys = jax.random.split(key, 3)
     routes = tuple(dict.fromkeys(("means", *routes)))
-    found = measure_recordings(
-        latents, keys[0], first=first, routes=routes, draws=draws, lag=lag, check="off"
-    )
-    tests = jax.tree.map(np.asarray, found.tests)
+    options = {"routes": routes, "null": null, "draws": draws, "lag": lag, "components": components}
+    more = -(-(final_draws or draws) // draws)
+    tests, drawn, beyond = _measured(latents, first, keys[0], more, options)
     metrics = _metrics(tests["means"], baselines_over(latents, first, lag))
     known = np.isfinite(returns).all(1)
     for metric in metrics.values():
         known &= np.isfinite(metric).all((1, 2))
-    life = Life(tests, np.asarray(found.active.sum(-1)), metrics, np.flatnonzero(known), {}, {}, {})
+    quality = jax.tree.map(np.asarray, recording_quality(latents, first))
+    life = Life(tests, beyond, quality, metrics, np.flatnonzero(known), {}, {}, {})
     if known.sum() < 2 or returns.shape[1] < 2:
         return life
     kept = {name: metric[known] for name, metric in metrics.items()}
     projected = np.asarray(random_projection_metrics(keys[1], latents[known], len(FEATURES), projections))
-    drawn = _null_features(latents[known], keys[2], None if first is None else first[known], draws, lag)
+    shuffled = measure_recordings(
+        latents, keys[2], first=first, keep_draws=True, **options | {"routes": ("means",), "null": "shuffle"}
+    )
+    own_draws = {"shuffled": _features(shuffled.drawn["means"][0]), "autocorrelation": drawn}
+    own_draws = {name: draw[:, known] for name, draw in own_draws.items()}
     # Surrogates have nothing beyond their own mean but chance; what they do to baselines was not drawn.
     own_nulls = {
-        "emergence": drawn,
-        "beyond null": {name: draw - draw.mean(0) for name, draw in drawn.items()},
+        "emergence": own_draws,
+        "beyond null": {name: draw - draw.mean(0) for name, draw in own_draws.items()},
         "baselines": {},
     }
     aligned = {name: reward_alignment(metric, returns[known]) for name, metric in kept.items()}
@@ -131,8 +145,8 @@ def study_life(
 
 def _metrics(test: NullTest, baselines: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     raw = np.stack([test.value[name] for name in FEATURES], -1)
-    null = np.stack([test.mean[name] for name in FEATURES], -1)
-    return {"emergence": raw, "beyond null": raw - null, "baselines": np.stack([*baselines.values()], -1)}
+    excess = np.stack([test.excess[name] for name in FEATURES], -1)
+    return {"emergence": raw, "beyond null": excess, "baselines": np.stack([*baselines.values()], -1)}
 
 
 def baselines_over(latents: jax.Array, first: jax.Array | None = None, lag: int = 1) -> dict[str, np.ndarray]:
@@ -149,18 +163,48 @@ def baselines_over(latents: jax.Array, first: jax.Array | None = None, lag: int 
     return {name: np.asarray(value).reshape(lead) for name, value in found._asdict().items()}
 
 
-def _null_features(latents, key: Key, first, draws: int, lag: int) -> dict[str, np.ndarray]:
-    """FEATURES of each of SURROGATES, ``[draws, S, K, F]``."""
-    lead = latents.shape[:2]
-    flat = lambda a: None if a is None else a.reshape(-1, *a.shape[2:])
-    items = (jax.random.split(key, lead).reshape(-1), flat(latents), flat(first))
+def _measured(latents, first, key: Key, more: int, options: Mapping[str, Any]):
+    """Tests ``[S, K]`` by route, the features of ``draws`` surrogates [B, S, K, F], and the last recordings'
+    surrogates beyond their baseline [S, B']. One program of one checkpoint's shape measures all."""
+    count = latents.shape[1]
+    measure = lambda k, key: jax.tree.map(
+        np.asarray,
+        measure_recordings(
+            latents[:, k], key, first=None if first is None else first[:, k], keep_draws=True, check="off",
+            **options,
+        ),
+    )  # fmt: skip
+    found = [measure(k, jax.random.fold_in(key, k)) for k in range(count)]
+    last = [measure(count - 1, jax.random.fold_in(key, count + i)) for i in range(more - 1)]
+    tests, beyond = {}, {}
+    for route in options["routes"]:
+        ended, beyond[route] = _pooled([found[-1], *last], route)
+        over = [result.tests[route] for result in found[:-1]] + [ended]
+        tests[route] = jax.tree.map(lambda *leaves: np.stack(leaves, 1), *over)
+    drawn = np.stack([_features(result.drawn["means"][0]) for result in found], 2)
+    return tests, drawn, beyond
 
-    def one(item: Any) -> dict[str, jax.Array]:
-        key, z, starts = item
-        options = {"first": starts, "draws": draws, "lag": lag, "quantities": FEATURES}
-        drawn = {name: null_values(z, key, null=null, **options) for name, null in SURROGATES.items()}
-        return {name: jnp.stack([values[f] for f in FEATURES], -1) for name, values in drawn.items()}
 
-    found = jax.jit(lambda items: jax.lax.map(one, items))(items)
-    shaped = lambda draw: np.asarray(draw).reshape(*lead, draws, len(FEATURES)).transpose(2, 0, 1, 3)
-    return jax.tree.map(shaped, found)
+def _pooled(parts: Sequence[Emergence], route: str) -> tuple[NullTest, dict[str, np.ndarray]]:
+    """The test of recordings against the surrogates of several measurements of them, and what these have
+    beyond their baseline [S, B] by quantity."""
+    first = parts[0].tests[route]
+    names = tuple(first.value)
+    joined = [
+        {name: np.concatenate([part.drawn[route][i][name] for part in parts], -1) for name in names}
+        for i in (0, 1)
+    ]
+    # The recording's own baseline is what its excess leaves.
+    own = {
+        name: first.value[name] - first.excess[name] - parts[0].drawn[route][1][name].mean(-1)
+        for name in names
+    }
+    leading = lambda tree: jax.tree.map(lambda v: np.moveaxis(v, -1, 0), tree)
+    drawn, over = leading(joined[0]), leading(joined[1])
+    test = compare(first.value, drawn, own, jax.tree.map(np.subtract, drawn, over))
+    return jax.tree.map(np.asarray, test), joined[1]
+
+
+def _features(values: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Draws ``[..., B]`` by quantity as ``[B, ..., F]`` in the order of FEATURES."""
+    return np.moveaxis(np.stack([np.asarray(values[name]) for name in FEATURES], -1), -2, 0)

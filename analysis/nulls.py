@@ -1,21 +1,56 @@
-"""What a measure would be by chance: surrogates of recorded units, and a statistic against them.
+"""What a measure would be by chance: the hypotheses, and a statistic against surrogates that obey one.
 
 Emergence of slow units is large without any interaction between them, so a value means something only beside
-surrogates that are as slow. Every surrogate is a pure function ``(key, z) -> z`` of the shape of ``z``.
-Theiler et al. 1992 (Physica D 58, 77) for phase randomisation; Prichard and Theiler 1994
-(arXiv comp-gas/9405002) for common phases.
+surrogates that are as slow. How far it lies from them in their standard deviations grows with the length of
+the recording whatever the size of the effect, so nothing here reports that: read the value, what the
+hypothesis explains of it, what is left (nats), and how many surrogates leave as much.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from rlkit.products import matmul
 from rlkit.types import Key, PyTree
 
 Surrogate = Callable[[Key, jax.Array], jax.Array]
+
+
+class Null(NamedTuple):
+    """A hypothesis that surrogates stand for.
+
+    Attributes:
+      hypothesis: in one sentence.
+      baseline: what recording and surrogates are compared beyond: ``"independent"`` units, or units of their
+        ``"own past"``, of the persistence that each of them has; ``""``: nothing, values are compared.
+    """
+
+    hypothesis: str
+    baseline: str
+
+
+NULLS: dict[str, Null] = {
+    "own-past": Null(
+        "every unit goes on from its own past alone, with noise that units may share in the same step",
+        "own past",
+    ),
+    "phases": Null("units (or halves) are stationary and have nothing to do with each other", "independent"),
+    "shift": Null(
+        "units (or halves) are stationary, of any distribution, and have nothing to do with each other",
+        "independent",
+    ),
+    "episodes": Null(
+        "units depend on the place in an episode and on nothing else that they have in common",
+        "independent",
+    ),
+    "shuffle": Null("no step knows anything of the step before it", ""),
+    "projections": Null("these units are random directions of the space that they span", ""),
+}
+"""The hypotheses that measures are compared with, by name; the first one is what reports use."""
+
+_BATCH = 16
 
 
 class NullTest(NamedTuple):
@@ -23,25 +58,26 @@ class NullTest(NamedTuple):
 
     Attributes:
       value: the statistic of the recording.
-      mean, sd: mean and standard deviation (ddof 1) over surrogates.
-      standardised: ``(value - mean) / sd``; NaN where the surrogates do not vary.
-      z: the same as a normal score, allowing for the skewness of the surrogates (:func:`normal_score`).
-        Information that is really zero has a long upper tail, where 4 standard deviations are nothing rare.
-      p: ``(1 + surrogates at least as large) / (1 + surrogates)``, one-sided.
+      mean, sd: mean and standard deviation (ddof 1) of the surrogates.
+      excess: what the value has beyond the hypothesis, in its unit: ``value - mean``; where recording and
+        surrogates are compared beyond a baseline (see :class:`Null`), the difference of what both have
+        beyond their own baselines.
+      p: ``(1 + surrogates with at least the excess) / (1 + surrogates)``, never below ``1 / (1 + surrogates)``.
+      p_two: two-sided, twice the smaller tail: for what may also be too small.
     """
 
     value: PyTree
     mean: PyTree
     sd: PyTree
-    standardised: PyTree
-    z: PyTree
+    excess: PyTree
     p: PyTree
+    p_two: PyTree
 
 
 def against_null(
     statistic: Callable[[jax.Array], PyTree], surrogate: Surrogate, key: Key, z: jax.Array, draws: int = 200
 ) -> NullTest:
-    """Compare a statistic with its values on surrogates, drawn one after the other.
+    """Compare a statistic with its values on surrogates.
 
     Args:
       statistic: ``z -> pytree of floats``, traceable.
@@ -60,282 +96,118 @@ def against_null(
 
 
 def null_draws(
-    statistic: Callable[[jax.Array], PyTree], surrogate: Surrogate, key: Key, z: jax.Array, draws: int = 200
+    statistic: Callable[[Any], PyTree],
+    surrogate: Callable[[Key, Any], Any],
+    key: Key,
+    z: Any,
+    draws: int = 200,
 ) -> tuple[PyTree, PyTree]:
     """The statistic of a recording and of its surrogates; arguments as for :func:`against_null`.
+
+    ``z`` may be a pytree, e.g. a recording and what was chosen by looking at it.
 
     Returns:
       The value, and the same structure with leaves ``[draws, ...]``.
     """
     if draws < 2:
         raise ValueError(f"draws={draws}: a null distribution needs at least 2 surrogates, better 100")
-    z = jnp.asarray(z)
+    z = jax.tree.map(jnp.asarray, z)
 
-    # The recording goes through the same loop, so that the statistic is compiled once and its
-    # factorisations run one after the other.
+    # The recording goes through the same loop, so that the statistic is compiled once.
     def one(index):
-        return statistic(jnp.where(index < 0, z, surrogate(jax.random.fold_in(key, jnp.abs(index)), z)))
+        drawn = surrogate(jax.random.fold_in(key, jnp.abs(index)), z)
+        return statistic(jax.tree.map(lambda new, old: jnp.where(index < 0, old, new), drawn, z))
 
-    values = jax.lax.map(one, jnp.arange(-1, draws))
+    rounds = -(-(draws + 1) // _BATCH)
+    size = -(-(draws + 1) // rounds)
+    # Full batches only: what is left over would be compiled by itself.
+    indices = (jnp.arange(rounds * size) - 1).reshape(rounds, size)
+    values = jax.lax.map(jax.vmap(one), indices)
+    values = jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:])[: draws + 1], values)
     return jax.tree.map(lambda v: v[0], values), jax.tree.map(lambda v: v[1:], values)
 
 
-def compare(value: PyTree, draws: PyTree) -> NullTest:
+def compare(
+    value: PyTree, draws: PyTree, baseline: PyTree | None = None, drawn_baseline: PyTree | None = None
+) -> NullTest:
     """Place a statistic in a null distribution.
 
     Args:
       value: pytree of floats.
       draws: the same with a leading axis of at least two draws.
+      baseline: like ``value``: what the recording would have anyway, by a model of its own. Recording and
+        surrogates are then compared in what they have beyond that.
+      drawn_baseline: like ``draws``, the same of the surrogates.
     """
+    zero = jax.tree.map(jnp.zeros_like, value)
+    own = zero if baseline is None else baseline
+    drawn = zero if drawn_baseline is None else drawn_baseline
+    beyond = jax.tree.map(lambda d, b: d - b, draws, drawn)
     mean = jax.tree.map(lambda d: d.mean(0), draws)
     sd = jax.tree.map(lambda d: d.std(0, ddof=1), draws)
-    standardised = jax.tree.map(_standardised, value, mean, sd)
-    z = jax.tree.map(normal_score, standardised, jax.tree.map(_skewness, draws, mean, sd))
-    p = jax.tree.map(lambda d, v: ((1 + (d >= v).sum(0)) / (1 + d.shape[0])).astype(d.dtype), draws, value)
-    p = jax.tree.map(lambda p, v, m: jnp.where(jnp.isnan(v) | jnp.isnan(m), jnp.nan, p), p, value, mean)
-    return NullTest(value, mean, sd, standardised, z, p)
+    excess = jax.tree.map(lambda v, b, d: v - b - d.mean(0), value, own, beyond)
+    count = jax.tree.leaves(draws)[0].shape[0]
+
+    def tail(least: bool):
+        def one(v, b, d):
+            extreme = (d <= v - b) if least else (d >= v - b)
+            p = (1 + extreme.sum(0)) / (1 + count)
+            return jnp.where(jnp.isnan(v - b) | jnp.isnan(d).any(0), jnp.nan, p).astype(d.dtype)
+
+        return jax.tree.map(one, value, own, beyond)
+
+    above, below = tail(False), tail(True)
+    two = jax.tree.map(lambda a, b: jnp.minimum(1, 2 * jnp.minimum(a, b)), above, below)
+    return NullTest(value, mean, sd, excess, above, two)
 
 
-def _standardised(value: jax.Array, mean: jax.Array, sd: jax.Array) -> jax.Array:
-    return jnp.where(sd > 0, (value - mean) / jnp.where(sd > 0, sd, 1), jnp.nan)
-
-
-def _skewness(draws: jax.Array, mean: jax.Array, sd: jax.Array) -> jax.Array:
-    return (_standardised(draws, mean, sd) ** 3).mean(0)
-
-
-def normal_score(standardised: jax.Array, skew: jax.Array) -> jax.Array:
-    """Make a standardised value of a skewed distribution comparable with a standard normal one.
-
-    Information that is really zero has a null distribution like that of a sum of squares: a sharp lower
-    edge and a long upper tail. On the side of the long tail the distribution is taken as a shifted gamma of
-    the same skewness (Pearson type III), and the cube root of a gamma as normal (Wilson and Hilferty 1931):
-    ``6/g [(1 + g y / 2)^(1/3) - 1] + g/6``. On the other side the gamma has an edge that a finite number of
-    draws does not find; there the score goes on with slope one, which overstates nothing.
+def pooled_p(excess: np.ndarray, beyond: np.ndarray) -> tuple[float, float]:
+    """p of the mean over seeds: surrogate ``b`` of all seeds together is one draw of the mean's null.
 
     Args:
-      standardised: ``y``, (value - mean) / standard deviation.
-      skew: ``g``, third standardised moment.
+      excess: [S] of :class:`NullTest`; seeds with NaN are left out.
+      beyond: [S, B] what the surrogates have beyond their baselines, ``Emergence.drawn``.
 
     Returns:
-      The score; increasing in ``y``, and ``y`` itself without skewness.
+      One-sided and two-sided p, as in :class:`NullTest`; NaN without seeds or draws.
     """
-    long_tail = standardised * skew > 0
-    straight = standardised + skew / 6
-    # The difference of the cube root from one is rounding where the bend is this small.
-    bent = long_tail & (jnp.abs(skew) > 1e-3)
-    g, y = jnp.where(bent, skew, 1), jnp.where(bent, standardised, 0)
-    return jnp.where(bent, 6 / g * (jnp.cbrt(1 + g * y / 2) - 1) + g / 6, straight)
+    known = np.isfinite(excess) & np.isfinite(beyond).all(1)
+    if not known.any() or not beyond.shape[1]:
+        return float("nan"), float("nan")
+    null = (beyond[known] - beyond[known].mean(1, keepdims=True)).mean(0)
+    value, count = excess[known].mean(), beyond.shape[1]
+    above, below = ((1 + side.sum()) / (1 + count) for side in (null >= value, null <= value))
+    return float(above), float(min(1.0, 2 * min(above, below)))
 
 
-def phase_randomised(
-    key: Key,
-    z: jax.Array,
-    first: jax.Array | None = None,
-    *,
-    common: bool = False,
-    side: jax.Array | None = None,
-    basis: "EpisodeBasis | None" = None,
-) -> jax.Array:
-    """Randomise the phases of the Fourier components of every unit.
-
-    The amplitude spectrum of each unit, and so its circular autocorrelation, stays to rounding;
-    coupling between units is destroyed, or with ``side`` only that between two groups of units, or with
-    ``common`` only what is not linear in it.
-
-    What stays is the circular autocorrelation, whose last sample precedes the first. In a long recording
-    that is no difference. In short episodes it is: with ``first``, and with a statistic that leaves out
-    pairs across episodes, surrogates are less persistent than the recording, and measures of mere
-    persistence (``sts``, ``ce4``) exceed them without any coupling; ``phi_r`` does not. A long recording
-    has the same defect to a smaller degree, because its two ends do not meet. ``measure_emergence``
-    therefore compares what measures have beyond independent units of the same persistence.
+def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
+    """p corrected for the number of tests by Holm 1979, which holds whatever their dependence.
 
     Args:
-      key: typed PRNG key.
-      z: [T, n] samples, float.
-      first: [T] true at the first step of every episode. Each episode is then transformed by itself, and the
-        units' episode means are dealt out to the episodes anew: left where they are they would keep
-        the coupling between episodes. (The definition is ours; it takes two [T, T] matrix products.)
-      common: give all units the same phases, which keeps every cross-spectrum.
-      side: [n] bool, two groups of units; the units of a group get the same phases, which keeps the
-        cross-spectra within it. A mean over a group is then the surrogate of that mean.
-      basis: ``episode_basis(first)``, so that many surrogates share its computation.
+      p: [m] of one family of tests; NaN entries are no tests.
 
     Returns:
-      [T, n] surrogate, dtype of ``z``.
+      [m]; rejecting those at most alpha makes one false rejection or more with probability at most alpha.
     """
-    z = _samples(z)
-    steps, units = z.shape
-    column, columns = _columns(units, common, side)
-    if basis is None and first is not None:
-        basis = episode_basis(first, z.dtype)
-    if basis is not None:
-        return _episodes_randomised(key, z, basis, column, columns)
-    spectrum = jnp.fft.rfft(z, axis=0)
-    phase = jax.random.uniform(key, (spectrum.shape[0], columns), z.dtype, 0, 2 * jnp.pi)[:, column]
-    # The mean, and the highest frequency of an even length, are real and must stay so.
-    real = jnp.zeros(spectrum.shape[0], bool).at[0].set(True)
-    real = real.at[-1].set(steps % 2 == 0) if steps > 1 else real
-    turn = jnp.where(real[:, None], 1.0, jnp.exp(1j * phase)).astype(spectrum.dtype)
-    return jnp.fft.irfft(spectrum * turn, steps, axis=0).astype(z.dtype)
+    p = np.asarray(p, np.float64)
+    found, known = np.full(p.shape, np.nan), np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    found[order] = np.minimum(np.maximum.accumulate(factors * p[order]), 1.0)
+    return found
 
 
-def _columns(units: int, common: bool, side: jax.Array | None) -> tuple[jax.Array, int]:
-    """Which column of random numbers each unit takes, and how many there are."""
-    if common:
-        return jnp.zeros(units, jnp.int32), 1
-    if side is None:
-        return jnp.arange(units), units
-    if jnp.shape(side) != (units,):
-        raise ValueError(f"side has shape {jnp.shape(side)}; expected [{units}], one entry a unit")
-    return jnp.asarray(side).astype(jnp.int32), 2
-
-
-class EpisodeBasis(NamedTuple):
-    """Orthonormal Fourier basis of each episode: column ``start + k`` holds frequency ``k``.
-
-    Attributes:
-      cosine, sine: [T, T], block diagonal.
-      length: [T] steps of the episode, by step.
-      dealt: [T, 1] bool, the first steps of the episodes whose means are dealt out anew.
-      mirror: [T] the column of the conjugate frequency.
-    """
-
-    cosine: jax.Array
-    sine: jax.Array
-    length: jax.Array
-    dealt: jax.Array
-    mirror: jax.Array
-
-
-def episode_basis(first: jax.Array, dtype: Any = jnp.float32, valid: jax.Array | None = None) -> EpisodeBasis:
-    """What :func:`phase_randomised` needs to know about episodes; two [T, T] matrices.
+def p_text(p: float, draws: int, two_sided: bool = False) -> str:
+    """A p in words that never claims more than its draws: ``"p = 0.034"``, at the floor ``"p < 1/61"``.
 
     Args:
-      first: [T] true at the first step of every episode.
-      dtype: of the matrices.
-      valid: [T] false at padding, which keeps its own mean; an episode must not be valid in part.
+      p: of :class:`NullTest`.
+      draws: surrogates behind it.
+      two_sided: the floor is then two in ``draws + 1``.
     """
-    start, length, k = _layout(first)
-    size = length.astype(dtype)
-    angle = (2 * jnp.pi) * ((k[:, None] * k[None, :]) % length[None, :]).astype(dtype) / size[None, :]
-    scale = jnp.where(start[:, None] == start[None, :], jax.lax.rsqrt(size), 0.0)
-    cosine, sine = (scale * f(angle).astype(dtype) for f in (jnp.cos, jnp.sin))
-    dealt = k == 0 if valid is None else (k == 0) & jnp.asarray(valid).astype(bool)
-    return EpisodeBasis(cosine, sine, length, dealt[:, None], start + (length - k) % length)
-
-
-def _episodes_randomised(
-    key: Key, z: jax.Array, basis: EpisodeBasis, column: jax.Array, columns: int
-) -> jax.Array:
-    """Phase randomisation of each episode by itself."""
-    steps = z.shape[0]
-    cosine, sine, length, dealt, mirror = basis
-    real, imaginary = (matmul(part.T, z) for part in (cosine, -sine))
-
-    key_phase, key_mean = jax.random.split(key)
-    phase = jax.random.uniform(key_phase, (steps, columns), z.dtype, 0, 2 * jnp.pi)[:, column]
-    sign = jnp.sign(mirror - jnp.arange(steps)).astype(z.dtype)[:, None]  # 0 where it is its own
-    phase = sign * phase[jnp.minimum(mirror, jnp.arange(steps))]
-    turned = jnp.cos(phase) * real - jnp.sin(phase) * imaginary
-    turned_imaginary = jnp.sin(phase) * real + jnp.cos(phase) * imaginary
-
-    root = jnp.sqrt(length.astype(z.dtype))[:, None]
-    lots = jax.random.uniform(key_mean, (steps, columns))[:, column]
-    turned = jnp.where(dealt, _dealt(lots, real / root, dealt) * root, turned)
-    back = matmul(cosine, turned)
-    return back - matmul(sine, turned_imaginary)
-
-
-def _dealt(lots: jax.Array, values: jax.Array, chosen: jax.Array) -> jax.Array:
-    """Permute the rows of ``values [T, n]`` that ``chosen [T, 1]`` marks, in the order of ``lots [T, n]``."""
-    # The chosen rows in random order, and in their own; then the rest.
-    source = jnp.argsort(jnp.where(chosen, lots, 2.0), axis=0)
-    target = jnp.broadcast_to(jnp.argsort(~chosen, axis=0, stable=True), values.shape)
-    moved = jnp.take_along_axis(values, source, axis=0)
-    return jnp.put_along_axis(values, target, moved, axis=0, inplace=False)
-
-
-def circular_shift(
-    key: Key, z: jax.Array, first: jax.Array | None = None, *, side: jax.Array | None = None, least: int = 20
-) -> jax.Array:
-    """Shift units against each other in time, wrapping round at the ends of each episode.
-
-    Keeps everything about each shifted unit (or group) but its timing relative to the others.
-
-    Args:
-      key: typed PRNG key.
-      z: [T, n] samples.
-      first: [T] true at the first step of every episode; None takes the recording as one.
-      side: [n] bool, units that are shifted together while the others stay; None shifts every unit by itself.
-      least: smallest shift in either direction, steps; episodes shorter than twice that take any shift.
-
-    Returns:
-      [T, n] surrogate.
-    """
-    z = jnp.asarray(z)
-    steps, units = z.shape
-    start, length, k = _layout(_no_episodes(steps) if first is None else first)
-    lots = jax.random.uniform(key, (steps, units if side is None else 1))[start]
-    margin = jnp.where(length >= 2 * least, least, 0)[:, None]
-    shift = margin + jnp.floor(lots * (length[:, None] - 2 * margin + (margin > 0))).astype(start.dtype)
-    if side is not None:
-        shift = shift * jnp.asarray(side, bool)[None, :]
-    return jnp.take_along_axis(z, start[:, None] + (k[:, None] + shift) % length[:, None], axis=0)
-
-
-def joint_shuffle(key: Key, z: jax.Array, first: jax.Array | None = None) -> jax.Array:
-    """Permute time steps, the same way for all units: keeps what is simultaneous and kills memory.
-
-    A weak null: slow units that do not interact exceed it.
-
-    Args:
-      key: typed PRNG key.
-      z: [T, n] samples.
-      first: [T] true at the first step of every episode: steps then stay in their episode.
-    """
-    z = jnp.asarray(z)
-    lots = jax.random.uniform(key, (z.shape[0],))
-    start = _layout(_no_episodes(z.shape[0]) if first is None else first)[0]
-    return z[jnp.lexsort((lots, start))]
-
-
-def random_projection(key: Key, z: jax.Array, first: jax.Array | None = None) -> jax.Array:
-    """As many read-outs of the latents along random unit directions as there are units.
-
-    Keeps the dynamics of the whole and asks whether these units, of all directions, are special. Units are
-    standardised first, so that no loud one dominates. ``first`` is not needed and not used.
-
-    Args:
-      key: typed PRNG key.
-      z: [T, n] samples.
-      first: accepted so that all surrogates are called alike.
-    """
-    z = _samples(z)
-    deviation = z.std(0)
-    standard = (z - z.mean(0)) / jnp.where(deviation > 0, deviation, 1)
-    directions = jax.random.normal(key, (z.shape[1], z.shape[1]), z.dtype)
-    directions = directions / jnp.linalg.norm(directions, axis=0)
-    return matmul(standard, directions)
-
-
-def _samples(z: Any) -> jax.Array:
-    z = jnp.asarray(z)
-    if z.ndim != 2:
-        raise ValueError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
-    return z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
-
-
-def _no_episodes(steps: int) -> jax.Array:
-    return jnp.zeros(steps, bool)
-
-
-def _layout(first: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """For every step the start and the length of its episode and its place in it; int32 [T] each."""
-    first = jnp.asarray(first).astype(bool)
-    steps = first.shape[0]
-    time = jnp.arange(steps, dtype=jnp.int32)
-    start = jax.lax.cummax(jnp.where(first, time, 0))
-    following = jnp.where(jnp.roll(first, -1).at[-1].set(True), time + 1, steps)
-    end = jax.lax.cummin(following, reverse=True)
-    return start, end - start, time - start
+    if not np.isfinite(p):
+        return "p unknown"
+    floor = (2 if two_sided else 1) / (draws + 1)
+    if p <= floor * (1 + 1e-6):
+        return f"p < {2 if two_sided else 1}/{draws + 1}"
+    return f"p = {p:.2f}" if p >= 0.1 else f"p = {p:.2g}"

@@ -14,6 +14,7 @@ import numpy as np
 from rlkit.analysis.blocks import correlation_of, masked_logdet
 from rlkit.analysis.sides import read_partition
 from rlkit.errors import UsageError, unknown_name
+from rlkit.products import matmul
 
 MAX_CORRELATION = 1.0 - 1e-6
 MAX_EXACT_UNITS = 14
@@ -51,9 +52,9 @@ def information_graph(lagged_correlation: jax.Array, kind: str = "mean") -> jax.
     return jnp.where(jnp.eye(correlation.shape[0], dtype=bool), 0.0, weights)
 
 
-@jax.jit
+@partial(jax.jit, static_argnames="squarings")
 def fiedler_bipartition(
-    weights: jax.Array, active: jax.Array | None = None, floor: float = 1e-6
+    weights: jax.Array, active: jax.Array | None = None, floor: float = 1e-6, *, squarings: int | None = None
 ) -> jax.Array:
     """Cut a graph by the sign of the second eigenvector of its Laplacian.
 
@@ -69,6 +70,9 @@ def fiedler_bipartition(
         in the cut and join the smaller half. Without it a constant unit, which hangs on the floor alone,
         tends to be cut off as a half of its own.
       floor: weight added to each edge.
+      squarings: find the eigenvector by so many squarings of a matrix instead of ``eigh``: the same but
+        for eigenvalues closer than about ``2 ** -squarings`` of the largest degree, whose vectors mix; many
+        times as fast for many small graphs at once.
 
     Returns:
       ``side``, bool ``[n]``: ``True`` where the eigenvector is positive.
@@ -76,7 +80,7 @@ def fiedler_bipartition(
     Raises:
       UsageError: if ``weights`` is not square or has fewer than two units.
     """
-    vector, active = _fiedler_vector(weights, active, floor)
+    vector, active = _fiedler_vector(weights, active, floor, squarings)
     return _split_by_sign(vector, active)
 
 
@@ -101,13 +105,15 @@ def fiedler_halves(
     return vector > tolerance, vector < -tolerance
 
 
-def _fiedler_vector(weights, active, floor) -> tuple[jax.Array, jax.Array]:
+def _fiedler_vector(weights, active, floor, squarings: int | None = None) -> tuple[jax.Array, jax.Array]:
     weights = jax.lax.stop_gradient(_square(weights, "weights"))
     n = weights.shape[0]
     active = jnp.ones(n, dtype=bool) if active is None else jnp.asarray(active, dtype=bool)
     edge = active[:, None] & active[None, :] & ~jnp.eye(n, dtype=bool)
     weights = jnp.where(edge, jnp.nan_to_num(weights) + floor, 0.0)
     laplacian = jnp.diag(weights.sum(axis=1)) - weights
+    if squarings is not None:
+        return _second_by_squaring(laplacian, active, squarings), active
     # The constant vector is moved from the bottom of the spectrum to its top: the floor is lost in float32
     # beside heavy edges, and eigh would mix the constant vector into the answer. So are inactive units.
     top = jnp.trace(laplacian) + 1.0
@@ -115,6 +121,19 @@ def _fiedler_vector(weights, active, floor) -> tuple[jax.Array, jax.Array]:
     deflation = jnp.where(active[:, None], constant[None, :], 0.0) + jnp.diag(jnp.where(active, 0.0, 1.0))
     _, vectors = jnp.linalg.eigh(laplacian + top * deflation)
     return vectors[:, 0], active
+
+
+def _second_by_squaring(laplacian: jax.Array, active: jax.Array, squarings: int) -> jax.Array:
+    """The second eigenvector of a Laplacian: the first of ``2 d - L``, d the largest degree, but the constant."""
+    both = active[:, None] & active[None, :]
+    eye = jnp.eye(laplacian.shape[0], dtype=laplacian.dtype)
+    constant = jnp.where(both, 1.0, 0.0) / jnp.sum(active)
+    project = jnp.where(both, eye, 0.0) - constant
+    turned = jnp.where(both, 2 * jnp.max(jnp.diagonal(laplacian)) * eye - laplacian, 0.0)
+    scaled = lambda m: m / jnp.maximum(jnp.trace(m), jnp.finfo(m.dtype).tiny)
+    power = scaled(matmul(project, matmul(turned, project)))
+    power = jax.lax.fori_loop(0, squarings, lambda _, m: scaled(matmul(m, m)), power)
+    return power[:, jnp.argmax(jnp.diagonal(power))]
 
 
 @jax.jit

@@ -1,7 +1,8 @@
 """The ways from many units to the named quantities of two, each beside what independent units would have.
 
-A route is ``(standardised units, context) -> (series, statistic)``; ``statistic(series)`` gives the
-quantities, and the same of independent units with the persistence that this series has.
+A route is ``(standardised units, context) -> (series, statistic)``; ``statistic(series, side)`` gives the
+quantities, and the same of units that obey the baseline of the hypothesis (:data:`rlkit.analysis.nulls.NULLS`)
+with the persistence that this series has.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 
 from rlkit.analysis.blocks import regular
 from rlkit.analysis.gaussian import (
+    all_pairs_correlations,
     all_pairs_defined,
     all_pairs_information,
     block_information,
@@ -25,9 +27,12 @@ from rlkit.analysis.lattice import Information, Redundancy, decompose
 from rlkit.analysis.local import local_information, residuals
 from rlkit.analysis.macro import macro_emergence_from_covariance
 from rlkit.analysis.moments import correlation, covariance, lagged_moments, lagged_rows
+from rlkit.analysis.nulls import NULLS
+from rlkit.analysis.partitions import fiedler_bipartition, information_graph
 from rlkit.analysis.redundancy import ccs_redundancy, mmi_redundancy, pointwise_redundancy
 from rlkit.products import matmul
 
+SQUARINGS = 12
 MACRO_QUANTITIES = ("psi", "psi_corrected", "delta", "gamma")
 
 Values = dict[str, jax.Array]
@@ -41,6 +46,24 @@ def independent_information(information: Information) -> Information:
     x, y = information.x_a, information.y_b
     none = jnp.zeros_like(x)
     return Information(x_a=x, x_b=none, y_a=none, y_b=y, xy_a=x, xy_b=y, x_ab=x, y_ab=y, xy_ab=x + y)
+
+
+def own_past_information(correlations: tuple[jax.Array, ...]) -> Information:
+    """What the informations would be if x and y were AR(1) units that share nothing but noise.
+
+    Both keep their persistence and the correlation of their noise, from which those of x and y in one step
+    and of each with the other's future follow.
+
+    Args:
+      correlations: ``(xy, ab, xa, xb, ya, yb)``, arrays that broadcast to one shape.
+    """
+    xy, ab, x, xb, ya, y = jnp.broadcast_arrays(*correlations)
+    free = jnp.sqrt(jnp.maximum((1 - x**2) * (1 - y**2), 0))
+    # Of the noise, not of the levels: those of slow units wander apart and together by chance.
+    noise = ab - x * xb - y * ya + x * y * xy
+    noise = jnp.clip(noise / jnp.where(free > 0, free, 1), -0.999, 0.999)
+    shared = noise * free / jnp.maximum(1 - x * y, jnp.finfo(x.dtype).eps)
+    return correlated_information(shared, shared, x, shared * y, shared * x, y)
 
 
 class Options(NamedTuple):
@@ -62,32 +85,49 @@ class Context(NamedTuple):
     active: jax.Array
     mask: jax.Array | None
     options: Options
+    chosen: bool
+    """the bipartition was chosen by the recording itself"""
+
+    @property
+    def series(self) -> str:
+        """What surrogates are made of: ``"units"``, or what each route reduces them to."""
+        return "units" if self.options.null in ("own-past", "projections") else "reduced"
 
 
 def _named(atoms, alone, quantities) -> tuple[Values, Values]:
     return {name: atoms[name] for name in quantities}, {name: alone[name] for name in quantities}
 
 
-def _mmi(information: Information):
-    alone = independent_information(information)
+def _mmi(information: Information, alone: Information | None = None):
+    alone = independent_information(information) if alone is None else alone
     return decompose(mmi_redundancy(information), information), decompose(mmi_redundancy(alone), alone)
 
 
-def _means(standard, context: Context):
-    halve = lambda z: half_means(z, context.side, context.active)
-    options = context.options
+def _baseline(context: Context, correlations: tuple[jax.Array, ...]) -> Information | None:
+    return own_past_information(correlations) if NULLS[context.options.null].baseline == "own past" else None
 
-    def statistic(pair: jax.Array):
-        pair = halve(pair) if options.null == "projections" else pair
+
+def _means(standard, context: Context):
+    options, whole = context.options, context.series == "units"
+
+    def statistic(z: jax.Array, side: jax.Array):
+        pair = half_means(z, side, context.active) if whole else z
         moments = lagged_moments(pair, options.lag, context.mask)
         correlations = pair_correlations(correlation(moments), 0, 1)
         information = only_where(pair_defined(*correlations), correlated_information(*correlations))
         if options.redundancy == "mmi":
-            return _named(*_mmi(information), options.quantities)
+            return _named(*_mmi(information, _baseline(context, correlations)), options.quantities)
         atoms = _local(pair, moments, correlations, information, context)
         return _named(*atoms, options.quantities)
 
-    return standard if options.null == "projections" else halve(standard), statistic
+    return standard if whole else half_means(standard, context.side, context.active), statistic
+
+
+def partition(z: jax.Array, context: Context) -> jax.Array:
+    """[n] bool, Fiedler's bipartition of the lagged information graph of active units of a surrogate."""
+    n = z.shape[1]
+    matrix = correlation(lagged_moments(z, context.options.lag, context.mask))
+    return fiedler_bipartition(information_graph(matrix[:n, n:]), context.active, squarings=SQUARINGS)
 
 
 def _local(pair, moments, correlations, information, context: Context):
@@ -119,7 +159,8 @@ def _unit_correlation(z, context: Context) -> jax.Array:
 
 
 def _vectors(standard, context: Context):
-    def statistic(z: jax.Array):
+    def statistic(z: jax.Array, side: jax.Array):
+        del side  # surrogates of these keep the groups of the recording
         moments = lagged_moments(z, context.options.lag, context.mask)
         enough = moments.count > 2 * context.active.sum()
         enough &= regular(_unit_correlation(z, context), jnp.ones(2 * z.shape[1], bool))
@@ -135,10 +176,12 @@ def _pairs(standard, context: Context):
     active = context.active
     pairs = active[:, None] & active[None, :] & ~jnp.eye(active.shape[0], dtype=bool)
 
-    def statistic(z: jax.Array):
+    def statistic(z: jax.Array, side: jax.Array):
+        del side  # surrogates of these keep the groups of the recording
         matrix = _unit_correlation(z, context)
         defined = all_pairs_defined(matrix, jnp.ones(matrix.shape[0], bool))
-        atoms = _mmi(only_where(defined, all_pairs_information(matrix)))
+        information = only_where(defined, all_pairs_information(matrix))
+        atoms = _mmi(information, _baseline(context, all_pairs_correlations(matrix)))
         named = _named(*atoms, context.options.quantities)
         return jax.tree.map(lambda v: jnp.where(pairs, v, 0).sum() / pairs.sum(), named)
 
@@ -158,7 +201,8 @@ def _macro(standard, context: Context):
         found = macro_emergence_from_covariance(joint, n)
         return {name: getattr(found, name) for name in MACRO_QUANTITIES}
 
-    def statistic(z: jax.Array):
+    def statistic(z: jax.Array, side: jax.Array):
+        del side  # surrogates of these keep the groups of the recording
         matrix = _unit_correlation(z, context)
         return criteria(matrix), criteria(jnp.where(own, matrix, 0))
 
