@@ -157,6 +157,7 @@ from rlkit.analysis.nulls import (
     holm,
     null_draws,
     p_text,
+    pooled_p,
 )
 from rlkit.analysis.partitions import (
     cut_weight,
@@ -239,6 +240,7 @@ from rlkit.analysis.surrogates import (
     phase_randomised,
     random_projection,
 )
+from rlkit.analysis.untrained import Paired, against_untrained, paired
 from rlkit.analysis.validate import (
     AnalysisWarning,
     check_covariance,
@@ -274,6 +276,7 @@ __all__ = [
     "NullComparison",
     "NullTest",
     "OwnPast",
+    "Paired",
     "PhiID",
     "Prediction",
     "PublishedEmergence",
@@ -282,6 +285,7 @@ __all__ = [
     "SpectralEmergence",
     "active_units",
     "against_null",
+    "against_untrained",
     "alignment_against_nulls",
     "all_pairs_atoms",
     "all_pairs_discrete_atoms",
@@ -392,6 +396,7 @@ __all__ = [
     "pair_information_bias",
     "pair_mask",
     "pair_moments",
+    "paired",
     "pairs_mean",
     "partition_information",
     "phase_randomised",
@@ -400,6 +405,7 @@ __all__ = [
     "phi_id_distribution",
     "pigozzi_levin_emergence",
     "pointwise_redundancy",
+    "pooled_p",
     "predict_final_return",
     "psum_moments",
     "queyranne_bipartition",

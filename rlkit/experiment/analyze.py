@@ -1,8 +1,45 @@
 """Emergence of a run's latents over its training, against surrogates: ``latents/`` to ``emergence.json``.
 
-Pairs of steps stay inside episodes, and so do surrogates. Two ways from many units to pairs: the mean over
-all pairs of units, and the two halves of the Fiedler bipartition, each reduced to its mean. Beside them the
-five baseline metrics, alignment with the reward, and prediction of the final return from early recordings.
+Pairs of steps stay inside episodes, and so do surrogates. Two ways from many units to pairs: ``units``, the mean
+over all pairs of units, and ``halves``, the two halves of the Fiedler bipartition, each reduced to its mean.
+Beside them the five baseline metrics, alignment with the reward, prediction of the final return from early
+recordings, and the comparison with networks that have learnt nothing. All amounts are nats per step.
+
+``emergence.json`` (version 3); a list "by seed" has an entry for each row of the run, null where undefined::
+
+    version, lag, steps_per_recording
+    components      leading principal components that were measured instead of units; null: the units
+    null            {name, hypothesis}: what surrogates obey, one sentence
+    draws           surrogates of each recording but the last
+    final_draws     surrogates of each last recording
+    correction      {method, tests}: how p_adjusted was made, over how many tests
+    warnings        sentences a reader must see beside the numbers (drift, few samples, few units)
+    points          one entry per recording:
+      update, step
+      active               by seed: units that vary and are no copies
+      effective_samples    by seed: independent samples that the slowest pair of units is worth
+      effective_dimension  by seed: directions in which standardised units vary
+      drifting             by seed: units with a trend over the recording
+      reward, success      by seed: mean per step of the recording
+      baselines            by name and seed
+      units, halves        by measure (phi_r, ce3, ce4):
+        value, excess        by seed: as estimated; beyond what the hypothesis explains
+        mean                 by seed: the null mean, value less excess
+        sd                   by seed: of the surrogates
+        p                    by seed, one-sided, floor 1 / (draws + 1); null for measures whose p is not
+                             calibrated on slow units (ce3, ce4)
+        over_seeds           {value, mean, excess: {mean, low, high, count}}: 95 % bootstrap over seeds; in the
+                             last point also p of the mean excess (surrogates of all seeds together), p_floor,
+                             and p_adjusted
+    untrained       null, or {update, networks, draws, units, halves: by measure {value, excess:
+                    {trained: by seed, untrained: by seed and network, difference: by seed,
+                    over_seeds: {mean, low, high, count}, p, p_floor}}}: the last recording less untrained
+                    networks on the same observations, paired by seed; p by flipping signs, two-sided
+    projections     like a measure of the last point, against random directions of the same latents: by level
+                    and measure {value, mean, excess, over_seeds}
+    alignment       by metric {seeds, global, local: by seed, embedding, nulls: by kind and null {value,
+                    null_mean, null_sd, p, draws}}
+    prediction      by metric {seeds, predicted, target, r2, r2_interval, spearman, spearman_interval}
 """
 
 from pathlib import Path
@@ -13,20 +50,36 @@ import numpy as np
 
 from rlkit.analysis.baselines import Baselines
 from rlkit.analysis.life import Life, study_life
-from rlkit.analysis.nulls import NullTest
+from rlkit.analysis.nulls import NULLS, NullTest, holm, pooled_p
+from rlkit.analysis.recordings import measure_recordings
+from rlkit.analysis.untrained import against_untrained
 from rlkit.errors import UsageError
 from rlkit.experiment import config, outside, store
+from rlkit.experiment.intervals import interval
 from rlkit.experiment.logbook import number
 from rlkit.types import Key
 
 EMERGENCE, ARRAYS = "emergence.json", "emergence.npz"
-VERSION = 2
+VERSION = 3
 MEASURES = ("phi_r", "ce3", "ce4")
+TESTED = ("phi_r",)
+"""Measures whose p is calibrated on independent units however slow (``benchmarks/calibration.py``)."""
 LEVELS = {"units": "pairs", "halves": "means"}
+NULL = "own-past"
+FINAL_DRAWS = 999
 _KEYS = 0xE3E26E  # keeps the keys of surrogates apart from those of training
+_FEW = 30  # effective samples below which a reader is warned
+_COMPARED = 20  # surrogates of each network in comparisons between networks
 
 
-def study(latents: dict[int, dict[str, np.ndarray]], returns: np.ndarray, key: Key, draws: int = 100) -> Life:
+def study(
+    latents: dict[int, dict[str, np.ndarray]],
+    returns: np.ndarray,
+    key: Key,
+    draws: int = 100,
+    final_draws: int = FINAL_DRAWS,
+    components: int | None = None,
+) -> Life:
     """:func:`rlkit.analysis.life.study_life` of recordings by update.
 
     Args:
@@ -35,10 +88,13 @@ def study(latents: dict[int, dict[str, np.ndarray]], returns: np.ndarray, key: K
       returns: [S, K] what was achieved at each update.
       key: typed PRNG key of the surrogates.
       draws: surrogates per recording.
+      final_draws: surrogates of the last recordings, rounded up to a multiple of ``draws``.
+      components: measure that many leading principal components instead of the units.
     """
     updates = sorted(latents)
     z, first = (np.stack([latents[u][name] for u in updates], 1) for name in ("latent", "first"))
-    return study_life(z, returns, key, first=first, draws=draws, routes=tuple(LEVELS.values()))
+    options: Any = {"routes": tuple(LEVELS.values()), "null": NULL, "components": components}
+    return study_life(z, returns, key, first=first, draws=draws, final_draws=final_draws, **options)
 
 
 def read_latents(folder: Path) -> dict[int, dict[str, np.ndarray]]:
@@ -62,13 +118,22 @@ def read_returns(folder: Path, latents: dict[int, dict[str, np.ndarray]]) -> np.
     return np.array([latents[update]["reward"].mean(1) for update in sorted(latents)], np.float64).T
 
 
-def analyze(folder: str | Path, draws: int = 100, out: str | Path | None = None) -> Path:
+def analyze(
+    folder: str | Path,
+    draws: int = 100,
+    out: str | Path | None = None,
+    *,
+    final_draws: int = FINAL_DRAWS,
+    components: int | None = None,
+) -> Path:
     """Measure the latents of a run; write ``emergence.json`` and ``emergence.npz``.
 
     Args:
       folder: the run folder; it is only read.
       draws: surrogates per recording.
       out: where the files go; None takes the run folder, where reports look for them.
+      final_draws: surrogates of the last recordings, whose p is tabulated; at least ``draws``.
+      components: measure that many leading principal components instead of the units.
 
     Returns:
       The path of the JSON file. The same run gives the same content.
@@ -83,16 +148,28 @@ def analyze(folder: str | Path, draws: int = 100, out: str | Path | None = None)
         raise UsageError(
             f"{folder} has no recorded latents; train with --probes and --probe-steps greater than 0"
         )
+    units = next(iter(latents.values()))["latent"].shape[-1]
+    if components is not None and not 2 <= components <= units:
+        raise UsageError(f"components={components}: expected 2 to {units}, the number of units")
     key = jax.random.fold_in(jax.random.key(settings.seed), _KEYS)
     returns = read_returns(folder, latents)
-    life = study(latents, returns, key, draws)
+    life = study(latents, returns, key, draws, final_draws, components)
     per_update = config.build(settings).steps_per_update
+    steps, last = next(iter(latents.values()))["latent"].shape[1], max(latents)
+    shown = points(life, latents, per_update)
     data = {
         "version": VERSION,
         "lag": 1,
+        "steps_per_recording": steps,
+        "components": components,
+        "null": {"name": NULL, "hypothesis": NULLS[NULL].hypothesis},
         "draws": draws,
-        "steps_per_recording": next(iter(latents.values()))["latent"].shape[1],
-        "points": points(life, latents, per_update),
+        "final_draws": next(iter(life.beyond["means"].values())).shape[1],
+        "correction": _correct(life, shown[-1]),
+        "warnings": warnings(life, units if components is None else components),
+        "points": shown,
+        "untrained": _untrained(folder, latents[last], last, jax.random.fold_in(key, 1), components),
+        "projections": _projections(latents[last], jax.random.fold_in(key, 2), components),
         "alignment": _alignment(life),
         "prediction": _prediction(life),
     }
@@ -105,30 +182,140 @@ def analyze(folder: str | Path, draws: int = 100, out: str | Path | None = None)
 
 
 def points(life: Life, latents: dict[int, dict[str, np.ndarray]], per_update: int) -> list[dict[str, Any]]:
-    """One entry per recorded update.
-
-    ``update``, ``step``, ``active`` (units that vary, by seed), ``reward`` and ``success`` (mean per step of
-    the recording, by seed), for ``units`` and ``halves`` every measure with the fields of
-    :class:`rlkit.analysis.nulls.NullTest` by seed (nats), and the ``baselines`` by name and seed.
-    """
-    found = []
+    """One entry per recorded update, see the module's text."""
+    found, quality = [], life.quality
     for k, update in enumerate(sorted(latents)):
         recorded = latents[update]
         entry: dict[str, Any] = {"update": int(update), "step": int(update) * per_update}
-        entry["active"] = life.active[:, k].tolist()
+        entry |= {name: np.asarray(getattr(quality, name))[:, k].tolist() for name in ("active", "drifting")}
+        entry |= {
+            name: _numbers(np.asarray(getattr(quality, name))[:, k])
+            for name in ("effective_samples", "effective_dimension")
+        }
         entry |= {name: _numbers(recorded[name].mean(1)) for name in ("reward", "success")}
         for level, route in LEVELS.items():
-            test = life.tests[route]
-            entry[level] = {
-                name: {field: _numbers(getattr(test, field)[name][:, k]) for field in NullTest._fields}
-                for name in MEASURES
-            }
+            entry[level] = {name: _measure(life.tests[route], name, k) for name in MEASURES}
         columns = life.metrics["baselines"][:, k].T
         entry["baselines"] = {
             name: _numbers(row) for name, row in zip(Baselines._fields, columns, strict=True)
         }
         found.append(entry)
     return found
+
+
+def _measure(test: NullTest, name: str, k: int) -> dict[str, Any]:
+    """A measure at recording ``k``: by seed and over seeds."""
+    value, excess = test.value[name][:, k], test.excess[name][:, k]
+    p = test.p[name][:, k] if name in TESTED else np.full_like(value, np.nan)
+    fields = {"value": value, "mean": value - excess, "excess": excess}
+    shown: dict[str, Any] = {field: _numbers(row) for field, row in fields.items()}
+    shown |= {"sd": _numbers(test.sd[name][:, k]), "p": _numbers(p)}
+    return shown | {"over_seeds": {field: _interval(row) for field, row in fields.items()}}
+
+
+def _interval(values: np.ndarray) -> dict[str, Any]:
+    return {name: number(x) if name != "count" else x for name, x in interval(values)._asdict().items()}
+
+
+def _correct(life: Life, point: dict[str, Any]) -> dict[str, Any]:
+    """Put p of the mean over seeds into the last point, corrected for the number of them."""
+    tests = [(level, name) for level in LEVELS for name in TESTED]
+    found = []
+    for level, name in tests:
+        route, excess = LEVELS[level], np.array(point[level][name]["excess"], np.float64)
+        found.append(pooled_p(excess, life.beyond[route][name])[0])
+    for (level, name), p, adjusted in zip(tests, found, holm(found), strict=True):
+        draws = life.beyond[LEVELS[level]][name].shape[1]
+        point[level][name]["over_seeds"] |= {
+            "p": number(p),
+            "p_floor": 1 / (draws + 1),
+            "p_adjusted": number(float(adjusted)),
+        }
+    return {"method": "Holm", "tests": len(tests)}
+
+
+def warnings(life: Life, units: int) -> list[str]:
+    """Sentences that a reader must see beside the numbers."""
+    quality = jax.tree.map(np.asarray, life.quality)
+    said, recordings = [], quality.active.size
+    drifting = int((quality.drifting > 0).sum())
+    if drifting:
+        said.append(
+            f"In {drifting} of {recordings} recordings units drift: their level has a trend. Every hypothesis "
+            "about stationary units takes a common trend for coupling."
+        )
+    few = int((quality.effective_samples < _FEW).sum())
+    if few:
+        said.append(
+            f"In {few} of {recordings} recordings the slowest pair of units is worth fewer than {_FEW} "
+            "independent samples; record longer (--probe-steps)."
+        )
+    dead = int((quality.active < units).sum())
+    if dead:
+        said.append(
+            f"In {dead} of {recordings} recordings some of {units} units are constant or copies; they are "
+            "left out."
+        )
+    narrow = quality.effective_dimension < 0.25 * quality.active
+    if narrow.any():
+        said.append(
+            f"In {int(narrow.sum())} of {recordings} recordings the units mix few sources (effective dimension "
+            "below a quarter of them): coupling of units is then what mixing does; see the untrained networks, "
+            "or measure leading components (--components)."
+        )
+    return said
+
+
+def _untrained(
+    folder: Path, last: dict[str, np.ndarray], update: int, key: Key, components: int | None
+) -> dict[str, Any] | None:
+    """The last recording less untrained networks on the same observations; None if there are none."""
+    path = folder / store.LATENTS / store.UNTRAINED
+    if not path.exists():
+        return None
+    latents = store.read_arrays(path)["latent"]
+    if latents.shape[0] != len(last["latent"]) or latents.shape[2:] != last["latent"].shape[1:]:
+        raise UsageError(f"{path} has shape {latents.shape}, which is not of this run; delete it")
+    options: Any = {"first": last["first"], "null": NULL, "draws": _COMPARED, "components": components}
+    found = against_untrained(
+        last["latent"], latents, key, quantities=MEASURES, routes=tuple(LEVELS.values()), **options
+    )
+
+    def shown(result: Any) -> dict[str, Any]:
+        return {
+            "trained": _numbers(result.trained),
+            "untrained": [_numbers(row) for row in result.untrained],
+            "difference": _numbers(result.difference),
+            "over_seeds": _interval(result.difference),
+            "p": number(result.p),
+            "p_floor": number(result.floor),
+        }
+
+    levels = {
+        level: {
+            name: {field: shown(result) for field, result in found[route][name].items()} for name in MEASURES
+        }
+        for level, route in LEVELS.items()
+    }
+    return {"update": int(update), "networks": latents.shape[1], "draws": _COMPARED} | levels
+
+
+def _projections(last: dict[str, np.ndarray], key: Key, components: int | None) -> dict[str, Any]:
+    """The last recording against random directions of the same latents."""
+    options: Any = {"first": last["first"], "draws": _COMPARED, "components": components, "check": "off"}
+    tests = measure_recordings(
+        last["latent"], key, null="projections", routes=tuple(LEVELS.values()), quantities=MEASURES, **options
+    ).tests
+
+    def shown(test: NullTest, name: str) -> dict[str, Any]:
+        fields = {f: np.asarray(getattr(test, f)[name]) for f in ("value", "mean", "excess")}
+        return {field: _numbers(row) for field, row in fields.items()} | {
+            "over_seeds": {field: _interval(row) for field, row in fields.items()}
+        }
+
+    return {
+        level: {name: shown(tests[route], name) for name in MEASURES} for level, route in LEVELS.items()
+    }
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:
@@ -173,7 +360,8 @@ def _prediction(life: Life) -> dict[str, Any]:
 
 def _arrays(life: Life, returns: np.ndarray) -> dict[str, np.ndarray]:
     """Everything measured, ``[S, K]`` and ``[S, K, F]``: names like ``means/phi_r/value``."""
-    arrays = {"returns": returns, "active": life.active}
+    arrays = {"returns": returns}
+    arrays |= {f"quality/{name}": np.asarray(x) for name, x in life.quality._asdict().items()}
     arrays |= {f"metric/{name}": values for name, values in life.metrics.items()}
     for route, test in life.tests.items():
         for field in NullTest._fields:

@@ -48,6 +48,9 @@ class TrainConfig:
         high=1_000_000,
     )
     probe_steps: int = option(512, "steps of the rollout that records latents; 0 records none", low=0)
+    untrained: int = option(
+        20, "untrained networks per seed that see the last recording's observations; 0 for none", low=0
+    )
     eval_episodes: int = option(
         32, "fresh episodes per seed that judge the policy at each probe; 0 for none", low=0
     )

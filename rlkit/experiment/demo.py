@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rlkit.experiment.config import TrainConfig
 from rlkit.fields import check, option
@@ -106,28 +105,11 @@ def summary(folder: Path) -> str:
 
 
 def _look(folders: list[Path], base: Path, draws: int) -> None:
-    from rlkit.experiment import analyze, inside, reading, report
+    from rlkit.experiment import analyze, reading, report
+    from rlkit.experiment.telling import told
 
-    print(
-        "\nemergence of the latents (first and last recording; z: against phase-randomised surrogates)",
-        flush=True,
-    )
     for folder in folders:
         analyze.analyze(folder, draws)
-        points = reading.read(folder).points
-        for level, where in inside.LEVEL_NAMES.items():
-            numbers = [_measures(points[at][level]) for at in (0, -1)]
-            print(f"  {folder.name:<7}{where:<19} {numbers[0]}  ->  {numbers[1]}", flush=True)
+        print(f"\n{folder.name}: emergence of the latents at the last recording, nats per step", flush=True)
+        print("\n".join(f"  {sentence}" for sentence in told(reading.read(folder).emergence)), flush=True)
     report.compare(folders, base / report.REPORT)
-
-
-def _measures(level: dict[str, Any]) -> str:
-    from rlkit.experiment.inside import MEASURE_NAMES
-    from rlkit.experiment.intervals import interval
-
-    mean = lambda values: interval([float("nan") if x is None else x for x in values]).mean
-    parts = [
-        f"{name} {mean(level[measure]['value']):.3f} (z {mean(level[measure]['z']):+.0f})"
-        for measure, name in MEASURE_NAMES.items()
-    ]
-    return ", ".join(parts)

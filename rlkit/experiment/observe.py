@@ -1,7 +1,8 @@
 """Looking at a population during training: probe rollouts and evaluation, compiled once each."""
 
 import functools
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -17,6 +18,37 @@ Observe = Callable[[PyTree, int], dict[str, np.ndarray]]
 """``observe(state, update) -> arrays [S, ...] by name``"""
 
 
+class Compiled:
+    """An :data:`Observe` that can be compiled before it is called."""
+
+    def __init__(self, run: Any):
+        self._run, self._ahead = run, None
+
+    def compile(self, state: PyTree) -> float:
+        """Compile for states placed like this one; returns the seconds that it took."""
+        begin = time.perf_counter()
+        self._ahead = self._run.lower(state, jnp.int32(0)).compile()
+        return time.perf_counter() - begin
+
+    def __call__(self, state: PyTree, update: int) -> dict[str, np.ndarray]:
+        arguments = state, jnp.int32(update)
+        try:
+            found = (self._ahead or self._run)(*arguments)
+        except ValueError:  # a state that lies elsewhere, e.g. after a rollback, is compiled for anew
+            self._ahead, found = None, self._run(*arguments)
+        return jax.tree.map(np.asarray, found)
+
+
+def ready(observers: Iterable[Any], state: PyTree) -> float:
+    """Compile the observers that can be compiled ahead; returns the seconds that it took."""
+    return sum(observe.compile(state) for observe in observers if isinstance(observe, Compiled))
+
+
+def without_observations(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A recording without its observations, which only the last one of a training needs to keep."""
+    return {name: x for name, x in arrays.items() if name != "obs"}
+
+
 def _over_population(pop: Population, fn: Callable, key: Key, batching: str) -> Observe:
     """Apply ``fn(policy, settings, key)`` to every seed, with a key made of the update and the seed."""
     devices = list(pop.sharding.mesh.devices.flat)
@@ -30,7 +62,7 @@ def _over_population(pop: Population, fn: Callable, key: Key, batching: str) -> 
     def run(state: PyTree, update: jax.Array):
         return spread((state, pop.keys(jax.random.fold_in(key, update))))
 
-    return lambda state, update: jax.tree.map(np.asarray, run(state, jnp.int32(update)))
+    return Compiled(run)
 
 
 def latent_probe(pop: Population, key: Key, num_steps: int = 512, batching: str = "auto") -> Observe:
@@ -44,7 +76,8 @@ def latent_probe(pop: Population, key: Key, num_steps: int = 512, batching: str 
 
     Returns:
       ``observe(state, update)`` giving ``latent [S, T, n]``, ``first [S, T]`` (an episode begins),
-      ``value``, ``reward`` (the environment's own), ``paid`` and ``success``, all ``[S, T]``.
+      ``value``, ``reward`` (the environment's own), ``paid`` and ``success``, all ``[S, T]``, and
+      ``obs [S, T, ...]`` in the environment's own type.
     """
     from rlkit.agents import probe
 
@@ -54,6 +87,7 @@ def latent_probe(pop: Population, key: Key, num_steps: int = 512, batching: str 
         arrays = {
             "latent": trajectory.extras["latent"],
             "value": trajectory.extras["value"],
+            "obs": seen.obs,
             "first": seen.first,
             "reward": seen.reward,
             "paid": trajectory.reward,

@@ -17,7 +17,7 @@ from rlkit.experiment.driver import Observers, Position, Training, drive, no_row
 from rlkit.experiment.health import NonFiniteError, born_finite, idle_seeds, nothing_learnt
 from rlkit.experiment.integrity import Ledger
 from rlkit.experiment.loop import Chunk, Schedule, compile_chunk, schedule
-from rlkit.experiment.observe import Observe, evaluation, latent_probe
+from rlkit.experiment.observe import Observe, evaluation, latent_probe, ready, without_observations
 from rlkit.experiment.population import Population, population
 from rlkit.experiment.progress import Progress, no_progress, progress_bar
 from rlkit.experiment.provenance import machine, provenance
@@ -206,11 +206,13 @@ class Keeper:
             self.exempt = tuple(n for n, b in zip(self.pop.leaves, born, strict=True) if not b)
         born = np.array([leaf not in self.exempt for leaf in self.pop.leaves])
         program = compile_chunk(self.pop, position.state)
+        looks = ready((self.probe, self.judge), position.state)
+        program = program._replace(compile_seconds=program.compile_seconds + looks)
         self.shown.compiled(program)
         self._note("compiled", trace_s=program.trace_seconds, compile_s=program.compile_seconds)
         training = Training(program, self.pop, self.plan, born, self.settings.on_nan, length)
-        ready = lambda: stop.at_once(None)
-        see = Observers(self.log, self.look, self.save, self.advanced, self.last_good, ready)
+        underway = lambda: stop.at_once(None)
+        see = Observers(self.log, self.look, self.save, self.advanced, self.last_good, underway)
         end = drive(training, position, see, stop)
         if end.update < self.plan.num_updates:
             if end.update > max(self.saved, 0):
@@ -224,6 +226,8 @@ class Keeper:
 
     def _finish(self, end: Position) -> Outcome:
         """Write ``DONE``, which says whether anything was learnt."""
+        if self.probe is not None and self.settings.untrained:
+            self._compare(end)
         steps = end.update * self.pop.agent.steps_per_update
         done: dict[str, Any] = {"update": end.update, "steps_per_seed": steps}
         idle = (
@@ -235,6 +239,19 @@ class Keeper:
         store.write_json(self.path / store.DONE, done)
         self._note("done", update=end.update)
         return Outcome(self.path, True, int(len(idle) == self.pop.size))
+
+    def _compare(self, end: Position) -> None:
+        """Record what untrained networks make of the last recording's observations."""
+        from rlkit.experiment.untrained import untrained_latents
+
+        begin, where = time.perf_counter(), self.path / store.LATENTS
+        seen = store.read_arrays(where / f"{end.update:08d}.npz")
+        key = jax.random.fold_in(jax.random.fold_in(self.key, OBSERVERS), 2)
+        found = untrained_latents(
+            self.pop, end.state, seen["obs"], seen["first"], key, self.settings.untrained
+        )
+        store.write_arrays(where / store.UNTRAINED, {"latent": found})
+        self._note("untrained", seconds=time.perf_counter() - begin)
 
     def _config(self) -> dict[str, Any]:
         return json.loads(json.dumps(config.to_dict(self.settings)))
@@ -280,8 +297,10 @@ class Keeper:
             step = update * self.pop.agent.steps_per_update
             self.log(logbook.line("eval", update, step, self.judge(state, update)))
         if self.probe is not None:
-            file = self.path / store.LATENTS / f"{update:08d}.npz"
-            store.write_arrays(file, self.probe(state, update))
+            arrays = self.probe(state, update)
+            if update < self.plan.num_updates or not self.settings.untrained:
+                arrays = without_observations(arrays)
+            store.write_arrays(self.path / store.LATENTS / f"{update:08d}.npz", arrays)
         self._note("probe", update=update, seconds=time.perf_counter() - begin)
 
     def save(self, position: Position) -> None:

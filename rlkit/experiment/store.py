@@ -26,6 +26,7 @@ from rlkit.experiment import outside
 
 CONFIG, ENV, METRICS, TIMINGS, DONE = "config.json", "env.json", "metrics.jsonl", "timings.jsonl", "DONE"
 LATENTS, CHECKPOINTS, LOCK = "latents", "checkpoints", ".lock"
+UNTRAINED = "untrained.npz"  # in LATENTS: untrained networks on the observations of the last recording
 
 
 def create(root: str | Path, env: str, agent: str) -> Path:

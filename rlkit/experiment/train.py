@@ -13,11 +13,12 @@ from rlkit.experiment.driver import Observers, Position, Training, drive, no_row
 from rlkit.experiment.health import born_finite, idle_seeds, nothing_learnt
 from rlkit.experiment.logbook import Line, line
 from rlkit.experiment.loop import Chunk, compile_chunk, schedule
-from rlkit.experiment.observe import Observe
+from rlkit.experiment.observe import Observe, without_observations
 from rlkit.experiment.population import Population, population
 from rlkit.experiment.progress import Progress, no_progress, progress_bar
 from rlkit.experiment.signals import listening
 from rlkit.keys import typed_key
+from rlkit.experiment.untrained import untrained_latents
 from rlkit.types import Agent, Key, PyTree
 
 
@@ -27,7 +28,8 @@ class Trained(NamedTuple):
     state: PyTree  # leaves [S, ...]
     population: Population
     lines: list[Line]  # as in metrics.jsonl, see rlkit.experiment.logbook
-    latents: dict[int, dict[str, np.ndarray]]  # by update: what the probe returned
+    latents: dict[int, dict[str, np.ndarray]]  # by update: what the probe returned, but "obs" of all but the last
+    untrained: np.ndarray | None  # [S, M, T, n]: latents of untrained networks on the last recording's observations
     finished: bool  # False if a signal ended it
 
     def steps(self, kind: str = "train") -> np.ndarray:
@@ -61,6 +63,7 @@ def train(
     log_every: int | None = None,
     probes: int = 20,
     probe: Callable[[Population], Observe] | None = None,
+    untrained: int = 0,
     evaluate: Callable[[Population], Observe] | None = None,
     on_nan: str = "stop",
     progress: bool = True,
@@ -79,6 +82,8 @@ def train(
       probes: number of probe points beside the start.
       probe: makes an observer of the population whose arrays are kept in ``latents``, e.g.
         ``lambda pop: latent_probe(pop, key)``.
+      untrained: networks per seed that have learnt nothing and see the last recording's observations; their
+        latents are ``untrained`` of the result. Needs a probe that returns ``"obs"``.
       evaluate: makes an observer that returns values ``[S]``, logged as lines of kind ``"eval"``.
       on_nan: ``"stop"`` raises; ``"skip"`` undoes the update and goes on with other random numbers;
         ``"rollback"`` goes back to the last tenth of the training with other random numbers.
@@ -105,12 +110,16 @@ def train(
     training = Training(program, pop, plan, born_finite(position.state), on_nan, chunk_length)
     with listening() as stop, (progress_bar if progress else no_progress)(agent, plan, num_seeds) as bar:
         bar.compiled(program)
-        memory = _Memory(pop, key, bar, probe and probe(pop), evaluate and evaluate(pop))
+        memory = _Memory(pop, key, bar, probe and probe(pop), evaluate and evaluate(pop), num_updates)
         end = drive(training, position, memory.observers(), stop)
         idle = idle_seeds(memory.lines)
         if idle:
             bar.warn(nothing_learnt(idle, num_seeds))
-    return Trained(end.state, pop, memory.lines, memory.latents, end.update == num_updates)
+    last, compared = memory.latents.get(num_updates, {}), None
+    if untrained and "obs" in last:
+        fresh_key = jax.random.fold_in(key, UNTRAINED)
+        compared = untrained_latents(pop, end.state, last["obs"], last["first"], fresh_key, untrained)
+    return Trained(end.state, pop, memory.lines, memory.latents, compared, end.update == num_updates)
 
 
 def _copy(state: PyTree) -> PyTree:
@@ -122,8 +131,9 @@ def _copy(state: PyTree) -> PyTree:
 class _Memory:
     """Keeps in memory what a run would keep on disk."""
 
-    def __init__(self, pop: Population, key: Key, bar: Progress, probe: Any, evaluate: Any):
+    def __init__(self, pop: Population, key: Key, bar: Progress, probe: Any, evaluate: Any, last: int):
         self.pop, self.key, self.bar, self.probe, self.evaluate = pop, key, bar, probe, evaluate
+        self.last = last  # update whose observations are kept
         self.lines: list[Line] = []
         self.latents: dict[int, dict[str, np.ndarray]] = {}
         self.saved: tuple[Position, int] | None = None  # on the host, with the number of lines then
@@ -140,7 +150,8 @@ class _Memory:
             step = update * self.pop.agent.steps_per_update
             self.log(line("eval", update, step, self.evaluate(state, update)))
         if self.probe is not None:
-            self.latents[update] = self.probe(state, update)
+            arrays = self.probe(state, update)
+            self.latents[update] = arrays if update == self.last else without_observations(arrays)
 
     def save(self, position: Position) -> None:
         self.saved = (position._replace(state=_copy(position.state)), len(self.lines))

@@ -41,7 +41,7 @@ def first():
     return np.broadcast_to(np.arange(T) % 48 == 0, (S, K, T))
 
 
-OPTIONS = {"routes": ("means",), "draws": 12, "projections": 40, "fraction": 0.3}
+OPTIONS = {"routes": ("means",), "draws": 12, "final_draws": 24, "projections": 40, "fraction": 0.3}
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +59,12 @@ def test_a_life_is_its_recordings_one_by_one(lived, first):
         np.testing.assert_allclose(
             lived.tests["means"].value[name][s, k], alone["means"].value[name], atol=1e-5
         )
-    stacked = [lived.tests["means"].value[name] - lived.tests["means"].mean[name] for name in FEATURES]
+    stacked = [lived.tests["means"].excess[name] for name in FEATURES]
     np.testing.assert_array_equal(lived.metrics["beyond null"], np.stack(stacked, -1))
     plain = latent_baselines(jnp.asarray(latents[s, k]), pair_mask=pair_mask(jnp.asarray(first[s, k])))
     np.testing.assert_allclose(lived.metrics["baselines"][s, k], plain, rtol=1e-5)
     assert set(baselines_over(latents[:1, :1])) == set(plain._fields)
-    assert (lived.active == N).all()
+    assert (np.asarray(lived.quality.active) == N).all()
     assert lived.seeds.tolist() == list(range(S))
 
 
@@ -99,7 +99,7 @@ def test_runs_that_cannot_be_measured_are_left_out_and_named(first):
     returns[4, 1] = np.nan
     found = study_life(latents, returns, KEY, first=first, **OPTIONS)
     assert found.seeds.tolist() == [0, 1, 3, 5]
-    assert found.active[2, 3] == 0
+    assert found.quality.active[2, 3] == 0
     assert np.isnan(found.tests["means"].value["phi_r"][2, 3])
     assert len(found.alignment["emergence"].global_alignment) == 4
 

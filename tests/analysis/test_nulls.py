@@ -1,264 +1,180 @@
-"""Surrogates against NumPy's Fourier transform and against what they must keep and destroy."""
-
-import functools
+"""Hypotheses and the p against them: what surrogates keep, what p can claim, Holm, seeds, untrained networks."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
 
-from rlkit.analysis import all_pairs_atoms, lagged_moments, pair_mask
-from rlkit.analysis.nulls import (
-    against_null,
-    circular_shift,
-    episode_basis,
-    joint_shuffle,
-    normal_score,
-    phase_randomised,
-    random_projection,
+from rlkit.analysis import (
+    NULLS,
+    against_untrained,
+    compare,
+    episode_shuffle,
+    equal_episodes,
+    fit_own_past,
+    holm,
+    measure_emergence,
+    measure_recordings,
+    own_past,
+    p_text,
+    paired,
+    pooled_p,
+    recording_quality,
 )
 
-STEPS, UNITS = 96, 4
-STARTS = (0, 7, 8, 40)  # episodes of 7, 1, 32 and 56 steps: odd, single, even
+KEY = jax.random.key(0)
+T, N = 384, 4
 
 
-def _first():
-    return np.isin(np.arange(STEPS), STARTS)
-
-
-def _episodes():
-    return [slice(a, b) for a, b in zip(STARTS, (*STARTS[1:], STEPS), strict=True)]
-
-
-def _samples(seed=0, steps=STEPS, units=UNITS, memory=0.9, shared=0.0):
-    """AR(1) units; ``shared`` is the share of noise common to all."""
+def noisy(seed, correlation=0.0, coupling=0.0, memory=0.9, units=2, steps=T, count=16):
+    """AR(1) units whose noise correlates, and of which the first drives the others: [count, steps, units]."""
     rng = np.random.default_rng(seed)
-    noise = np.sqrt(1 - shared) * rng.normal(size=(steps, units))
-    noise += np.sqrt(shared) * rng.normal(size=(steps, 1))
-    z = np.zeros((steps, units))
-    z[0] = noise[0]
-    for t in range(1, steps):
-        z[t] = memory * z[t - 1] + np.sqrt(1 - memory**2) * noise[t]
-    return z
+    transition = memory * np.eye(units)
+    transition[1:, 0] = coupling
+    shared = np.full((units, units), correlation) + (1 - correlation) * np.eye(units)
+    noise = rng.normal(size=(steps + 200, count, units)) @ np.linalg.cholesky(shared).T
+    z = np.zeros((steps + 200, count, units))
+    for t in range(1, len(z)):
+        z[t] = z[t - 1] @ transition.T + noise[t]
+    return np.swapaxes(z[200:], 0, 1).astype(np.float32)
 
 
-@pytest.mark.parametrize("steps", [95, 96])
-def test_phases_keep_every_spectrum_and_change_the_rest(x64, steps):
-    z = _samples(steps=steps) + 3.0
-    drawn = np.asarray(phase_randomised(jax.random.key(0), z))
-    np.testing.assert_allclose(np.abs(np.fft.rfft(drawn, axis=0)), np.abs(np.fft.rfft(z, axis=0)), atol=1e-9)
-    np.testing.assert_allclose(drawn.mean(0), z.mean(0), atol=1e-12)
-    assert np.abs(np.corrcoef(drawn.T) - np.corrcoef(z.T)).max() > 0.05
-    assert np.abs(drawn - z).max() > 1.0
+def rejected(z, null, **options):
+    found = measure_recordings(z, KEY, null=null, draws=60, routes=("pairs",), check="off", **options)
+    return float((np.asarray(found["pairs"].p["phi_r"]) <= 0.05).mean())
 
 
-def test_common_phases_keep_every_cross_spectrum(x64):
-    z = _samples(shared=0.8)
-    drawn = np.asarray(phase_randomised(jax.random.key(1), z, common=True))
-    cross = lambda x: (f := np.fft.rfft(x, axis=0))[:, :, None] * f[:, None, :].conj()
-    np.testing.assert_allclose(cross(drawn), cross(z), atol=1e-7)
-    assert np.abs(drawn - z).max() > 1.0
+def test_what_each_hypothesis_says_about_common_noise_and_about_coupling():
+    common, coupled = noisy(0, correlation=0.7), noisy(1, coupling=0.25, memory=0.5)
+    assert rejected(common, "phases") >= 0.9
+    assert rejected(common, "own-past") <= 0.2
+    assert rejected(coupled, "own-past") >= 0.9
 
 
-@pytest.mark.parametrize("common", [False, True])
-def test_phases_by_episode_keep_the_spectrum_of_each_and_deal_the_means_out(x64, common):
-    z = _samples() + np.linspace(-3, 3, STEPS)[:, None]
-    drawn = np.asarray(phase_randomised(jax.random.key(2), z, _first(), common=common))
-    for part in _episodes():
-        before, after = (np.abs(np.fft.rfft(x[part], axis=0))[1:] for x in (z, drawn))
-        np.testing.assert_allclose(after, before, atol=1e-9)
-    means = lambda x: np.stack([x[part].mean(0) for part in _episodes()])
-    source = np.abs(means(drawn)[:, None] - means(z)[None]).argmin(1)  # which episode each mean came from
-    np.testing.assert_allclose(means(drawn), np.take_along_axis(means(z), source, 0), atol=1e-10)
-    assert (np.sort(source, 0) == np.arange(len(STARTS))[:, None]).all()
-    assert (source == source[:, :1]).all() == common
-    assert np.abs(drawn - z)[_episodes()[3]].max() > 0.5
+def test_units_locked_to_the_place_in_an_episode_are_no_coupling_under_episodes():
+    first = np.broadcast_to(np.arange(T) % 24 == 0, (16, T))
+    z = noisy(2, memory=0.3) + 2 * np.sin(np.arange(T) % 24 / 4)[:, None].astype(np.float32)
+    assert rejected(z, "phases", first=first) >= 0.9
+    assert rejected(z, "episodes", first=first) <= 0.2
 
 
-def test_one_episode_is_the_whole_recording(x64):
-    z = _samples()
-    first = np.arange(STEPS) == 0
-    drawn = np.asarray(phase_randomised(jax.random.key(3), z, first))
-    np.testing.assert_allclose(np.abs(np.fft.rfft(drawn, axis=0)), np.abs(np.fft.rfft(z, axis=0)), atol=1e-9)
+def test_every_hypothesis_has_a_sentence_and_runs():
+    z, first = noisy(3, count=1)[0], np.arange(T) % 48 == 0
+    for name, null in NULLS.items():
+        assert null.hypothesis
+        test = measure_emergence(z, KEY, first=first, null=name, draws=8, check="off")["pairs"]
+        assert np.isfinite(test.p["phi_r"]), name
+        if not null.baseline:  # compared as they are
+            np.testing.assert_allclose(test.excess["ce4"], test.value["ce4"] - test.mean["ce4"], atol=1e-6)
+    found = measure_emergence(z, KEY, null="shuffle", routes=("pairs",), draws=20, check="off", keep_draws=True)
+    np.testing.assert_allclose(found["pairs"].mean["ce4"], found.drawn["pairs"][0]["ce4"].mean(), rtol=1e-5)
+    assert found["pairs"].mean["ce4"] < 0.1 < found["pairs"].excess["ce4"]
 
 
-def test_single_precision_stays_single_and_accurate():
-    z = jnp.asarray(_samples(), jnp.float32)
-    for first in (None, _first()):
-        drawn = phase_randomised(jax.random.key(4), z, first)
-        assert drawn.dtype == jnp.float32
-        if first is None:
-            before, after = (np.abs(np.fft.rfft(np.asarray(x, np.float64), axis=0)) for x in (z, drawn))
-            np.testing.assert_allclose(after, before, atol=2e-5)
+def test_own_past_is_least_squares_with_its_bias_removed(x64):
+    first = np.isin(np.arange(T), [0, 100])
+    z = noisy(4, correlation=0.6, count=1)[0].astype(np.float64)
+    fit = fit_own_past(jnp.asarray(z), jnp.asarray(first), order=1)
+    rows = np.flatnonzero(~first)
+    for unit in range(2):
+        slope, level = np.polyfit(z[rows - 1, unit], z[rows, unit], 1)
+        expected = (len(rows) * slope + 1) / (len(rows) - 3)
+        np.testing.assert_allclose(fit.weights[unit, 0], expected, rtol=1e-5)
+    assert int(fit.count) == len(rows)
+    assert float(fit.shared) > 0.8
+    drawn = own_past(KEY, jnp.asarray(z), jnp.asarray(first), order=1, fit=fit)
+    np.testing.assert_allclose(drawn[first], z[first], rtol=1e-12)
+    again = fit_own_past(jnp.asarray(noisy(5, count=1, units=6)[0], jnp.float64))
+    assert float(again.shared) < 0.5
 
 
-def test_shift_is_circular_in_every_episode():
-    z = np.arange(STEPS * UNITS).reshape(STEPS, UNITS).astype(np.float32)
-    drawn = np.asarray(circular_shift(jax.random.key(0), z, _first(), least=10))
-    for part in _episodes():
-        length = part.stop - part.start
-        shifts = [(int(drawn[part.start, u] - z[part.start, u]) // UNITS) % length for u in range(UNITS)]
-        for unit, shift in enumerate(shifts):
-            np.testing.assert_array_equal(drawn[part, unit], np.roll(z[part, unit], -shift))
-            assert length < 20 or 10 <= shift <= length - 10
-    assert len({int(x) for x in drawn[40] // UNITS}) > 1  # units move by themselves
+def test_episodes_are_cut_to_one_length_and_dealt_whole():
+    first = np.isin(np.arange(40), [0, 12, 24, 27])
+    valid = np.asarray(equal_episodes(jnp.asarray(first)))
+    np.testing.assert_array_equal(np.flatnonzero(valid), [*range(12), *range(12, 24), *range(27, 39)])
+    z = np.arange(40.0)[:, None] + 100 * np.arange(3)
+    drawn = np.asarray(episode_shuffle(KEY, jnp.asarray(z), jnp.asarray(first)))
+    for unit in range(3):
+        blocks = [drawn[a : a + 12, unit] - 100 * unit for a in (0, 12, 27)]
+        assert sorted(block[0] for block in blocks) == [0, 12, 27]
+        for block in blocks:
+            np.testing.assert_allclose(np.diff(block), 1)
+    np.testing.assert_allclose(drawn[~valid], z[~valid])
 
 
-def test_shift_of_one_side_moves_it_as_one_and_leaves_the_other():
-    z = np.arange(STEPS * UNITS).reshape(STEPS, UNITS).astype(np.float32)
-    side = np.array([True, False, True, False])
-    drawn = np.asarray(circular_shift(jax.random.key(1), z, side=side))
-    np.testing.assert_array_equal(drawn[:, ~side], z[:, ~side])
-    np.testing.assert_array_equal(drawn[:, 2] - drawn[:, 0], z[:, 2] - z[:, 0])
-    assert (drawn[:, 0] != z[:, 0]).all()
+@pytest.mark.parametrize("seed", range(3))
+def test_an_effect_of_any_size_claims_no_more_than_the_draws_support(seed):
+    drawn = jnp.asarray(np.random.default_rng(seed).normal(size=60))
+    test = compare(jnp.asarray(400.0), drawn)
+    np.testing.assert_allclose(test.p, 1 / 61, rtol=1e-6)
+    np.testing.assert_allclose(test.p_two, 2 / 61, rtol=1e-6)
+    assert p_text(float(test.p), 60) == "p < 1/61"
+    low = compare(jnp.asarray(-400.0), drawn)
+    np.testing.assert_allclose(low.p, 1.0)
+    np.testing.assert_allclose(low.p_two, 2 / 61, rtol=1e-6)
 
 
-def test_every_allowed_shift_is_drawn():
-    z = np.arange(8.0, dtype=np.float32)[:, None]
-    drawn = jax.vmap(lambda k: circular_shift(k, z, least=3)[0, 0])(jax.random.split(jax.random.key(0), 200))
-    assert set(np.asarray(drawn).astype(int)) == {3, 4, 5}
+def test_p_is_never_written_as_nothing():
+    for draws in (2, 60, 999):
+        for count in range(1, draws + 2):
+            assert "0.00" not in p_text(count / (draws + 1), draws).split("=")[-1][:5] or count / (draws + 1) < 0.01
+            assert float(p_text(count / (draws + 1), draws).split("1/")[-1].split("= ")[-1]) > 0
 
 
-def test_shuffle_permutes_rows_within_episodes():
-    z = _samples().astype(np.float32)
-    whole = np.asarray(joint_shuffle(jax.random.key(0), z))
-    inside = np.asarray(joint_shuffle(jax.random.key(0), z, _first()))
-    rows = lambda x: sorted(map(tuple, x.tolist()))
-    assert rows(whole) == rows(z)
-    assert (whole != z).any()
-    for part in _episodes():
-        assert rows(inside[part]) == rows(z[part])
+def test_holm_equals_its_definition():
+    p = np.array([0.01, np.nan, 0.04, 0.03, 0.005])
+    np.testing.assert_allclose(holm(p), [0.03, np.nan, 0.06, 0.06, 0.02])
 
 
-@pytest.mark.parametrize("surrogate", [phase_randomised, circular_shift, joint_shuffle])
-def test_surrogates_compile_and_map(surrogate):
-    z = jnp.asarray(_samples(), jnp.float32)
-    keys = jax.random.split(jax.random.key(0), 3)
-    mapped = jax.jit(jax.vmap(surrogate, (0, None, None)))(keys, z, jnp.asarray(_first()))
-    alone = [surrogate(key, z, _first()) for key in keys]
-    np.testing.assert_allclose(mapped, jnp.stack(alone), atol=1e-5)
+def test_p_of_a_mean_over_seeds(x64):
+    rng = np.random.default_rng(0)
+    beyond = rng.normal(size=(5, 200))
+    excess = np.array([0.4, 0.9, 0.1, np.nan, 0.6])
+    null = (beyond - beyond.mean(1, keepdims=True))[[0, 1, 2, 4]].mean(0)
+    above = (1 + (null >= excess[[0, 1, 2, 4]].mean()).sum()) / 201
+    np.testing.assert_allclose(pooled_p(excess, beyond), [above, min(1, 2 * above)])
 
 
-def _mean_phi(z, first):
-    atoms = all_pairs_atoms(lagged_moments(z, 1, pair_mask(first)))
-    upper = jnp.triu_indices(z.shape[1], 1)
-    return {name: atoms[name][upper].mean() for name in ("phi_r", "ce4")}
+def test_trained_networks_less_untrained_ones():
+    rng = np.random.default_rng(0)
+    untrained = rng.normal(size=(6, 20))
+    found = paired(untrained.mean(1) + 3.0, untrained)
+    np.testing.assert_allclose(found.difference, 3.0)
+    np.testing.assert_allclose([found.p, found.floor], 2 / 2**6)
+    none = paired(untrained.mean(1) + np.array([1, -1, 1, -1, 1, -1.0]), untrained)
+    assert none.p > 0.9
+    z, others = noisy(6, coupling=0.3, memory=0.5, count=4, steps=128), noisy(7, count=8, steps=128)
+    shown = against_untrained(z, others.reshape(4, 2, 128, 2), KEY, routes=("pairs",), draws=4)
+    row = shown["pairs"]["phi_r"]["value"]
+    alone = measure_emergence(others[3], KEY, draws=0, routes=("pairs",))["pairs"].value["phi_r"]
+    np.testing.assert_allclose(row.untrained[1, 1], alone, rtol=1e-3, atol=1e-6)
+    assert row.difference.mean() > 0
+    with pytest.raises(ValueError, match="expected"):
+        against_untrained(z, others, KEY)
 
 
-def test_null_statistics_are_those_of_the_draws(x64):
-    z, key = jnp.asarray(_samples(shared=0.5)), jax.random.key(0)
-    statistic = functools.partial(_mean_phi, first=_first())
-    test = jax.jit(lambda k, z: against_null(statistic, phase_randomised, k, z, draws=20))(key, z)
-    draws = [statistic(phase_randomised(jax.random.fold_in(key, b), z)) for b in range(20)]
-    for name in ("phi_r", "ce4"):
-        null, value = np.array([draw[name] for draw in draws]), float(statistic(z)[name])
-        np.testing.assert_allclose(test.value[name], value, rtol=1e-9)
-        np.testing.assert_allclose(test.mean[name], null.mean(), rtol=1e-9)
-        np.testing.assert_allclose(test.sd[name], null.std(ddof=1), rtol=1e-9)
-        standardised = (value - null.mean()) / null.std(ddof=1)
-        skew = (((null - null.mean()) / null.std(ddof=1)) ** 3).mean()
-        np.testing.assert_allclose(test.standardised[name], standardised, rtol=1e-8)
-        np.testing.assert_allclose(test.z[name], normal_score(standardised, skew), rtol=1e-8)
-        np.testing.assert_allclose(test.p[name], (1 + (null >= value).sum()) / 21)
+def test_values_are_per_step():
+    short, long = noisy(8, correlation=0.5, steps=1000, count=4), noisy(8, correlation=0.5, steps=4000, count=4)
+    excess = []
+    for z in (short, long):
+        test = measure_recordings(z, KEY, routes=("pairs",), draws=20, null="phases", check="off")["pairs"]
+        excess.append((np.mean(test.value["phi_r"]), np.mean(test.excess["phi_r"])))
+    np.testing.assert_allclose(excess[0], excess[1], rtol=0.15)
 
 
-@pytest.mark.parametrize("shape", [0.5, 1.0, 4.0, 400.0])
-def test_normal_scores_of_a_gamma_are_normal(x64, shape):
-    gamma = stats.gamma(shape)
-    tail = np.array([0.2, 0.1, 0.01, 1e-3, 1e-5])
-    standardised = (gamma.isf(tail) - gamma.mean()) / gamma.std()
-    score = normal_score(jnp.asarray(standardised), 2 / np.sqrt(shape))
-    np.testing.assert_allclose(score, stats.norm.isf(tail), atol=0.03, rtol=0.05)
-    # The left tail is the right one of the mirrored distribution.
-    np.testing.assert_allclose(normal_score(-standardised, -2 / np.sqrt(shape)), -score, atol=1e-9)
+def test_quality_beside_the_values():
+    z = np.concatenate([noisy(9, count=2, units=3), np.zeros((2, T, 1), np.float32)], -1)
+    z[1] += np.linspace(0, 40, T)[:, None].astype(np.float32)
+    found = recording_quality(z)
+    np.testing.assert_array_equal(found.active[0], 3)
+    assert found.drifting[0] <= 1 < found.drifting[1]
+    assert 2 < found.effective_samples[0] < T / 4
+    assert found.effective_dimension[0] > 2
 
 
-def test_normal_scores_without_skewness_are_the_standardised_values(x64):
-    y = jnp.linspace(-6.0, 6.0, 13)
-    np.testing.assert_array_equal(normal_score(y, 0.0), y)
-    np.testing.assert_allclose(normal_score(y, 0.00099), normal_score(y, 0.00101), atol=8e-3)
-    many = jnp.linspace(-30.0, 30.0, 601)
-    for skew in (-2.0, -0.3, 0.3, 2.0):
-        score = np.asarray(normal_score(many, skew))
-        assert (np.diff(score) > 0).all()
-        # The short tail, whose edge is unknown, is neither cut off nor made more of.
-        short = np.sign(skew) * np.asarray(many) < 0
-        np.testing.assert_allclose(score[short], np.asarray(many)[short] + skew / 6, rtol=1e-12)
-
-
-def test_two_sides_keep_their_own_coupling_and_lose_that_between_them(x64):
-    z, side = jnp.asarray(_samples(shared=0.7, units=4)), np.array([True, True, False, False])
-    for first in (None, _first()):
-        drawn = phase_randomised(jax.random.key(1), z, first, side=side)
-        part = slice(None) if first is None else _episodes()[0]
-        before, after = (np.fft.rfft(np.asarray(a)[part], axis=0) for a in (z, drawn))
-        product = lambda f, i, j: (f[:, i] * f[:, j].conj())[1:]
-        for i, j in ((0, 1), (2, 3)):
-            np.testing.assert_allclose(product(after, i, j), product(before, i, j), atol=1e-9)
-        assert np.abs(product(after, 0, 2) - product(before, 0, 2)).max() > 1e-3
-    mean = lambda a: a[:, :2].mean(1)
-    spectrum = lambda a: np.abs(np.fft.rfft(np.asarray(a)))[1:]
-    drawn = phase_randomised(jax.random.key(1), z, side=side)
-    np.testing.assert_allclose(spectrum(mean(drawn)), spectrum(mean(z)), atol=1e-9)
-
-
-def test_a_prepared_basis_changes_nothing(x64):
-    z, key = jnp.asarray(_samples()), jax.random.key(2)
-    prepared = episode_basis(_first(), z.dtype)
-    np.testing.assert_array_equal(
-        phase_randomised(key, z, basis=prepared), phase_randomised(key, z, _first())
-    )
-
-
-def test_projections_are_unit_directions_of_the_standardised_units(x64):
-    z = jnp.asarray(_samples(units=5))
-    drawn = random_projection(jax.random.key(0), 3.0 * z + 1.0)
-    standard = (z - z.mean(0)) / z.std(0)
-    weights, *_ = np.linalg.lstsq(np.asarray(standard), np.asarray(drawn), rcond=None)
-    np.testing.assert_allclose(standard @ weights, drawn, atol=1e-9)
-    np.testing.assert_allclose((weights**2).sum(0), 1.0, rtol=1e-9)
-
-
-def test_a_null_that_does_not_vary_has_no_score():
-    z = jnp.asarray(_samples(), jnp.float32)
-    test = against_null(lambda z: jnp.float32(2.0) * z.shape[0], joint_shuffle, jax.random.key(0), z, draws=4)
-    assert np.isnan(test.z)
-    assert float(test.p) == 1.0
-    with pytest.raises(ValueError, match="draws=1"):
-        against_null(jnp.sum, joint_shuffle, jax.random.key(0), z, draws=1)
-
-
-def _scores(first):
-    """Tests of Φ_R and CE4 for independent slow units in episodes that forget their past at each start."""
-    z = np.stack([[_samples(100 * s + i, 48, 2, 0.9) for i in range(8)] for s in range(24)])
-    z = jnp.asarray(z.reshape(24, 384, 2), jnp.float32)
-    statistic = functools.partial(_mean_phi, first=np.zeros(384, bool) if first is None else first)
-    surrogate = functools.partial(phase_randomised, first=first)
-    keys = jax.random.split(jax.random.key(0), 24)
-    return jax.jit(jax.vmap(lambda k, z: against_null(statistic, surrogate, k, z, 60)))(keys, z)
-
-
-def test_slow_independent_units_are_not_called_emergent():
-    stream, episodes = _scores(None), _scores(np.arange(384) % 48 == 0)
-    for test in (stream, episodes):
-        assert (test.p["phi_r"] <= 0.05).mean() <= 0.2
-        assert np.median(test.p["phi_r"]) > 0.2
-    assert (np.abs(stream.z["ce4"]) < 3).mean() >= 0.8
-
-
-def test_coupling_is_found():
-    first = np.arange(384) % 48 == 0
-    lead = []
-    for seed in range(8):
-        x = np.random.default_rng(seed).normal(size=385)
-        lead.append(
-            np.stack([x[1:], 0.8 * x[:-1] + 0.6 * np.random.default_rng(99 + seed).normal(size=384)], 1)
-        )
-    z = jnp.asarray(np.stack(lead), jnp.float32)
-    statistic = lambda z: all_pairs_atoms(lagged_moments(z, 1, pair_mask(first)))["transfer"][0, 1]
-    surrogate = functools.partial(phase_randomised, first=first)
-    keys = jax.random.split(jax.random.key(0), 8)
-    test = jax.jit(jax.vmap(lambda k, z: against_null(statistic, surrogate, k, z, 60)))(keys, z)
-    assert (np.asarray(test.z) > 5).all()
-    np.testing.assert_allclose(test.p, 1 / 61, rtol=1e-5)
+def test_leading_components_are_measured_instead_of_units():
+    rng = np.random.default_rng(0)
+    sources = noisy(10, count=1, units=2)[0]
+    z = (sources @ rng.normal(size=(2, 8)) + 0.01 * rng.normal(size=(T, 8))).astype(np.float32)
+    found = measure_emergence(z, KEY, components=2, routes=("pairs",), draws=4, check="off")
+    assert found.active.shape == (2,)
