@@ -55,7 +55,9 @@ def measure_recordings(
     if z.ndim < 3:
         raise ValueError(f"z must have shape [..., steps, units] with leading axes, got {z.shape}")
     if "side" in options:
-        raise ValueError("side: every recording has its own bipartition; use measure_emergence for a given one")
+        raise ValueError(
+            "side: every recording has its own bipartition; use measure_emergence for a given one"
+        )
     lead = z.shape[:-2]
     flat = lambda a: None if a is None else jnp.asarray(a).reshape(-1, *a.shape[len(lead) :])
     items = (jax.random.split(key, lead).reshape(-1), flat(z), flat(first), flat(valid))

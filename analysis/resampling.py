@@ -173,9 +173,7 @@ def equal_episodes(first: jax.Array, valid: jax.Array | None = None) -> jax.Arra
     return good & (length >= length[best]) & (place < length[best]) & (gain[best] > 0)
 
 
-def episode_shuffle(
-    key: Key, z: jax.Array, first: jax.Array, *, valid: jax.Array | None = None
-) -> jax.Array:
+def episode_shuffle(key: Key, z: jax.Array, first: jax.Array, *, valid: jax.Array | None = None) -> jax.Array:
     """Deal the episodes of every unit out anew, each unit by itself.
 
     Keeps whatever depends on the place in an episode, and each unit's course within it; destroys what units

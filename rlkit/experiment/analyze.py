@@ -313,9 +313,7 @@ def _projections(last: dict[str, np.ndarray], key: Key, components: int | None) 
             "over_seeds": {field: _interval(row) for field, row in fields.items()}
         }
 
-    return {
-        level: {name: shown(tests[route], name) for name in MEASURES} for level, route in LEVELS.items()
-    }
+    return {level: {name: shown(tests[route], name) for name in MEASURES} for level, route in LEVELS.items()}
 
 
 def _numbers(values: np.ndarray) -> list[float | None]:

@@ -28,7 +28,9 @@ def told(data: Mapping[str, Any]) -> list[str]:
     lines.append(f"null: {null['hypothesis']}")
     if told:
         corrected = f"{correction['method']}, {correction['tests']} tests"
-        lines.append(f"mean over seeds against {data['final_draws']} surrogates ({corrected}): {'; '.join(told)}")
+        lines.append(
+            f"mean over seeds against {data['final_draws']} surrogates ({corrected}): {'; '.join(told)}"
+        )
     if data["untrained"] is not None:
         row = data["untrained"][first]["phi_r"]["excess"]
         lines.append(

@@ -17,8 +17,8 @@ from rlkit.experiment.observe import Observe, without_observations
 from rlkit.experiment.population import Population, population
 from rlkit.experiment.progress import Progress, no_progress, progress_bar
 from rlkit.experiment.signals import listening
-from rlkit.keys import typed_key
 from rlkit.experiment.untrained import untrained_latents
+from rlkit.keys import typed_key
 from rlkit.types import Agent, Key, PyTree
 
 
@@ -28,8 +28,12 @@ class Trained(NamedTuple):
     state: PyTree  # leaves [S, ...]
     population: Population
     lines: list[Line]  # as in metrics.jsonl, see rlkit.experiment.logbook
-    latents: dict[int, dict[str, np.ndarray]]  # by update: what the probe returned, but "obs" of all but the last
-    untrained: np.ndarray | None  # [S, M, T, n]: latents of untrained networks on the last recording's observations
+    latents: dict[
+        int, dict[str, np.ndarray]
+    ]  # by update: what the probe returned, but "obs" of all but the last
+    untrained: (
+        np.ndarray | None
+    )  # [S, M, T, n]: latents of untrained networks on the last recording's observations
     finished: bool  # False if a signal ended it
 
     def steps(self, kind: str = "train") -> np.ndarray:

@@ -66,7 +66,9 @@ def test_every_hypothesis_has_a_sentence_and_runs():
         assert np.isfinite(test.p["phi_r"]), name
         if not null.baseline:  # compared as they are
             np.testing.assert_allclose(test.excess["ce4"], test.value["ce4"] - test.mean["ce4"], atol=1e-6)
-    found = measure_emergence(z, KEY, null="shuffle", routes=("pairs",), draws=20, check="off", keep_draws=True)
+    found = measure_emergence(
+        z, KEY, null="shuffle", routes=("pairs",), draws=20, check="off", keep_draws=True
+    )
     np.testing.assert_allclose(found["pairs"].mean["ce4"], found.drawn["pairs"][0]["ce4"].mean(), rtol=1e-5)
     assert found["pairs"].mean["ce4"] < 0.1 < found["pairs"].excess["ce4"]
 
@@ -117,7 +119,10 @@ def test_an_effect_of_any_size_claims_no_more_than_the_draws_support(seed):
 def test_p_is_never_written_as_nothing():
     for draws in (2, 60, 999):
         for count in range(1, draws + 2):
-            assert "0.00" not in p_text(count / (draws + 1), draws).split("=")[-1][:5] or count / (draws + 1) < 0.01
+            assert (
+                "0.00" not in p_text(count / (draws + 1), draws).split("=")[-1][:5]
+                or count / (draws + 1) < 0.01
+            )
             assert float(p_text(count / (draws + 1), draws).split("1/")[-1].split("= ")[-1]) > 0
 
 
@@ -154,7 +159,10 @@ def test_trained_networks_less_untrained_ones():
 
 
 def test_values_are_per_step():
-    short, long = noisy(8, correlation=0.5, steps=1000, count=4), noisy(8, correlation=0.5, steps=4000, count=4)
+    short, long = (
+        noisy(8, correlation=0.5, steps=1000, count=4),
+        noisy(8, correlation=0.5, steps=4000, count=4),
+    )
     excess = []
     for z in (short, long):
         test = measure_recordings(z, KEY, routes=("pairs",), draws=20, null="phases", check="off")["pairs"]
