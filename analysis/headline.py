@@ -168,8 +168,8 @@ def _check_options(routes, null, redundancy, quantities, draws) -> None:
         raise ValueError(f"routes={routes!r}: expected a sequence of names, e.g. ('means',)")
     if null == "common-phases":
         raise ValueError(
-            "null='common-phases' keeps every linear coupling, and a Gaussian estimate sees nothing else: what "
-            "is left is the ends of the recording; use phase_randomised(common=True) with a discrete estimate"
+            "null='common-phases' keeps every linear coupling, and a Gaussian estimate sees nothing else: "
+            "what is left is the ends of the recording; use phase_randomised(common=True) with a discrete one"
         )
     for kind, names, known in (
         ("route", routes, ROUTES),

@@ -108,7 +108,13 @@ def study_life(
     first = None if first is None else jnp.asarray(first).astype(bool)
     keys = jax.random.split(key, 3)
     routes = tuple(dict.fromkeys(("means", *routes)))
-    options = {"routes": routes, "null": null, "draws": draws, "lag": lag, "components": components}
+    options: dict[str, Any] = {
+        "routes": routes,
+        "null": null,
+        "draws": draws,
+        "lag": lag,
+        "components": components,
+    }
     more = -(-(final_draws or draws) // draws)
     tests, drawn, beyond = _measured(latents, first, keys[0], more, options)
     metrics = _metrics(tests["means"], baselines_over(latents, first, lag))
@@ -205,6 +211,6 @@ def _pooled(parts: Sequence[Emergence], route: str) -> tuple[NullTest, dict[str,
     return jax.tree.map(np.asarray, test), joined[1]
 
 
-def _features(values: Mapping[str, np.ndarray]) -> np.ndarray:
+def _features(values: Mapping[str, Any]) -> np.ndarray:
     """Draws ``[..., B]`` by quantity as ``[B, ..., F]`` in the order of FEATURES."""
     return np.moveaxis(np.stack([np.asarray(values[name]) for name in FEATURES], -1), -2, 0)

@@ -62,7 +62,8 @@ class NullTest(NamedTuple):
       excess: what the value has beyond the hypothesis, in its unit: ``value - mean``; where recording and
         surrogates are compared beyond a baseline (see :class:`Null`), the difference of what both have
         beyond their own baselines.
-      p: ``(1 + surrogates with at least the excess) / (1 + surrogates)``, never below ``1 / (1 + surrogates)``.
+      p: ``(1 + surrogates with at least the excess) / (1 + surrogates)``, so never below
+        ``1 / (1 + surrogates)``.
       p_two: two-sided, twice the smaller tail: for what may also be too small.
     """
 

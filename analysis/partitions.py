@@ -124,7 +124,7 @@ def _fiedler_vector(weights, active, floor, squarings: int | None = None) -> tup
 
 
 def _second_by_squaring(laplacian: jax.Array, active: jax.Array, squarings: int) -> jax.Array:
-    """The second eigenvector of a Laplacian: the first of ``2 d - L``, d the largest degree, but the constant."""
+    """The second eigenvector of a Laplacian: the first of ``2 d - L``, d the largest degree."""
     both = active[:, None] & active[None, :]
     eye = jnp.eye(laplacian.shape[0], dtype=laplacian.dtype)
     constant = jnp.where(both, 1.0, 0.0) / jnp.sum(active)

@@ -35,7 +35,12 @@ class Quality(NamedTuple):
 
 
 def measure_recordings(
-    z: jax.Array, key: Key, *, first: jax.Array | None = None, valid: jax.Array | None = None, **options: Any
+    z: jax.Array | np.ndarray,
+    key: Key,
+    *,
+    first: jax.Array | np.ndarray | None = None,
+    valid: jax.Array | np.ndarray | None = None,
+    **options: Any,
 ) -> Emergence:
     """:func:`rlkit.analysis.headline.measure_emergence` of many recordings in one compiled call.
 
@@ -82,7 +87,7 @@ def recording_quality(
     first: jax.Array | np.ndarray | None = None,
     valid: jax.Array | np.ndarray | None = None,
 ) -> Quality:
-    """How much recordings ``[..., T, n]`` can say; ``first`` and ``valid`` as for :func:`measure_recordings`."""
+    """How much recordings ``[..., T, n]`` can say; arguments as for :func:`measure_recordings`."""
     z = jnp.asarray(z)
     lead = z.shape[:-2]
     flat = lambda a: None if a is None else jnp.asarray(a).reshape(-1, *a.shape[len(lead) :])

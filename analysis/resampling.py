@@ -3,6 +3,7 @@
 Pure functions ``(key, z) -> z`` like those of :mod:`rlkit.analysis.surrogates`.
 """
 
+import itertools
 from typing import NamedTuple
 
 import jax
@@ -60,7 +61,7 @@ def fit_own_past(
       ValueError: ``order`` is below 1 or as long as the recording.
     """
     z = jnp.asarray(z)
-    steps, units = z.shape
+    steps = z.shape[0]
     if not 1 <= order < steps // 2:
         raise ValueError(f"order={order}: expected 1 to {steps // 2 - 1} steps of own past in {steps} steps")
     _, _, place = episode_layout(jnp.zeros(steps, bool) if first is None else first)
@@ -70,7 +71,7 @@ def fit_own_past(
         fitted &= jnp.roll(good, back)
     # Level and differences instead of steps: the first coefficient is then the sum of the weights.
     before = [jnp.roll(z, back, axis=0) for back in range(1, order + 1)]
-    columns = jnp.stack([before[0], *(a - b for a, b in zip(before, before[1:], strict=False))], -1)
+    columns = jnp.stack([before[0], *(a - b for a, b in itertools.pairwise(before))], -1)
     keep, count = fitted[:, None], fitted.sum()
     level = jnp.where(fitted[:, None, None], columns, 0).sum(0) / count
     aim = jnp.where(keep, z, 0).sum(0) / count

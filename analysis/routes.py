@@ -1,8 +1,8 @@
 """The ways from many units to the named quantities of two, each beside what independent units would have.
 
 A route is ``(standardised units, context) -> (series, statistic)``; ``statistic(series, side)`` gives the
-quantities, and the same of units that obey the baseline of the hypothesis (:data:`rlkit.analysis.nulls.NULLS`)
-with the persistence that this series has.
+quantities, and the same of units with the persistence that this series has which obey the baseline of the
+hypothesis (:data:`rlkit.analysis.nulls.NULLS`).
 """
 
 from collections.abc import Callable

@@ -217,7 +217,7 @@ def _no_episodes(steps: int) -> jax.Array:
 
 
 def episode_layout(first: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """For every step of ``first`` [T], the start and the length of its episode and its place in it; int32 [T] each."""
+    """For every step the start and the length of its episode and its place in it; int32 [T] each."""
     first = jnp.asarray(first).astype(bool)
     steps = first.shape[0]
     time = jnp.arange(steps, dtype=jnp.int32)

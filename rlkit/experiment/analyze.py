@@ -1,7 +1,8 @@
 """Emergence of a run's latents over its training, against surrogates: ``latents/`` to ``emergence.json``.
 
-Pairs of steps stay inside episodes, and so do surrogates. Two ways from many units to pairs: ``units``, the mean
-over all pairs of units, and ``halves``, the two halves of the Fiedler bipartition, each reduced to its mean.
+Pairs of steps stay inside episodes, and so do surrogates. Two ways from many units to pairs: ``units``, the
+mean over all pairs of units, and ``halves``, the two halves of the Fiedler bipartition, each reduced to its
+mean.
 Beside them the five baseline metrics, alignment with the reward, prediction of the final return from early
 recordings, and the comparison with networks that have learnt nothing. All amounts are nats per step.
 
@@ -28,9 +29,9 @@ recordings, and the comparison with networks that have learnt nothing. All amoun
         sd                   by seed: of the surrogates
         p                    by seed, one-sided, floor 1 / (draws + 1); null for measures whose p is not
                              calibrated on slow units (ce3, ce4)
-        over_seeds           {value, mean, excess: {mean, low, high, count}}: 95 % bootstrap over seeds; in the
-                             last point also p of the mean excess (surrogates of all seeds together), p_floor,
-                             and p_adjusted
+        over_seeds           {value, mean, excess: {mean, low, high, count}}: 95 % bootstrap over seeds;
+                             in the last point also p of the mean excess (surrogates of all seeds
+                             together), p_floor and p_adjusted
     untrained       null, or {update, networks, draws, units, halves: by measure {value, excess:
                     {trained: by seed, untrained: by seed and network, difference: by seed,
                     over_seeds: {mean, low, high, count}, p, p_floor}}}: the last recording less untrained
@@ -241,8 +242,8 @@ def warnings(life: Life, units: int) -> list[str]:
     drifting = int((quality.drifting > 0).sum())
     if drifting:
         said.append(
-            f"In {drifting} of {recordings} recordings units drift: their level has a trend. Every hypothesis "
-            "about stationary units takes a common trend for coupling."
+            f"In {drifting} of {recordings} recordings units drift: their level has a trend. Every "
+            "hypothesis about stationary units takes a common trend for coupling."
         )
     few = int((quality.effective_samples < _FEW).sum())
     if few:
@@ -259,9 +260,9 @@ def warnings(life: Life, units: int) -> list[str]:
     narrow = quality.effective_dimension < 0.25 * quality.active
     if narrow.any():
         said.append(
-            f"In {int(narrow.sum())} of {recordings} recordings the units mix few sources (effective dimension "
-            "below a quarter of them): coupling of units is then what mixing does; see the untrained networks, "
-            "or measure leading components (--components)."
+            f"In {int(narrow.sum())} of {recordings} recordings the units mix few sources (effective "
+            "dimension below a quarter of them): coupling of units is then what mixing does; see the "
+            "untrained networks, or measure leading components (--components)."
         )
     return said
 

@@ -35,7 +35,7 @@ def told(data: Mapping[str, Any]) -> list[str]:
         row = data["untrained"][first]["phi_r"]["excess"]
         lines.append(
             f"untrained: {data['untrained']['networks']} fresh networks per seed on the same observations; "
-            f"{MEASURE_NAMES['phi_r']}, {LEVEL_NAMES[first]}: {_floored(row['p'], row['p_floor'])}, by signs of seeds"
+            f"{MEASURE_NAMES['phi_r']}, {LEVEL_NAMES[first]}: {_floored(row['p'], row['p_floor'])} (signs)"
         )
     lines.append(_basis(point, data["steps_per_recording"]))
     return lines + [f"note: {sentence}" for sentence in data["warnings"]]
@@ -78,7 +78,7 @@ def _interval(over: Mapping[str, Any]) -> str:
 def _basis(point: Mapping[str, Any], steps: int) -> str:
     mean = lambda name: sum(x or 0 for x in point[name]) / max(len(point[name]), 1)
     return (
-        f"each recording: {steps} steps, worth {mean('effective_samples'):.0f} independent samples of its slowest "
-        f"pair; {mean('active'):.0f} active units in {mean('effective_dimension'):.1f} effective dimensions (means "
-        "over seeds)"
+        f"each recording: {steps} steps, worth {mean('effective_samples'):.0f} independent samples of its "
+        f"slowest pair; {mean('active'):.0f} active units in {mean('effective_dimension'):.1f} effective "
+        "dimensions (means over seeds)"
     )

@@ -21,6 +21,8 @@ from rlkit.experiment.untrained import untrained_latents
 from rlkit.keys import typed_key
 from rlkit.types import Agent, Key, PyTree
 
+UNTRAINED = 0x9E7  # keeps the keys of untrained networks apart from those of seeds
+
 
 class Trained(NamedTuple):
     """What a training gave."""

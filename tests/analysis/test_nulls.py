@@ -1,4 +1,4 @@
-"""Hypotheses and the p against them: what surrogates keep, what p can claim, Holm, seeds, untrained networks."""
+"""Hypotheses and the p against them: what surrogates keep, what p can claim, untrained networks."""
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +79,7 @@ def test_own_past_is_least_squares_with_its_bias_removed(x64):
     fit = fit_own_past(jnp.asarray(z), jnp.asarray(first), order=1)
     rows = np.flatnonzero(~first)
     for unit in range(2):
-        slope, level = np.polyfit(z[rows - 1, unit], z[rows, unit], 1)
+        slope, _ = np.polyfit(z[rows - 1, unit], z[rows, unit], 1)
         expected = (len(rows) * slope + 1) / (len(rows) - 3)
         np.testing.assert_allclose(fit.weights[unit, 0], expected, rtol=1e-5)
     assert int(fit.count) == len(rows)
