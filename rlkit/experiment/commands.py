@@ -140,17 +140,25 @@ def _warn_of_damage(folders: list[Path]) -> None:
 
 
 def analyze(args: list[str]) -> int:
-    """``rlkit analyze RUN... [--draws N] [--out FOLDER]``."""
+    """``rlkit analyze RUN... [--draws N] [--components N] [--out FOLDER]``."""
+    kept, args = _take(args, "--components")
+    components = None if kept is None else _count("--components", kept, 2)
     given, args = _take(args, "--draws")
     folders, out = _runs(args, "rlkit analyze", AnalyzeArguments)
     draws = AnalyzeArguments.draws if given is None else _count("--draws", given, 2)
     if out is not None and len(folders) > 1:
         raise UsageError(f"--out {out}: it takes the files of one run; {len(folders)} were named")
+    from rlkit.experiment import devices, store
+
+    devices.use_host_devices(0)
     from rlkit.experiment import analyze as module
+    from rlkit.experiment.telling import told
 
     _warn_of_damage(folders)
     for folder in folders:
-        print(module.analyze(folder, draws, out=out))
+        path = module.analyze(folder, draws, out=out, components=components)
+        print("\n".join(told(store.read_json(path))))
+        print(path)
     return 0
 
 
