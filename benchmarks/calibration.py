@@ -84,8 +84,8 @@ SYSTEMS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "coupled": lambda r, c: autoregressive(r, c, np.array([[0.7, 0.2], [0.2, 0.7]])),
 }
 SAYS = {
-    "own-past": "accepts correlated noise; sees a common driver and a mixture, where the past of one unit does\n"
-    "  tell about another",
+    "own-past": "accepts correlated noise; sees a common driver and a mixture, where the past of one unit\n"
+    "  does tell about another",
     "phases": "takes correlated noise, a common driver and a mixture alike: it knows independent units only",
     "episodes": "sees correlated noise, a common driver and a mixture; accepts what is locked to the episode",
     "projections": "asks for special directions: correlated noise, a driver and a mixture have few of them",
