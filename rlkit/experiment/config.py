@@ -8,6 +8,7 @@ from typing import Any
 
 from rlkit.agents import registry
 from rlkit.errors import UsageError, unknown_name
+from rlkit.experiment import sinks
 from rlkit.experiment.members import Members, parse_grid, sweep
 from rlkit.fields import check, option, shown
 from rlkit.registry import is_target
@@ -15,7 +16,6 @@ from rlkit.types import Agent
 
 VERSION = 1
 ON_NAN = ("stop", "skip", "rollback")
-SINKS = ("tensorboard", "wandb", "mlflow")
 _LONGEST = 1000  # characters of an option of the environment
 
 
@@ -69,12 +69,14 @@ class TrainConfig:
         "stop", "when something is not finite: stop, skip (the update) or rollback", choices=ON_NAN
     )
     sinks: tuple[str, ...] = option(
-        (), "where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow", choices=SINKS
+        (), "where metrics go beside metrics.jsonl: tensorboard, wandb, mlflow, or module:maker"
     )
 
     def __post_init__(self) -> None:
         check(self)
         check(self.agent)
+        for name in self.sinks:
+            sinks.TABLE[name]  # raises for what is not there
         env_options(self)
         parse_grid(self.sweep)
 

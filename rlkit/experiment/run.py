@@ -23,7 +23,7 @@ from rlkit.experiment.progress import Progress, no_progress, progress_bar
 from rlkit.experiment.provenance import machine, provenance
 from rlkit.experiment.resuming import newest
 from rlkit.experiment.signals import Stop, listening
-from rlkit.experiment.sinks import Sink, open_sinks, require
+from rlkit.experiment.sinks import About, Sink, open_sinks, require
 from rlkit.types import Agent
 
 NAN = "nan"
@@ -107,7 +107,7 @@ def resume(
 
 
 def _build(settings: TrainConfig) -> Agent:
-    require(settings)
+    require(settings.sinks)
     devices.choose(settings.devices)
     agent = config.build(settings)
     config.members(settings, agent)
@@ -269,7 +269,8 @@ class Keeper:
         self.ledger = Ledger(self.path, integrity.recordings(files))
         self.close()
         step = last * self.pop.agent.steps_per_update
-        self.sinks = open_sinks(self.path, self.settings, self.shown.warn, step)
+        about = About(self.path, self.settings.env, config.to_dict(self.settings), step)
+        self.sinks = open_sinks(self.settings.sinks, about, self.shown.warn)
         if found is None:
             return self._start()
         checkpoint.set_aside(self.path / store.CHECKPOINTS, found.update)

@@ -2,10 +2,11 @@
 
 import shutil
 import sys
+import types
 
 import pytest
 
-from rlkit.errors import MissingExtraError
+from rlkit.errors import MissingExtraError, UsageError
 from rlkit.experiment import events, run, sinks, store
 
 ENTRY = {"step": 20, "mean": {"loss": 1.5, "undefined": None}, "std": {"loss": 0.5, "undefined": None}}
@@ -77,20 +78,32 @@ def test_wandb_stays_offline(settings, tmp_path, monkeypatch, capsys):
 
 
 def test_a_failing_sink_is_reported_once_and_the_run_goes_on(settings, tmp_path, monkeypatch, capsys):
-    calls = []
-
-    def maker(folder, config, step):
+    def maker(about):
         def log(entry):
             calls.append(entry["step"])
             raise ConnectionError("no network")
 
-        return sinks.Sink("tensorboard", log, lambda: None)
+        return sinks.Sink("own", log)
 
-    monkeypatch.setitem(sinks._MAKERS, "tensorboard", maker)
-    assert run.run(settings.replace(sinks=("tensorboard",)), tmp_path / "a", progress=False).finished
+    calls = []
+    monkeypatch.setitem(sys.modules, "own_sinks", types.SimpleNamespace(maker=maker))
+    assert run.run(settings.replace(sinks=("own_sinks:maker",)), tmp_path / "a", progress=False).finished
     assert calls == [30]
-    assert capsys.readouterr().err.count("tensorboard failed (no network)") == 1
+    assert capsys.readouterr().err.count("own failed (no network)") == 1
     assert len(store.read_jsonl(tmp_path / "a" / store.METRICS)) == 7
+
+
+def test_anything_that_takes_a_line_is_a_sink(tmp_path):
+    lines, warnings = [], []
+    about = sinks.About(tmp_path, "an environment", {})
+    first, second = sinks.open_sinks([lines.append, sinks.Sink("own", lines.append)], about, warnings.append)
+    first.log(ENTRY)
+    second.log(ENTRY)
+    assert lines == [ENTRY, ENTRY]
+    with pytest.raises(UsageError, match="log has 3: expected the name of a sink"):
+        sinks.open_sinks([3], about, warnings.append)
+    with pytest.raises(UsageError, match="did you mean 'wandb'"):
+        sinks.require(["wandbb"])
 
 
 @pytest.mark.parametrize(("name", "module", "extra"), [
