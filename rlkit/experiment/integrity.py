@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlkit.errors import UsageError
 from rlkit.experiment import checkpoint, store
 from rlkit.fields import shown
 
@@ -118,6 +119,16 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return lines
 
 
+def completed(old: dict[str, Any]) -> dict[str, Any]:
+    """A recorded configuration with the defaults of options that are newer than it."""
+    from rlkit.experiment import config
+
+    try:
+        return config.to_dict(config.from_dict(old))
+    except UsageError:  # it has what this version does not know: compared as it is
+        return old
+
+
 def check_run(folder: Path, config: dict[str, Any]) -> list[str]:
     """What in a run folder is not as its newest readable checkpoint recorded it, one sentence each.
 
@@ -132,7 +143,7 @@ def check_run(folder: Path, config: dict[str, Any]) -> list[str]:
         except (OSError, ValueError) as error:
             found.append(f"checkpoint {update} in {where} is damaged: {error}")
             continue
-        changed = differences(meta["config"], config)
+        changed = differences(completed(meta["config"]), config)
         found += [f"{folder / store.CONFIG} is not what the run was started with: {c}" for c in changed]
         found += meta["noticed"] + [p for p in problems(folder, meta["files"]) if p not in meta["noticed"]]
         break

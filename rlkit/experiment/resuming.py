@@ -59,7 +59,7 @@ def newest(
 
 def _same(folder: Path, old: Any, new: dict[str, Any]) -> None:
     """Raise unless the configuration is what it was."""
-    changed = integrity.differences(old, new) if isinstance(old, dict) else []
+    changed = integrity.differences(integrity.completed(old), new) if isinstance(old, dict) else []
     if changed:
         raise UsageError(
             f"{folder / store.CONFIG} is not what the run was started with: {'; '.join(changed[:3])}; "
