@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.envs import Advance, advance, reset
+from rlkit.envs import Advance, advance, reset, source
+from rlkit.memory import side_by_side
 from rlkit.types import Agent, EnvState, Key, PyTree
 
 
@@ -91,6 +92,8 @@ def run_episodes(
     Returns:
       What was gathered, leaves ``[count, ...]``.
     """
+    if not agent.env.spec.pure:
+        return _on_host(agent, policy, key, count, env_params, start, see, greedy)
     begin, step = episode_functions(agent, policy, env_params, start, see, greedy=greedy)
     running, keys = jax.vmap(begin)(jax.random.split(key, count))
 
@@ -99,4 +102,45 @@ def run_episodes(
         return jax.vmap(step, (0, 0, None))(running, keys, t), t + 1
 
     running, _ = jax.lax.while_loop(lambda x: x[0].alive.any(), body, (running, jnp.zeros((), jnp.int32)))
+    return running.gathered
+
+
+def _on_host(
+    agent: Agent,
+    policy: PyTree,
+    key: Key,
+    count: int,
+    env_params: Any,
+    start: Callable[[EnvState], PyTree],
+    see: Callable[[PyTree, Moment], PyTree],
+    greedy: bool,
+) -> PyTree:
+    """:func:`run_episodes` of an environment on the host: what is stepped is the batch.
+
+    Loops that call the host must end together under ``vmap``, so that this one always has ``max_steps`` turns;
+    the host rests when all episodes are over.
+    """
+    run = source(agent.env)
+
+    def act(carry: PyTree, obs: jax.Array, key: Key) -> tuple[jax.Array, PyTree]:
+        return agent.act(policy, carry, obs, None if greedy else key)[:2]
+
+    def gather(gathered: PyTree, alive: jax.Array, moment: Moment) -> PyTree:
+        return jax.tree.map(lambda a, b: jnp.where(alive, a, b), see(gathered, moment), gathered)
+
+    def body(t: jax.Array, loop: tuple[Episode, PyTree]) -> tuple[Episode, PyTree]:
+        (obs, state, carry, alive, gathered), world = loop
+        keys = jax.vmap(lambda key: jax.random.split(jax.random.fold_in(key, t)))(key_steps)
+        action, carry = jax.vmap(act)(carry, obs, keys[:, 0])
+        out, world = run.advance(world, keys[:, 1], state, action, env_params, alive.any())
+        gathered = jax.vmap(gather)(gathered, alive, Moment(state, action, out))
+        alive = alive & ~(out.terminated | out.truncated)
+        return Episode(out.obs, out.state, carry, alive, gathered), world
+
+    key_reset, key_steps = jnp.moveaxis(jax.vmap(jax.random.split)(jax.random.split(key, count)), 1, 0)
+    obs, state, world = run.begin(key_reset, env_params)
+    carry, alive = side_by_side(agent.carry(), count), jnp.ones(count, bool)
+    running = Episode(obs, state, carry, alive, jax.vmap(start)(state))
+    running, world = jax.lax.fori_loop(0, run.spec.max_steps, body, (running, world))
+    run.end(world)
     return running.gathered

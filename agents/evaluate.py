@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from rlkit.agents.collecting import collector
 from rlkit.agents.episodes import Moment, run_episodes
-from rlkit.envs import AutoReset
+from rlkit.envs import AutoReset, source
 from rlkit.envs.core import features, task_reward
 from rlkit.errors import check_count
 from rlkit.keys import typed_key
@@ -126,6 +126,7 @@ def probe(
 
     keys = jax.random.split(key_rollout, collects.steps.shape)
     inputs = jax.random.split(key_act, (num_steps, num_envs))
-    _, trajectory, _ = collects.collect(experience, behave, keys, inputs, foresee=foresee)
+    experience, trajectory, _ = collects.collect(experience, behave, keys, inputs, foresee=foresee)
+    source(agent.env).end(experience.slots)
     extras = {name: x for name, x in trajectory.extras.items() if name not in ("memory", "carry")}
     return trajectory._replace(extras=extras)

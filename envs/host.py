@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from rlkit.envs import host_rollout
 from rlkit.envs.host_batch import Batch, HostError
 from rlkit.envs.host_pool import Pool
-from rlkit.envs.host_rollout import Layout
+from rlkit.envs.host_rollout import FITNESS, Glimpse, Layout
 from rlkit.envs.host_spaces import action_space, observation_space
 from rlkit.envs.host_tasks import HostTask, known_task, reader, specification
 from rlkit.envs.host_worker import Blueprint, limited, seen_space, time_limit_of
@@ -72,6 +72,9 @@ class HostEnv:
             start_keys=lambda num_envs, auto_reset=None: num_envs,
             start=functools.partial(host_rollout.start, self.pool),
             rollout=functools.partial(host_rollout.rollout, self.pool, self.layout, self.task_reward),
+            begin=functools.partial(host_rollout.begin, self.pool, self.layout),
+            advance=functools.partial(host_rollout.advance, self.pool, self.layout),
+            end=functools.partial(host_rollout.end, self.pool),
         )
 
     def failure(self, error: Exception) -> HostError | None:
@@ -89,20 +92,20 @@ class HostEnv:
     def transition(self, key: Key, state: PyTree, action: jax.Array, params: Params) -> PyTree:
         raise self._not_a_function("transition")
 
-    def observe(self, key: Key, state: PyTree, params: Params) -> jax.Array:
-        raise self._not_a_function("observe")
+    def features(self, state: Glimpse, params: Params) -> Features:
+        return self.layout.features(state.obs, state.facts)
 
-    def features(self, state: PyTree, params: Params) -> Features:
-        raise self._not_a_function("features")
+    def fitness(self, state: Glimpse, params: Params) -> jax.Array:
+        return state.facts[..., FITNESS]
+
+    def observe(self, key: Key, state: Glimpse, params: Params) -> jax.Array:
+        return state.obs
 
     def terminated(self, state: PyTree, action: jax.Array, next_state: PyTree, params: Params) -> jax.Array:
         raise self._not_a_function("terminated")
 
     def success(self, state: PyTree, action: jax.Array, next_state: PyTree, params: Params) -> jax.Array:
         raise self._not_a_function("success")
-
-    def fitness(self, state: PyTree, params: Params) -> jax.Array:
-        raise self._not_a_function("fitness")
 
     def render(self, state: PyTree, params: Params, size: int = 256) -> Any:
         raise self._not_a_function("render")

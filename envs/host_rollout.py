@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
 
+from rlkit.envs.core import Advance
 from rlkit.envs.host_pool import Pool
 from rlkit.envs.host_worker import COMMON
 from rlkit.envs.rollout import Policy
 from rlkit.spaces import Discrete, Space
-from rlkit.types import Features, Key, PyTree, Trajectory, Transition
+from rlkit.types import EnvState, Features, Key, PyTree, Trajectory, Transition
 
 SUCCESS, FITNESS = COMMON.index("success"), COMMON.index("fitness")
 
@@ -29,6 +30,13 @@ class HostSlots(NamedTuple):
     stream: jax.Array  # uint32 [2]: names the batch that serves this state
     turn: jax.Array  # int32 []: steps that it has taken
     seeds: jax.Array  # uint32 [B]: of its first episodes, below 2³¹
+
+
+class Glimpse(NamedTuple):
+    """What is known of the state of an environment on the host."""
+
+    obs: jax.Array
+    facts: jax.Array  # float32 [F], see :mod:`rlkit.envs.host_worker`
 
 
 class Layout(NamedTuple):
@@ -82,17 +90,27 @@ class Moved(NamedTuple):
     truncated: jax.Array  # bool [B]
 
 
-def move(pool: Pool, layout: Layout, slots: HostSlots, actions: jax.Array) -> Moved:
-    """Step all slots."""
+def move(
+    pool: Pool, layout: Layout, slots: HostSlots, actions: jax.Array, wanted: jax.Array | bool = True
+) -> Moved:
+    """Step all slots; where it is not wanted (bool []), time stands still and the result means nothing.
+
+    A loop over episodes has a fixed number of turns, and wants nothing any more when all have ended.
+    """
     width, dtype = record_width(layout)
     size = slots.seeds.shape[0]
     kind = jnp.int32 if isinstance(layout.action_space, Discrete) else jnp.float32
     host_kind, shape = np.dtype(kind), (size, *layout.action_space.shape)
 
+    still = np.zeros((size, width), dtype)
+    idle = (still, still, np.zeros(size, bool), np.zeros(size, bool))
+
     def call(words: Any) -> tuple[Any, ...]:
         words = np.asarray(words)
         turn = int(words[2])
-        actions = layout.decode(words[3:].view(host_kind).reshape(shape))
+        if not words[3]:
+            return np.int32(turn), *idle
+        actions = layout.decode(words[4:].view(host_kind).reshape(shape))
         out = pool.step(words[:2], turn, actions)
         return (np.int32(turn + 1), out.records, out.next_records, out.terminated, out.truncated)
 
@@ -100,8 +118,40 @@ def move(pool: Pool, layout: Layout, slots: HostSlots, actions: jax.Array) -> Mo
     flags = jax.ShapeDtypeStruct((size,), jnp.dtype(bool))
     shapes: Any = (jax.ShapeDtypeStruct((), jnp.int32), records, records, flags, flags)
     chosen = jax.lax.bitcast_convert_type(actions.astype(kind), jnp.uint32).reshape(-1)
-    words = jnp.concatenate([slots.stream, slots.turn[None].astype(jnp.uint32), chosen])
+    word = lambda x: jnp.asarray(x).astype(jnp.uint32)[None]
+    words = jnp.concatenate([slots.stream, word(slots.turn), word(wanted), chosen])
     return Moved(*io_callback(call, shapes, words))
+
+
+def begin(pool: Pool, layout: Layout, keys: Key, params: Any) -> tuple[jax.Array, EnvState, HostSlots]:
+    """See :class:`rlkit.envs.source.Source`."""
+    slots, records, _ = resume(pool, layout, start(pool, jax.vmap(jax.random.split)(keys), params, len(keys)))
+    glimpse = Glimpse(*read(layout, records))
+    return glimpse.obs, EnvState(glimpse, jnp.zeros(len(keys), jnp.int32)), slots
+
+
+def advance(
+    pool: Pool,
+    layout: Layout,
+    slots: HostSlots,
+    keys: Key,
+    state: EnvState,
+    actions: jax.Array,
+    params: Any,
+    wanted: jax.Array,
+) -> tuple[Advance, HostSlots]:
+    """See :class:`rlkit.envs.source.Source`. Slots whose episode has ended go on with others."""
+    out = move(pool, layout, slots, actions, wanted)
+    glimpse = Glimpse(*read(layout, out.next_records))
+    success = glimpse.facts[..., SUCCESS] > 0
+    seen = Advance(EnvState(glimpse, state.t + 1), glimpse.obs, out.terminated, out.truncated, success)
+    return seen, slots._replace(turn=out.turn)
+
+
+def end(pool: Pool, slots: HostSlots) -> None:
+    """See :class:`rlkit.envs.source.Source`: the environments serve the next state."""
+    words = jnp.append(slots.stream, slots.turn.astype(jnp.uint32))  # the turn makes it come last
+    io_callback(lambda words: pool.release(np.asarray(words)), None, words)
 
 
 def rollout(

@@ -8,18 +8,22 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
+
 from rlkit.envs.autoreset import AutoReset
+from rlkit.envs.core import Advance, advance, reset
 from rlkit.envs.rollout import Policy
 from rlkit.envs.rollout import rollout as pure_rollout
 from rlkit.envs.rollout import start as pure_start
 from rlkit.envs.rollout import start_keys as pure_start_keys
-from rlkit.types import Environment, EnvSpec, Key, PyTree, Trajectory
+from rlkit.types import Environment, EnvSpec, EnvState, Key, PyTree, Trajectory
 
 
 class Source(NamedTuple):
     """A batch of environments as functions of explicit state; made by :func:`source`.
 
-    ``start`` and ``rollout`` are those below without their first argument.
+    ``start`` and ``rollout`` are those below without their first argument. Whole episodes, whose number of
+    steps is not known before, take ``begin``, ``advance`` and ``end``; nothing is reset there.
     """
 
     spec: EnvSpec
@@ -34,6 +38,16 @@ class Source(NamedTuple):
     """``rollout(policy, carry, slots, key, params, num_steps, *, inputs=None, auto_reset=None, record=None)
     -> (slots, carry, trajectory)``"""
 
+    begin: Callable[..., tuple[jax.Array, EnvState, PyTree]]
+    """``begin(keys [B], params) -> (obs [B, ...], state [B, ...], world)``; ``world`` is what runs them."""
+
+    advance: Callable[..., tuple[Advance, PyTree]]
+    """``advance(world, keys [B], state, actions [B, ...], params, wanted) -> (advance [B, ...], world)``; the
+    result is not used where ``wanted`` (bool []) is false."""
+
+    end: Callable[[PyTree], None]
+    """``end(world)``: it is not gone on with."""
+
 
 def source(env: Environment) -> Source:
     """The source of experience of an environment.
@@ -47,7 +61,27 @@ def source(env: Environment) -> Source:
         make: Callable[[], Source] = getattr(env, "source")  # noqa: B009 (only environments on the host have it)
         return make()
     bind = functools.partial
-    return Source(env.spec, bind(pure_start_keys, env), bind(pure_start, env), bind(pure_rollout, env))
+    return Source(
+        spec=env.spec,
+        start_keys=bind(pure_start_keys, env),
+        start=bind(pure_start, env),
+        rollout=bind(pure_rollout, env),
+        begin=bind(_begin, env),
+        advance=bind(_advance, env),
+        end=lambda world: None,
+    )
+
+
+def _begin(env: Environment, keys: Key, params: Any) -> tuple[jax.Array, EnvState, PyTree]:
+    return *jax.vmap(lambda key: reset(env, key, params))(keys), ()
+
+
+def _advance(
+    env: Environment, world: PyTree, keys: Key, state: EnvState, actions: jax.Array, params: Any, wanted: Any
+) -> tuple[Advance, PyTree]:
+    return jax.vmap(lambda key, state, action: advance(env, key, state, action, params))(
+        keys, state, actions
+    ), world
 
 
 def start_keys(env: Environment, num_envs: int, auto_reset: AutoReset | None = None) -> int:
