@@ -1,9 +1,9 @@
 """Environments on the host: what the bridge costs beside a hand-written actor loop.
 
-Both collect the same number of steps of the same 16 environments with the same policy. The hand-written loop
-steps a ``gymnasium.vector.SyncVectorEnv`` (SAME_STEP, no checks), calls a compiled policy for each step, keeps
-the true successors, and stacks the trajectory on the device. The bridge is ``rlkit.envs.rollout``: one program
-that calls the host. They take turns in one process; the ratio is that of the medians of CPU seconds.
+Both collect the same number of steps of the same 16 environments with the same policy. The hand-written
+loop steps a ``gymnasium.vector.SyncVectorEnv`` (SAME_STEP, no checks), calls a compiled policy for each step,
+keeps the true successors, and stacks the trajectory on the device. The bridge is ``rlkit.envs.rollout``: one
+program that calls the host. They take turns in one process; the ratio is that of the medians of CPU seconds.
 
     python benchmarks/host.py [ID ...] [--repeats 7] [--steps 128]
 """
