@@ -117,7 +117,7 @@ def _on_host(
 ) -> PyTree:
     """:func:`run_episodes` of an environment on the host: what is stepped is the batch.
 
-    Loops that call the host must end together under ``vmap``, so that this one has ``max_steps`` turns always;
+    Loops that call the host must end together under ``vmap``: this one always has ``max_steps`` turns, and
     the host rests when all episodes are over.
     """
     run = source(agent.env)
