@@ -1,7 +1,7 @@
-"""PPO learns what it should, judged by greedy fresh episodes of several seeds.
+"""Agents learn what they should, judged by greedy fresh episodes of several seeds.
 
 Settings were found for each task by trying a few, with other keys than those of the tests: the
-numbers say what PPO can learn, not what a first try gives. Run with ``-s`` to see mean return, its
+numbers say what agents can learn, not what a first try gives. Run with ``-s`` to see mean return, its
 95 % interval, every seed, steps and CPU time.
 """
 
@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlkit.agents import PPOConfig, evaluate, ppo
+from rlkit.agents import DQNConfig, PPOConfig, PQNConfig, SACConfig, dqn, evaluate, ppo, pqn, sac
+from rlkit.agents.replaying import gradient_steps
 from rlkit.envs import make
 from rlkit.envs.wrappers import select_observation
 from rlkit.parallel import over_seeds, seed_keys
@@ -22,12 +23,13 @@ from rlkit.rewards import parse
 pytestmark = pytest.mark.slow
 
 
-def outcome(name, env, config, steps, seeds, reward=None, episodes=32):
+def outcome(name, env, config, steps, seeds, reward=None, episodes=32, make_agent=ppo):
     """Train the seeds for so many steps each and evaluate them; returns means of episodes ``[seeds]``."""
-    agent = ppo(env, config, reward)
+    agent = make_agent(env, config, reward)
     updates = -(-steps // agent.steps_per_update)
-    if config.decay_updates:
-        agent = ppo(env, config.replace(decay_updates=float(updates)), reward)
+    if getattr(config, "decay_updates", 0.0):
+        each = gradient_steps(config) if hasattr(config, "updates_to_data") else 1
+        agent = make_agent(env, config.replace(decay_updates=float(updates * each)), reward)
 
     def learn(key, updates):
         key_learn, key_judge = jax.random.split(key)
@@ -69,6 +71,33 @@ CONTROL = PPOConfig(
 def test_cartpole_is_solved():
     found = outcome("cartpole", make("classic/cartpole"), CARTPOLE, 500_000, 10)
     assert found.returned.mean() >= 490
+
+
+def test_cartpole_is_solved_by_dqn():
+    config = DQNConfig(
+        decay_updates=DECAY,
+        updates_to_data=0.5,
+        target_every=200,
+        n_step=3,
+        layer_norm=True,
+        epsilon_steps=10_000.0,
+    )
+    found = outcome("cartpole, DQN", make("classic/cartpole"), config, 100_000, 8, make_agent=dqn)
+    assert found.returned.mean() >= 475
+
+
+def test_cartpole_is_solved_by_pqn():
+    config = PQNConfig(decay_updates=DECAY)
+    found = outcome("cartpole, PQN", make("classic/cartpole"), config, 500_000, 8, make_agent=pqn)
+    assert found.returned.mean() >= 475
+
+
+def test_pendulum_is_solved_by_sac_in_twenty_thousand_steps():
+    config = SACConfig(
+        learning_rate=1e-3, batch_size=128, buffer_size=20_000, learning_starts=500, sizes=(64, 64)
+    )
+    found = outcome("pendulum, SAC", make("classic/pendulum"), config, 20_000, 8, make_agent=sac)
+    assert found.returned.mean() >= -160
 
 
 def test_pendulum_is_solved():
