@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from rlkit.errors import UsageError, unknown_name
-from rlkit.types import Environment, EnvSpec, FeatureSpec, Key, PyTree
+from rlkit.rewards import read, total
+from rlkit.types import Environment, EnvSpec, FeatureSpec, Key, PyTree, Reward
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,8 @@ class DesignTask:
       words: the task for whoever designs; empty: the environment's own sentence.
       forbidden: features that a reward may not read, e.g. one that says whether the task is solved.
       discount: γ of the learner, for potential differences.
+      base: text of a reward that is paid beside every candidate, e.g. ``"success()"``: with potential
+        differences alone on top of it, the optimal policies are those of the base. Empty: none.
     """
 
     env: Environment
@@ -34,8 +37,11 @@ class DesignTask:
     words: str = ""
     forbidden: tuple[str, ...] = ()
     discount: float = 0.99
+    base: str = ""
 
     def __post_init__(self) -> None:
+        if self.base:
+            read(self.base, self.env.spec)
         for name in self.forbidden:
             self.env.spec.feature(name)
         if not 0.0 <= self.discount <= 1.0:
@@ -56,6 +62,15 @@ class DesignTask:
     def params(self) -> PyTree:
         """The environment's parameters."""
         return self.env.default_params() if self.env_params is None else self.env_params
+
+    def reward(self, text: str, *, tune: bool = False) -> Reward:
+        """The reward that a candidate's text describes, together with the base, if there is one.
+
+        Raises:
+          UsageError: the text is no reward, or it reads what it may not.
+        """
+        own = read(text, self.spec, tune=tune)
+        return own if not self.base else total((1.0, read(self.base, self.env.spec)), (1.0, own))
 
 
 @dataclass(frozen=True)
@@ -117,16 +132,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What training with a reward gave, at ``C`` checkpoints of ``S`` seeds.
+    """What training with a reward gave, at ``C`` equally spaced checkpoints of ``S`` seeds.
 
     Attributes:
-      steps: environment steps per seed ``[C]``; the first is before training.
+      steps: environment steps per seed ``[C]``, ascending; the last is the end of the training.
       fitness: the environment's fitness ``[C, S]``, greedy policy, mean over evaluation episodes.
       success: share of evaluation episodes with success ``[C, S]``.
       returned: the environment's own return ``[C, S]``.
       length: length of evaluation episodes ``[C, S]``.
-      terms: each term of the designed reward by name: its sum over an evaluation episode, mean over them
-        ``[C, S]``; ``"total"`` is the reward itself.
+      terms: each term of the designed reward by name: its mean over the training steps since the checkpoint
+        before ``[C, S]``; ``"total"`` is all that was paid.
       stopped: steps per seed at which the candidate was dropped; 0 if it was trained to the end.
       error: why there are no numbers; safe to show to a model.
     """
@@ -169,14 +184,14 @@ def score(outcome: Outcome | None, over: str = "max", curve: str = "fitness") ->
     Args:
       outcome: of a training; None: there was none.
       over: ``"max"``: the mean over seeds of each one's best checkpoint, which is what Eureka does
-        (2310.12931 §3.3); ``"final"``: of the last checkpoint; ``"mean"``: of all after the start.
+        (2310.12931 §3.3); ``"final"``: of the last checkpoint; ``"mean"``: of all of them.
       curve: what is scored, see :meth:`Outcome.curve`.
     """
     if over not in SCORES:
         raise unknown_name("score", over, SCORES)
     if outcome is None or outcome.error or not len(outcome.steps):
         return -math.inf
-    values = outcome.curve(curve)[1:] if len(outcome.steps) > 1 else outcome.curve(curve)
+    values = outcome.curve(curve)
     if not np.isfinite(values).all():
         return -math.inf
     seeds = {"max": values.max(0), "final": values[-1], "mean": values.mean(0)}[over]
