@@ -81,7 +81,8 @@ class Recorded(gymnasium.Wrapper):
         self.doing: str | None = None  # "reset" or "step" while the environment computes
         self.seen, self.flattened = seen_space(env.observation_space)
         self.dtype = record_dtype(self.seen)
-        width = math.prod(self.seen.shape or ()) + self.facts_width()
+        self.split = math.prod(self.seen.shape or ())  # where the facts begin
+        width = self.split + self.facts_width()
         low, high = (0, 255) if self.dtype == np.uint8 else (-np.inf, np.inf)
         self.observation_space = spaces.Box(low, high, (width,), self.dtype)
         self.memory: dict[str, Any] = {}
@@ -114,9 +115,10 @@ class Recorded(gymnasium.Wrapper):
     def _record(self, obs: Any, reward: float, terminated: bool, info: dict) -> np.ndarray:
         seen = spaces.flatten(self.env.observation_space, obs) if self.flattened else obs
         success, fitness, more = self.meter(self.env.unwrapped, seen, reward, terminated, info, self.memory)
-        facts = np.array((reward, self.memory["returned"], success, fitness, *more), np.float32)
-        seen = np.asarray(seen, self.dtype).reshape(-1)
-        return np.concatenate((seen, facts.view(self.dtype)))
+        record = np.empty(self.observation_space.shape, self.dtype)
+        record[: self.split] = np.ravel(seen)
+        record[self.split :].view(np.float32)[:] = (reward, self.memory["returned"], success, fitness, *more)
+        return record
 
 
 class Blueprint:

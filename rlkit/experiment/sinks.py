@@ -94,7 +94,7 @@ def mlflow(about: About) -> Sink:
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         uri = (about.folder / "mlflow").resolve().as_uri()
     client = package.MlflowClient(uri)
-    name = about.title.replace("/", "-")
+    name = about.title.replace("/", "-").replace(":", "-")
     experiment = client.get_experiment_by_name(name)
     experiment_id = experiment.experiment_id if experiment else client.create_experiment(name)
     run = client.create_run(experiment_id, run_name=about.folder.name).info.run_id

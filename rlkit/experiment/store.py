@@ -35,7 +35,7 @@ def create(root: str | Path, env: str, agent: str) -> Path:
     Raises:
       RlkitError: the folder cannot be written.
     """
-    parent = Path(root) / env.replace("/", "-") / agent
+    parent = Path(root) / env.replace("/", "-").replace(":", "-") / agent
     name = time.strftime("%Y%m%d-%H%M%S")
     with outside.at(f"{parent} (choose another --root)", "make a run folder in"):
         parent.mkdir(parents=True, exist_ok=True)
