@@ -39,6 +39,27 @@ class Compiled:
         return jax.tree.map(np.asarray, found)
 
 
+OBSERVERS = 0x0B5E4BE  # keeps their keys apart from those of seeds
+
+
+def observers(
+    pop: Population, key: Key, probe_steps: int, eval_episodes: int, batching: str = "auto"
+) -> tuple[Observe | None, Observe | None]:
+    """What looks at a training: :func:`latent_probe` and :func:`evaluation`, None where the number is 0.
+
+    Args:
+      pop: the population.
+      key: of the training.
+      probe_steps: steps of the recordings.
+      eval_episodes: episodes per seed.
+      batching: as in :func:`rlkit.experiment.population.population`.
+    """
+    key = jax.random.fold_in(key, OBSERVERS)
+    probe = latent_probe(pop, jax.random.fold_in(key, 0), probe_steps, batching) if probe_steps else None
+    judge = evaluation(pop, jax.random.fold_in(key, 1), eval_episodes, batching) if eval_episodes else None
+    return probe, judge
+
+
 def ready(observers: Iterable[Any], state: PyTree) -> float:
     """Compile the observers that can be compiled ahead; returns the seconds that it took."""
     return sum(observe.compile(state) for observe in observers if isinstance(observe, Compiled))

@@ -17,7 +17,7 @@ from rlkit.experiment.driver import Observers, Position, Training, drive, no_row
 from rlkit.experiment.health import NonFiniteError, born_finite, idle_seeds, nothing_learnt
 from rlkit.experiment.integrity import Ledger
 from rlkit.experiment.loop import Chunk, Schedule, compile_chunk, schedule
-from rlkit.experiment.observe import Observe, evaluation, latent_probe, ready, without_observations
+from rlkit.experiment.observe import OBSERVERS, observers, ready, without_observations
 from rlkit.experiment.population import Population, population
 from rlkit.experiment.progress import Progress, no_progress, progress_bar
 from rlkit.experiment.provenance import machine, provenance
@@ -27,7 +27,6 @@ from rlkit.experiment.sinks import About, Sink, open_sinks, require
 from rlkit.types import Agent
 
 NAN = "nan"
-OBSERVERS = 0x0B5E4BE  # keeps their keys apart from those of seeds
 
 
 class Outcome(NamedTuple):
@@ -182,15 +181,8 @@ class Keeper:
         names = (settings.env, settings.agent_name, settings.reward)
         self.machine = machine(pop.sharding.mesh.size, names)
         self.sinks: list[Sink] = []
-        self.probe, self.judge = self._observers()
-
-    def _observers(self) -> tuple[Observe | None, Observe | None]:
-        s, key = self.settings, jax.random.fold_in(self.key, OBSERVERS)
-        if not s.probes:
-            return None, None
-        probe = latent_probe(self.pop, jax.random.fold_in(key, 0), s.probe_steps, s.batching)
-        judge = evaluation(self.pop, jax.random.fold_in(key, 1), s.eval_episodes, s.batching)
-        return probe if s.probe_steps else None, judge if s.eval_episodes else None
+        steps, episodes = (settings.probe_steps, settings.eval_episodes) if settings.probes else (0, 0)
+        self.probe, self.judge = observers(pop, self.key, steps, episodes, settings.batching)
 
     def train(self, stop: Stop, length: int | None) -> Outcome:
         """Train from the newest checkpoint, or the start, to the end or the first signal."""

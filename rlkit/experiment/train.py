@@ -1,22 +1,25 @@
 """Training from Python: a population, its learning curves and its latents, nothing on disk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.errors import unknown_name
+from rlkit.errors import UsageError, check_count, unknown_name
 from rlkit.experiment.config import ON_NAN
 from rlkit.experiment.driver import Observers, Position, Training, drive, no_rows
 from rlkit.experiment.health import born_finite, idle_seeds, nothing_learnt
 from rlkit.experiment.logbook import Line, line
 from rlkit.experiment.loop import Chunk, compile_chunk, schedule
-from rlkit.experiment.observe import Observe, without_observations
+from rlkit.experiment.members import Members
+from rlkit.experiment.observe import Observe, observers, without_observations
 from rlkit.experiment.population import Population, population
 from rlkit.experiment.progress import Progress, no_progress, progress_bar
 from rlkit.experiment.signals import listening
+from rlkit.experiment.sinks import About, Sink, open_sinks, require
 from rlkit.experiment.untrained import untrained_latents
 from rlkit.keys import typed_key
 from rlkit.types import Agent, Key, PyTree
@@ -60,37 +63,55 @@ def _start(pop: Population, key: Key) -> Position:
 
 def train(
     agent: Agent,
-    num_updates: int,
+    num_updates: int | None = None,
     key: Key | None = None,
     *,
-    num_seeds: int = 8,
+    total_steps: int | None = None,
+    seeds: int = 8,
+    members: Members | None = None,
+    env_params: PyTree = None,
     batching: str = "auto",
     devices: Any = None,
     log_every: int | None = None,
     probes: int = 20,
+    probe_steps: int = 0,
+    eval_episodes: int = 0,
     probe: Callable[[Population], Observe] | None = None,
     untrained: int = 0,
     evaluate: Callable[[Population], Observe] | None = None,
+    log: Sequence[str | Sink | Callable[[Line], None]] = (),
+    log_folder: str | Path = ".",
     on_nan: str = "stop",
     progress: bool = True,
     chunk_length: int | None = None,
 ) -> Trained:
     """Train a population of seeds.
 
+    Its words are those of :class:`rlkit.experiment.config.TrainConfig`.
+
     Args:
       agent: the agent.
-      num_updates: calls of ``agent.step`` for each seed.
-      key: typed PRNG key; None takes ``jax.random.key(0)``. Seed k starts from ``fold_in(key, k)``.
-      num_seeds: ``S``.
+      num_updates: calls of ``agent.step`` for each seed; or give ``total_steps``.
+      key: typed PRNG key or a seed; None takes ``jax.random.key(0)``. Seed k starts from ``fold_in(key, k)``.
+      total_steps: environment steps per seed, rounded up to whole updates.
+      seeds: seeds of each member, trained side by side.
+      members: settings to train side by side, see :func:`rlkit.experiment.members.sweep`.
+      env_params: the environment's parameters for all; None takes its own.
       batching: ``"map"``, ``"vmap"`` or ``"auto"``, see :func:`rlkit.experiment.population.population`.
       devices: devices to spread the seeds over; None takes all.
       log_every: updates between log points; None makes about 200.
       probes: number of probe points beside the start.
-      probe: makes an observer of the population whose arrays are kept in ``latents``, e.g.
-        ``lambda pop: latent_probe(pop, key)``.
+      probe_steps: steps of the rollout that records latents at each probe point; 0 records none.
+      eval_episodes: fresh episodes per seed that judge the policy at each probe point; 0 for none.
+      probe: another observer in the place of that of ``probe_steps``: made of the population, its arrays are
+        kept in ``latents``, e.g. ``lambda pop: latent_probe(pop, key)``.
       untrained: networks per seed that have learnt nothing and see the last recording's observations; their
         latents are ``untrained`` of the result. Needs a probe that returns ``"obs"``.
-      evaluate: makes an observer that returns values ``[S]``, logged as lines of kind ``"eval"``.
+      evaluate: another one in the place of that of ``eval_episodes``: its values ``[S]`` are logged as lines
+        of kind ``"eval"``.
+      log: where lines of the log go as well: names of sinks (``"tensorboard"``, ``"wandb"``, ``"mlflow"``),
+        sinks, or functions of a line, see :mod:`rlkit.experiment.logbook`.
+      log_folder: where sinks that write files do so.
       on_nan: ``"stop"`` raises; ``"skip"`` undoes the update and goes on with other random numbers;
         ``"rollback"`` goes back to the last tenth of the training with other random numbers.
       progress: show a progress bar.
@@ -101,31 +122,62 @@ def train(
 
     Raises:
       NonFiniteError: a loss or a parameter is not finite; the message names what went first.
-      UnknownNameError: no such ``on_nan`` or ``batching``.
+      UnknownNameError: no such ``on_nan``, ``batching`` or sink.
+      UsageError: both or none of ``num_updates`` and ``total_steps``; the members do not fit.
     """
     if on_nan not in ON_NAN:
         raise unknown_name("value of on_nan", on_nan, ON_NAN)
     key = typed_key(0 if key is None else key)
+    num_updates = _updates(agent, num_updates, total_steps)
+    require(name for name in log if isinstance(name, str))
     plan = schedule(num_updates, log_every=log_every, probes=probes)
     pop = population(
-        agent, num_seeds, batching=batching, devices=devices, max_chunk=min(num_updates, 512),
-        skip_nonfinite=on_nan == "skip",
+        agent, seeds, members=_members(members, env_params), batching=batching, devices=devices,
+        max_chunk=min(num_updates, 512), skip_nonfinite=on_nan == "skip",
     )  # fmt: skip
     position = _start(pop, key)
     program = compile_chunk(pop, position.state)
     training = Training(program, pop, plan, born_finite(position.state), on_nan, chunk_length)
-    with listening() as stop, (progress_bar if progress else no_progress)(agent, plan, num_seeds) as bar:
+    with listening() as stop, (progress_bar if progress else no_progress)(agent, plan, pop.size) as bar:
         bar.compiled(program)
-        memory = _Memory(pop, key, bar, probe and probe(pop), evaluate and evaluate(pop), num_updates)
+        record, judge = observers(pop, key, probe_steps, eval_episodes, batching)
+        record, judge = probe(pop) if probe else record, evaluate(pop) if evaluate else judge
+        about = About(Path(log_folder), agent.title, {})
+        sinks = open_sinks(log, about, bar.warn)
+        memory = _Memory(pop, key, bar, record, judge, num_updates, sinks)
         end = drive(training, position, memory.observers(), stop)
+        for sink in sinks:
+            sink.close()
         idle = idle_seeds(memory.lines)
         if idle:
-            bar.warn(nothing_learnt(idle, num_seeds))
+            bar.warn(nothing_learnt(idle, pop.size))
     last, compared = memory.latents.get(num_updates, {}), None
     if untrained and "obs" in last:
         fresh_key = jax.random.fold_in(key, UNTRAINED)
         compared = untrained_latents(pop, end.state, last["obs"], last["first"], fresh_key, untrained)
     return Trained(end.state, pop, memory.lines, memory.latents, compared, end.update == num_updates)
+
+
+def _updates(agent: Agent, num_updates: int | None, total_steps: int | None) -> int:
+    if (num_updates is None) == (total_steps is None):
+        raise UsageError(
+            f"num_updates={num_updates}, total_steps={total_steps}: expected one of them, how long to train"
+        )
+    if total_steps is not None:
+        num_updates = -(-check_count("total_steps", total_steps) // agent.steps_per_update)
+    return check_count("num_updates", num_updates)
+
+
+def _members(members: Members | None, env_params: PyTree) -> Members | None:
+    """The members, with environment parameters that are the same for all."""
+    if env_params is None:
+        return members
+    if members is not None and members.env_params is not None:
+        raise UsageError("env_params and members.env_params: expected one of them")
+    members = members or Members(("",))
+    size = len(members.labels)
+    each = jax.tree.map(lambda x: jnp.broadcast_to(jnp.asarray(x), (size, *jnp.shape(x))), env_params)
+    return members._replace(env_params=each)
 
 
 def _copy(state: PyTree) -> PyTree:
@@ -137,9 +189,19 @@ def _copy(state: PyTree) -> PyTree:
 class _Memory:
     """Keeps in memory what a run would keep on disk."""
 
-    def __init__(self, pop: Population, key: Key, bar: Progress, probe: Any, evaluate: Any, last: int):
+    def __init__(
+        self,
+        pop: Population,
+        key: Key,
+        bar: Progress,
+        probe: Any,
+        evaluate: Any,
+        last: int,
+        sinks: list[Sink],
+    ):
         self.pop, self.key, self.bar, self.probe, self.evaluate = pop, key, bar, probe, evaluate
         self.last = last  # update whose observations are kept
+        self.sinks = sinks
         self.lines: list[Line] = []
         self.latents: dict[int, dict[str, np.ndarray]] = {}
         self.saved: tuple[Position, int] | None = None  # on the host, with the number of lines then
@@ -150,6 +212,8 @@ class _Memory:
     def log(self, entry: Line) -> None:
         self.lines.append(entry)
         self.bar.log(entry)
+        for sink in self.sinks:
+            sink.log(entry)
 
     def look(self, state: PyTree, update: int) -> None:
         if self.evaluate is not None:

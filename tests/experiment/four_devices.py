@@ -38,7 +38,7 @@ def seeds() -> dict[str, bool]:
         same[f"shard_map {count}"] = state_digest(jax.jit(shard_seeds(learn, devices))(keys, n)) == plain
         same[f"pmap {count}"] = state_digest(shard_seeds(learn, devices, how="pmap")(keys, n)) == plain
     for count in (1, 3, 4):
-        result = train(agent, 10, num_seeds=6, devices=jax.devices()[:count], probes=0, progress=False)
+        result = train(agent, 10, seeds=6, devices=jax.devices()[:count], probes=0, progress=False)
         same[f"train {count}"] = state_digest(result.state) == trained
     return same
 
@@ -99,7 +99,7 @@ def ppo_seeds() -> dict[str, bool]:
         make("classic/cartpole"), PPOConfig(num_envs=4, num_steps=16, epochs=2, minibatches=2, sizes=(16,))
     )
     run = lambda count, devices: (
-        train(agent, 8, num_seeds=count, devices=jax.devices()[:devices], probes=0, progress=False).state
+        train(agent, 8, seeds=count, devices=jax.devices()[:devices], probes=0, progress=False).state
     )
     one, five = run(1, 1), run(5, 1)
     pop = population(agent, 5, batching="vmap", devices=jax.devices()[:1])

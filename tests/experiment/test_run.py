@@ -212,7 +212,7 @@ def test_ppo_with_probes_resumes_to_the_bit(tmp_path, monkeypatch, torso, update
     )  # fmt: skip
     start(settings, tmp_path / "a")
     wanted = content(tmp_path / "a")
-    assert sorted(wanted[2]) == ["00000000.npz", "00000010.npz", "00000020.npz"]
+    assert sorted(wanted[2]) == ["00000000.npz", "00000010.npz", "00000020.npz", "untrained.npz"]
     with np.load(tmp_path / "a" / store.LATENTS / "00000010.npz") as latents:
         assert latents["latent"].shape == (2, 8, 16)
         assert latents["first"].shape == (2, 8)

@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from toy_agent import ToyConfig, toy
 
-from rlkit.errors import UnknownNameError
+from rlkit.errors import UnknownNameError, UsageError
 from rlkit.experiment.checkpoint import state_digest
 from rlkit.experiment.health import NonFiniteError, Sick, idle_seeds, stage
 from rlkit.experiment.logbook import cut_windows, line, number
 from rlkit.experiment.loop import schedule
+from rlkit.experiment.members import sweep
 from rlkit.experiment.population import fold_keys
 from rlkit.experiment.train import train
 
@@ -18,19 +19,19 @@ SICK = ("loss", "params", "reward", "obs")
 
 @pytest.fixture(scope="module")
 def straight():
-    return train(toy(), 23, num_seeds=2, log_every=4, probes=3, progress=False)
+    return train(toy(), 23, seeds=2, log_every=4, probes=3, progress=False)
 
 
 @pytest.mark.bits
 @pytest.mark.parametrize("length", [1, 3, 20])
 def test_chunk_boundaries_change_nothing(straight, length):
-    other = train(toy(), 23, num_seeds=2, log_every=4, probes=3, progress=False, chunk_length=length)
+    other = train(toy(), 23, seeds=2, log_every=4, probes=3, progress=False, chunk_length=length)
     assert state_digest(other.state) == state_digest(straight.state)
     assert other.lines == straight.lines
 
 
 def test_log_points_hold_averages_of_the_updates_since_the_last(straight):
-    every = train(toy(), 23, num_seeds=2, log_every=1, probes=0, progress=False)
+    every = train(toy(), 23, seeds=2, log_every=1, probes=0, progress=False)
     assert list(straight.steps()) == [40, 80, 120, 160, 200, 230]
     loss = every.curve("loss")
     np.testing.assert_allclose(straight.curve("loss")[1], loss[4:8].mean(0), rtol=1e-6)
@@ -100,7 +101,7 @@ def test_probes_and_evaluations_happen_at_their_points():
         return look
 
     judge = lambda pop: lambda state, update: {"eval/update": np.asarray(state.update)}
-    result = train(toy(), 10, num_seeds=2, probes=2, probe=observer, evaluate=judge, progress=False)
+    result = train(toy(), 10, seeds=2, probes=2, probe=observer, evaluate=judge, progress=False)
     assert seen == [0, 5, 10]
     assert sorted(result.latents) == [0, 5, 10]
     np.testing.assert_array_equal(result.latents[10]["x"], result.state.params["x"])
@@ -114,7 +115,7 @@ def test_probes_and_evaluations_happen_at_their_points():
 def test_stopping_names_update_seed_and_what_went_first(sick):
     agent = toy(config=ToyConfig(sick_at=13, sick=sick, sick_seed=1))
     with pytest.raises(NonFiniteError, match="update 14 of seed 1 is not finite") as caught:
-        train(agent, 30, num_seeds=3, probes=0, progress=False)
+        train(agent, 30, seeds=3, probes=0, progress=False)
     error = caught.value
     first = {
         "loss": "metric loss",
@@ -126,15 +127,15 @@ def test_stopping_names_update_seed_and_what_went_first(sick):
     assert error.update == 13
     assert np.isfinite(error.state.params["x"]).all()
     later = toy(config=ToyConfig(sick_at=1000, sick=sick, sick_seed=1))
-    healthy = train(later, 13, num_seeds=3, probes=0, progress=False)
+    healthy = train(later, 13, seeds=3, probes=0, progress=False)
     assert state_digest(error.state) == state_digest(healthy.state)
 
 
 @pytest.mark.parametrize("sick", SICK)
 def test_skipping_undoes_one_update_of_one_seed(sick):
-    healthy = train(toy(), 30, num_seeds=3, probes=0, progress=False, on_nan="skip")
+    healthy = train(toy(), 30, seeds=3, probes=0, progress=False, on_nan="skip")
     agent = toy(config=ToyConfig(sick_at=13, sick=sick, sick_seed=1, cured=True))
-    result = train(agent, 30, num_seeds=3, probes=0, log_every=1, progress=False, on_nan="skip")
+    result = train(agent, 30, seeds=3, probes=0, log_every=1, progress=False, on_nan="skip")
     skipped = result.curve("skipped")
     assert (skipped[13] == [0, 1, 0]).all()
     assert skipped.sum() == 1
@@ -147,10 +148,10 @@ def test_skipping_undoes_one_update_of_one_seed(sick):
 @pytest.mark.bits
 @pytest.mark.parametrize("sick", SICK)
 def test_rolling_back_repeats_with_other_numbers(sick):
-    healthy = train(toy(), 30, num_seeds=3, probes=0, progress=False)
+    healthy = train(toy(), 30, seeds=3, probes=0, progress=False)
     agent = toy(config=ToyConfig(sick_at=13, sick=sick, sick_seed=1, cured=True))
     results = [
-        train(agent, 30, num_seeds=3, probes=0, progress=False, on_nan="rollback", chunk_length=length)
+        train(agent, 30, seeds=3, probes=0, progress=False, on_nan="rollback", chunk_length=length)
         for length in (1, 7)
     ]
     assert state_digest(results[0].state) == state_digest(results[1].state)
@@ -167,12 +168,12 @@ def test_rolling_back_repeats_with_other_numbers(sick):
 def test_rolling_back_gives_up():
     agent = toy(config=ToyConfig(sick_at=13, sick_seed=1))
     with pytest.raises(NonFiniteError, match="after 3 attempts"):
-        train(agent, 30, num_seeds=3, probes=0, progress=False, on_nan="rollback")
+        train(agent, 30, seeds=3, probes=0, progress=False, on_nan="rollback")
 
 
 def test_leaves_that_were_never_finite_may_stay_so():
     agent = toy(config=ToyConfig(bests=False))  # `best` starts at infinity and stays there
-    result = train(agent, 5, num_seeds=1, probes=0, progress=False)
+    result = train(agent, 5, seeds=1, probes=0, progress=False)
     assert np.isinf(result.state.best).all()
     assert result.finished
     assert not np.isnan(result.curve("loss")).any()
@@ -200,7 +201,7 @@ def test_what_went_first_is_told_by_cause_and_not_by_the_alphabet(order):
 
 def test_skipping_everything_is_told(capsys):
     agent = toy(config=ToyConfig(rate=1e30))
-    train(agent, 60, num_seeds=2, probes=0, progress=False, on_nan="skip")
+    train(agent, 60, seeds=2, probes=0, progress=False, on_nan="skip")
     said = capsys.readouterr().err
     assert "nothing was learnt: 90 to 100 % of the updates of all seeds were skipped" in said
     lines = [line("train", u, u, {"skipped": np.array([1.0, 0.5, 1.0])}) for u in (1, 2)]
@@ -219,3 +220,24 @@ def test_folding_changes_all_keys_and_nothing_else():
     other = fold_keys(state, 1)
     assert (jax.random.key_data(other.key) != jax.random.key_data(state.key)).any()
     np.testing.assert_array_equal(other.params["x"], state.params["x"])
+
+
+def test_the_words_of_runs_are_those_of_training_from_python():
+    heard = []
+    agent = toy()
+    result = train(agent, total_steps=95, seeds=2, probes=0, progress=False, log=[heard.append])
+    assert list(result.state.update) == [10, 10]
+    assert heard == result.lines
+    with pytest.raises(UsageError, match="expected one of them"):
+        train(agent, 3, total_steps=95)
+    with pytest.raises(UsageError, match="expected one of them"):
+        train(agent)
+    with pytest.raises(UnknownNameError, match="did you mean 'tensorboard'"):
+        train(agent, 3, log=["tensorbord"])
+
+
+def test_a_sweep_from_python_has_curves_for_each_member():
+    members = sweep(toy(), {"agent.rate": [0.02, 0.1]})
+    result = train(toy(), 10, seeds=2, members=members, probes=0, log_every=1, progress=False)
+    one = train(toy(config=ToyConfig(rate=0.1)), 10, seeds=2, probes=0, log_every=1, progress=False)
+    np.testing.assert_array_equal(result.curve("loss")[:, 2:], one.curve("loss"))
