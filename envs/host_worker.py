@@ -82,7 +82,9 @@ class Recorded(gymnasium.Wrapper):
         self.seen, self.flattened = seen_space(env.observation_space)
         self.dtype = record_dtype(self.seen)
         self.split = math.prod(self.seen.shape or ())  # where the facts begin
-        width = self.split + self.facts_width()
+        self.width = width = self.split + self.facts_width()
+        self.straight = len(self.seen.shape or ()) == 1
+        self.inner = env.unwrapped  # looked up once: a property of every wrapper in between
         low, high = (0, 255) if self.dtype == np.uint8 else (-np.inf, np.inf)
         self.observation_space = spaces.Box(low, high, (width,), self.dtype)
         self.memory: dict[str, Any] = {}
@@ -92,32 +94,39 @@ class Recorded(gymnasium.Wrapper):
         return self.num_facts * (4 // np.dtype(self.dtype).itemsize)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
-        obs, info = self._do("reset", lambda: self.env.reset(seed=seed, options=options))
+        self.doing = "reset"
+        try:
+            obs, info = self.env.reset(seed=seed, options=options)
+        except Exception as error:
+            raise self._failed(error) from error
+        self.doing = None
         self.memory = {"returned": 0.0}
         return self._record(obs, 0.0, False, info), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
-        obs, reward, terminated, truncated, info = self._do("step", lambda: self.env.step(action))
+        self.doing = "step"
+        try:
+            obs, reward, terminated, truncated, info = self.env.step(action)
+        except Exception as error:
+            raise self._failed(error) from error
+        self.doing = None
         reward = float(reward)
         self.memory["returned"] += reward
         return self._record(obs, reward, terminated, info), reward, bool(terminated), bool(truncated), {}
 
-    def _do(self, what: str, call: Callable[[], Any]) -> Any:
-        self.doing = what
-        try:
-            return call()
-        except Exception as error:
-            message = f"slot {self.slot} failed in {what}: {type(error).__name__}: {error}"
-            raise RuntimeError(message) from error
-        finally:
-            self.doing = None
+    def _failed(self, error: Exception) -> RuntimeError:
+        return RuntimeError(f"slot {self.slot} failed in {self.doing}: {type(error).__name__}: {error}")
 
     def _record(self, obs: Any, reward: float, terminated: bool, info: dict) -> np.ndarray:
         seen = spaces.flatten(self.env.observation_space, obs) if self.flattened else obs
-        success, fitness, more = self.meter(self.env.unwrapped, seen, reward, terminated, info, self.memory)
-        record = np.empty(self.observation_space.shape, self.dtype)
-        record[: self.split] = np.ravel(seen)
-        record[self.split :].view(np.float32)[:] = (reward, self.memory["returned"], success, fitness, *more)
+        success, fitness, more = self.meter(self.inner, seen, reward, terminated, info, self.memory)
+        facts = (reward, self.memory["returned"], success, fitness, *more)
+        record = np.empty(self.width, self.dtype)
+        record[: self.split] = seen if self.straight else np.ravel(seen)
+        if self.dtype is np.float32:
+            record[self.split :] = facts
+        else:
+            record[self.split :] = np.array(facts, np.float32).view(np.uint8)
         return record
 
 
