@@ -54,7 +54,7 @@ class PQNConfig:
         0.0, "updates until the learning rate has fallen linearly to 0; 0: constant", low=0.0
     )
     discount: float = leaf(0.99, "discount factor γ", low=0.0, high=1.0)
-    lambda_: float = leaf(0.95, "λ of the returns", low=0.0, high=1.0)
+    lambda_: float = leaf(0.65, "λ of the returns", low=0.0, high=1.0)
     epsilon_start: float = leaf(1.0, "share of random actions at first", low=0.0, high=1.0)
     epsilon_end: float = leaf(0.05, "share of random actions in the end", low=0.0, high=1.0)
     epsilon_steps: float = leaf(50_000, "environment steps over which that share falls linearly", low=0.0)

@@ -1,7 +1,7 @@
-"""Run by test_devices in processes of their own: data-parallel PPO, and what one device makes of it.
+"""Run by test_devices in processes of their own: a data-parallel agent, and what one device makes of it.
 
-Prints as JSON by how much the parameters differ after ten updates. With arguments ``PORT PROCESS`` it
-is one of two processes that hold a replica each.
+The first argument names the agent. Prints as JSON by how much the parameters differ after ten updates. With
+further arguments ``PORT PROCESS`` it is one of two processes that hold a replica each.
 """
 
 import json
@@ -11,9 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-if sys.argv[1:]:
+if sys.argv[2:]:
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    jax.distributed.initialize(f"127.0.0.1:{sys.argv[1]}", 2, int(sys.argv[2]))
+    jax.distributed.initialize(f"127.0.0.1:{sys.argv[2]}", 2, int(sys.argv[3]))
+
+from every import build
 
 from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import make
@@ -30,9 +32,15 @@ CONFIG = PPOConfig(
 )
 
 
+def agent_of(name):
+    if name == "ppo":
+        return ppo(make("classic/cartpole"), CONFIG, axis_name="batch")
+    return build(name, axis_name="batch")
+
+
 def learn(_, seed, updates):
     """Parameters at the start and at the end, and what the environments show then."""
-    agent = ppo(make("classic/cartpole"), CONFIG, axis_name="batch")
+    agent = agent_of(sys.argv[1])
     start = agent.init(jax.random.key(seed))
     state = jax.lax.fori_loop(0, updates, lambda i, s: agent.step(s)[0], start)
     return agent.policy(start), agent.policy(state), state.experience.slots.row.obs

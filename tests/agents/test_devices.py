@@ -1,4 +1,4 @@
-"""Data-parallel PPO on many devices, and on two processes, gives the parameters of one device."""
+"""Data-parallel agents on many devices, and on two processes, gives the parameters of one device."""
 
 import json
 import socket
@@ -28,8 +28,9 @@ def result(process):
 
 
 @pytest.mark.slow
-def test_eight_devices_learn_what_one_learns():
-    found = result(start(8))
+@pytest.mark.parametrize("agent", ["ppo", "sac", "dqn", "pqn"])
+def test_eight_devices_learn_what_one_learns(agent):
+    found = result(start(8, agent))
     assert found["devices"] == 8
 
 
@@ -38,7 +39,7 @@ def test_two_processes_learn_what_one_learns():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    processes = [start(1, port, str(k)) for k in range(2)]
+    processes = [start(1, "ppo", port, str(k)) for k in range(2)]
     try:
         first, second = (result(process) for process in processes)
     finally:
