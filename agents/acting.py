@@ -6,13 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.agents.collecting import Collector, Experience
 from rlkit.distributions import ActionDistribution
 from rlkit.draws import draw_bits
 from rlkit.keys import typed_key
 from rlkit.networks import Outputs
 from rlkit.normalize import RunningMoments
 from rlkit.policies import Network
-from rlkit.types import ActInfo, Key, PyTree
+from rlkit.q_learning import linear_epsilon
+from rlkit.types import ActInfo, Key, Metrics, PyTree, Trajectory
 
 
 class Policy(NamedTuple):
@@ -61,6 +63,21 @@ def acting(dist: ActionDistribution, look: Look) -> Callable[..., tuple[jax.Arra
     return act
 
 
+def exploring(config: Any, params: PyTree, moments: RunningMoments | None, update: jax.Array) -> Policy:
+    """An epsilon-greedy policy whose ε falls linearly.
+
+    Args:
+      config: has the fields ``epsilon_start``, ``epsilon_end``, ``epsilon_steps``, ``num_envs`` and
+        ``num_steps``.
+      params: of its network.
+      moments: of observations.
+      update: int32 []: updates made.
+    """
+    steps = update * (config.num_envs * config.num_steps)
+    epsilon = linear_epsilon(config.epsilon_start, config.epsilon_end, config.epsilon_steps, steps)
+    return Policy(params, moments, epsilon)
+
+
 def behaving(
     dist: ActionDistribution, look: Look, policy: Policy, reports: tuple[str, ...] = ()
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -83,3 +100,41 @@ def behaving(
         return {name: getattr(out, name) for name in reports}
 
     return behave, foresee
+
+
+def collect_with(
+    collector: Collector,
+    dist: ActionDistribution,
+    look: Look,
+    policy: Policy,
+    experience: Experience,
+    drawn: dict[str, jax.Array],
+    *,
+    latents: bool = False,
+    discount: jax.Array | float | None = None,
+) -> tuple[Experience, Trajectory, Metrics]:
+    """Experience of a policy from which learning needs no report.
+
+    Args:
+      collector: how experience is collected.
+      dist: the family of actions.
+      look: what the policy makes of observations.
+      policy: the policy.
+      experience: where it goes on.
+      drawn: has the keys ``steps`` and the noise ``acting``, ``[T, B, dist.width]``.
+      latents: report latents, also as the metric ``latent``.
+      discount: needed where rewards are normalised.
+
+    Returns:
+      As ``Collector.collect``, with the metric ``policy/epsilon`` of an epsilon-greedy policy.
+    """
+    reports = tuple(sorted({*collector.offered, *(["latent"] if latents else [])}))
+    behave, foresee = behaving(dist, look, policy, reports)
+    experience, trajectory, metrics = collector.collect(
+        experience, behave, drawn["steps"], drawn["acting"], foresee=foresee, discount=discount
+    )
+    if not isinstance(policy.epsilon, tuple):
+        metrics["policy/epsilon"] = policy.epsilon
+    if latents:
+        metrics["latent"] = trajectory.extras["latent"]
+    return experience, trajectory, metrics

@@ -16,10 +16,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlkit.agents.acting import Look, Policy, acting, behaving, looking
+from rlkit.agents.acting import Look, Policy, acting, collect_with, exploring, looking
 from rlkit.agents.collecting import Collector, Experience, collector, stepping
 from rlkit.agents.replaying import buffer_for, check_memoryless, gradient_steps, learn_from, store
-from rlkit.critics import HeadedTorso
+from rlkit.critics import headed_network
 from rlkit.distributions import ActionDistribution, epsilon_greedy
 from rlkit.draws import Draw, raw, split
 from rlkit.encoding import action_decoder, observation_encoder
@@ -27,7 +27,6 @@ from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
 from rlkit.errors import UsageError
 from rlkit.fields import check, leaf, static
-from rlkit.initialisers import orthogonal
 from rlkit.keys import typed_key
 from rlkit.networks import ACTIVATIONS, torso_encoder
 from rlkit.normalize import RunningMoments
@@ -36,7 +35,7 @@ from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network, network_of
 from rlkit.products import PRECISIONS
-from rlkit.q_learning import action_value, double_q_value, last_of, linear_epsilon, n_step_return, track
+from rlkit.q_learning import action_value, double_q_value, last_of, n_step_return, track
 from rlkit.reads import latent_offer, value_offer
 from rlkit.replay import Replay
 from rlkit.rewards import task
@@ -162,11 +161,7 @@ def dqn(
     seen = env.spec.observation_space
     encoder = torso_encoder(seen, config.torso) if network is None else observation_encoder(seen, flat=False)
     if network is None:
-        torso = HeadedTorso(
-            space.n, True, config.torso, config.sizes, config.activation, config.layer_norm, config.precision
-        )
-        gains = functools.partial(orthogonal, gains={"head": 1.0})
-        network = network_of(torso, encoder.shape, initialise=gains)
+        network = headed_network(space.n, encoder.shape, config)
     elif isinstance(network, nn.Module):
         network = network_of(network, encoder.shape)
     check_memoryless(network)
@@ -196,7 +191,7 @@ def dqn(
     return Agent(
         init=functools.partial(_init, spec),
         step=stepping(collect, learn),
-        policy=functools.partial(_policy, spec),
+        policy=_policy,
         carry=network.memory,
         act=acting(dist, spec.look),
         env=env,
@@ -212,10 +207,8 @@ def dqn(
     )
 
 
-def _policy(spec: _Spec, state: DQNState) -> Policy:
-    config, steps = state.config, state.update * (spec.static.num_envs * spec.static.num_steps)
-    epsilon = linear_epsilon(config.epsilon_start, config.epsilon_end, config.epsilon_steps, steps)
-    return Policy(state.learner.params, state.experience.moments, epsilon)
+def _policy(state: DQNState) -> Policy:
+    return exploring(state.config, state.learner.params, state.experience.moments, state.update)
 
 
 def _init(
@@ -255,15 +248,10 @@ def _drawn(spec: _Spec, state: DQNState) -> dict[str, jax.Array]:
 
 def _collect(spec: _Spec, state: DQNState) -> tuple[DQNState, Trajectory, Metrics]:
     """Run the policy and pay it."""
-    drawn, policy = _drawn(spec, state), _policy(spec, state)
-    reports = tuple(sorted({*spec.collector.offered, *(["latent"] if spec.latents else [])}))
-    behave, foresee = behaving(spec.dist, spec.look, policy, reports)
-    experience, trajectory, metrics = spec.collector.collect(
-        state.experience, behave, drawn["steps"], drawn["acting"], foresee=foresee
-    )
-    metrics["policy/epsilon"] = policy.epsilon
-    if spec.latents:
-        metrics["latent"] = trajectory.extras["latent"]
+    experience, trajectory, metrics = collect_with(
+        spec.collector, spec.dist, spec.look, _policy(state), state.experience, _drawn(spec, state),
+        latents=spec.latents,
+    )  # fmt: skip
     return state._replace(experience=experience), trajectory, metrics
 
 

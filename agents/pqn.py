@@ -17,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlkit.agents.acting import Look, Policy, acting, behaving, looking
+from rlkit.agents.acting import Look, Policy, acting, collect_with, exploring, looking
 from rlkit.agents.collecting import Collector, Experience, collector, stepping
-from rlkit.critics import HeadedTorso
+from rlkit.critics import headed_network
 from rlkit.distributions import ActionDistribution, epsilon_greedy
 from rlkit.draws import Draw, raw, split
 from rlkit.encoding import action_decoder, observation_encoder
@@ -27,16 +27,15 @@ from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
 from rlkit.errors import UsageError
 from rlkit.fields import check, leaf, static
-from rlkit.initialisers import orthogonal
 from rlkit.keys import typed_key
 from rlkit.minibatches import check_minibatches, epochs, minibatch_indices
-from rlkit.networks import ACTIVATIONS, GATE_GAINS, TORSOS, torso_encoder
+from rlkit.networks import ACTIVATIONS, TORSOS, torso_encoder
 from rlkit.optimisers import decayed_radam, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network, network_of
 from rlkit.products import PRECISIONS
-from rlkit.q_learning import action_value, linear_epsilon
+from rlkit.q_learning import action_value
 from rlkit.reads import latent_offer, value_offer
 from rlkit.returns import lambda_returns
 from rlkit.rewards import task
@@ -155,12 +154,7 @@ def pqn(
     seen = env.spec.observation_space
     encoder = torso_encoder(seen, config.torso) if network is None else observation_encoder(seen, flat=False)
     if network is None:
-        torso = HeadedTorso(
-            space.n, True, config.torso, config.sizes, config.activation, config.layer_norm, config.precision
-        )
-        network = network_of(
-            torso, encoder.shape, initialise=functools.partial(orthogonal, gains=GATE_GAINS | {"head": 1.0})
-        )
+        network = headed_network(space.n, encoder.shape, config, torso=config.torso)
     elif isinstance(network, nn.Module):
         network = network_of(network, encoder.shape)
     recurrent = bool(jax.tree.leaves(network.memory()))
@@ -178,7 +172,7 @@ def pqn(
     return Agent(
         init=functools.partial(_init, spec),
         step=stepping(collect, learn),
-        policy=functools.partial(_policy, spec),
+        policy=_policy,
         carry=network.memory,
         act=acting(dist, look),
         env=env,
@@ -192,10 +186,8 @@ def pqn(
     )
 
 
-def _policy(spec: _Spec, state: PQNState) -> Policy:
-    config, steps = state.config, state.update * (spec.static.num_envs * spec.static.num_steps)
-    epsilon = linear_epsilon(config.epsilon_start, config.epsilon_end, config.epsilon_steps, steps)
-    return Policy(state.params, state.experience.moments, epsilon)
+def _policy(state: PQNState) -> Policy:
+    return exploring(state.config, state.params, state.experience.moments, state.update)
 
 
 def _init(
@@ -235,16 +227,10 @@ def _drawn(spec: _Spec, state: PQNState) -> dict[str, jax.Array]:
 
 def _collect(spec: _Spec, state: PQNState) -> tuple[PQNState, Trajectory, Metrics]:
     """Run the policy and pay it."""
-    drawn, policy = _drawn(spec, state), _policy(spec, state)
-    reports = tuple(sorted({*spec.collector.offered, *(["latent"] if spec.latents else [])}))
-    behave, foresee = behaving(spec.dist, spec.look, policy, reports)
-    experience, trajectory, metrics = spec.collector.collect(
-        state.experience, behave, drawn["steps"], drawn["acting"],
-        foresee=foresee, discount=state.config.discount,
+    experience, trajectory, metrics = collect_with(
+        spec.collector, spec.dist, spec.look, _policy(state), state.experience, _drawn(spec, state),
+        latents=spec.latents, discount=state.config.discount,
     )  # fmt: skip
-    metrics["policy/epsilon"] = policy.epsilon
-    if spec.latents:
-        metrics["latent"] = trajectory.extras["latent"]
     return state._replace(experience=experience), trajectory, metrics
 
 

@@ -17,10 +17,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlkit.agents.acting import Look, Policy, acting, behaving, looking
+from rlkit.agents.acting import Look, Policy, acting, collect_with, looking
 from rlkit.agents.collecting import Collector, Experience, collector, stepping
 from rlkit.agents.replaying import buffer_for, check_memoryless, gradient_steps, learn_from, store
-from rlkit.critics import HeadedTorso, critics
+from rlkit.critics import critics, headed_network
 from rlkit.distributions import ActionDistribution, squashed_gaussian
 from rlkit.draws import Draw, raw, split
 from rlkit.encoding import action_encoder, observation_encoder
@@ -175,13 +175,8 @@ def sac(
         )
     dist, encoder = squashed_gaussian(space), observation_encoder(env.spec.observation_space)
     if network is None:
-        torso = HeadedTorso(
-            dist.size, False, "mlp", config.sizes, config.activation, config.layer_norm, config.precision
-        )
-        first = functools.partial(
-            orthogonal, gains={"head": 0.01}
-        )  # actions that are spread, whatever is seen
-        network = network_of(torso, encoder.shape, initialise=first)
+        # A small gain: at first actions of all sizes are tried, whatever is seen.
+        network = headed_network(dist.size, encoder.shape, config, values=False, gain=0.01)
     elif isinstance(network, nn.Module):
         network = network_of(network, encoder.shape)
     check_memoryless(network)
@@ -285,14 +280,10 @@ def _drawn(spec: _Spec, state: SACState) -> dict[str, jax.Array]:
 
 def _collect(spec: _Spec, state: SACState) -> tuple[SACState, Trajectory, Metrics]:
     """Run the policy and pay it."""
-    drawn = _drawn(spec, state)
-    reports = ("latent",) if spec.latents or spec.collector.offered else ()
-    behave, foresee = behaving(spec.dist, spec.look, _policy(state), reports)
-    experience, trajectory, metrics = spec.collector.collect(
-        state.experience, behave, drawn["steps"], drawn["acting"], foresee=foresee
-    )
-    if spec.latents:
-        metrics["latent"] = trajectory.extras["latent"]
+    experience, trajectory, metrics = collect_with(
+        spec.collector, spec.dist, spec.look, _policy(state), state.experience, _drawn(spec, state),
+        latents=spec.latents,
+    )  # fmt: skip
     return state._replace(experience=experience), trajectory, metrics
 
 

@@ -1,10 +1,15 @@
 """Networks of agents that learn the values of actions: a torso with one head, and ensembles of critics."""
 
+import functools
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlkit.networks import MLP, TORSOS, Outputs, dense
+from rlkit.initialisers import orthogonal
+from rlkit.networks import GATE_GAINS, MLP, TORSOS, Outputs, dense
+from rlkit.policies import Network, network_of
 from rlkit.types import PyTree
 
 
@@ -92,3 +97,27 @@ def critics(
         Critic, in_axes=None, axis_size=count, variable_axes={"params": 0}, split_rngs={"params": True}
     )
     return ensemble(sizes, activation, layer_norm, precision)
+
+
+def headed_network(
+    outputs: int,
+    shape: tuple[int, ...],
+    config: Any,
+    *,
+    torso: str = "mlp",
+    values: bool = True,
+    gain: float = 1.0,
+) -> Network:
+    """A :class:`HeadedTorso` as a configuration describes it, with orthogonal kernels.
+
+    Args:
+      outputs: size of the head.
+      shape: of an encoded observation.
+      config: has the fields ``sizes``, ``activation`` and ``layer_norm``.
+      torso: name in ``TORSOS``.
+      values: whether the head gives values of actions.
+      gain: of the head's kernel.
+    """
+    module = HeadedTorso(outputs, values, torso, config.sizes, config.activation, config.layer_norm)
+    initialise = functools.partial(orthogonal, gains=GATE_GAINS | {"head": gain})
+    return network_of(module, shape, initialise=initialise)
