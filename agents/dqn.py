@@ -161,7 +161,7 @@ def dqn(
     seen = env.spec.observation_space
     encoder = torso_encoder(seen, config.torso) if network is None else observation_encoder(seen, flat=False)
     if network is None:
-        network = headed_network(space.n, encoder.shape, config)
+        network = headed_network(space.n, encoder.shape, config, torso=config.torso)
     elif isinstance(network, nn.Module):
         network = network_of(network, encoder.shape)
     check_memoryless(network)

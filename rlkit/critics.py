@@ -113,11 +113,13 @@ def headed_network(
     Args:
       outputs: size of the head.
       shape: of an encoded observation.
-      config: has the fields ``sizes``, ``activation`` and ``layer_norm``.
+      config: has the fields ``sizes``, ``activation``, ``layer_norm`` and ``precision``.
       torso: name in ``TORSOS``.
       values: whether the head gives values of actions.
       gain: of the head's kernel.
     """
-    module = HeadedTorso(outputs, values, torso, config.sizes, config.activation, config.layer_norm)
+    module = HeadedTorso(
+        outputs, values, torso, config.sizes, config.activation, config.layer_norm, config.precision
+    )
     initialise = functools.partial(orthogonal, gains=GATE_GAINS | {"head": gain})
     return network_of(module, shape, initialise=initialise)
