@@ -203,7 +203,7 @@ def dqn(
         settings=lambda state: state.experience.settings,
         offers=offers,
         undefined=("episode/", "loss/", "value/"),
-        bulk=("buffer",),
+        bulk=("buffer.stored",),
     )
 
 

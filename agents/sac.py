@@ -219,7 +219,7 @@ def sac(
         settings=lambda state: state.experience.settings,
         offers=offers,
         undefined=("episode/", "loss/", "policy/", "value/"),
-        bulk=("buffer",),
+        bulk=("buffer.stored",),
     )
 
 

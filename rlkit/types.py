@@ -278,7 +278,7 @@ class Learner(Protocol):
 
     @property
     def bulk(self) -> tuple[str, ...]:
-        """Names of the state's fields that are large and cheap to lose."""
+        """Dotted names of the state's fields that are large and cheap to lose."""
         ...
 
 
@@ -329,7 +329,10 @@ class Agent(NamedTuple):
     """Prefixes of metrics that may be NaN: an episode need not end in every update."""
 
     bulk: tuple[str, ...] = ()
-    """Names of the state's fields that are large and cheap to lose, like a replay buffer."""
+    """Dotted names of the state's fields that are large and cheap to lose, like the rows of a replay buffer:
+    ``"buffer.stored"``, without what says which rows count, so that undoing an update undoes that. They are
+    not checked for numbers that are not finite, and where they are lost, the field around them (``"buffer"``)
+    begins anew. See :mod:`rlkit.bulk`."""
 
     @property
     def title(self) -> str:

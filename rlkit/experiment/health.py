@@ -102,10 +102,10 @@ class NonFiniteError(RlkitError):
         self.sick, self.update, self.state = sick, update, state
 
 
-def born_finite(state: PyTree) -> np.ndarray:
+def born_finite(pop: Population, state: PyTree) -> np.ndarray:
     """bool [L]: the floating leaves of a stacked initial state that are finite in all seeds."""
     # On the host: many small reductions in flight over devices of one CPU can wait for each other.
-    host = jax.device_get(jax.block_until_ready(list(float_leaves(state).values())))
+    host = jax.device_get(jax.block_until_ready(list(float_leaves(state, pop.agent.bulk).values())))
     return np.array([bool(np.isfinite(x).all()) for x in host])
 
 

@@ -89,11 +89,12 @@ class Pace:
     """Chooses the length of chunks by what they took: something for each call, and something for each update.
 
     Args:
-      seconds: how long a chunk should take. Where a call alone costs more than half of that, a chunk
-        takes twice as long as the call alone.
+      seconds: how long a chunk should take. Where a call alone costs more than a fifth of that, a chunk
+        takes five times as long as the call alone.
     """
 
     MEMORY, GROWTH = 4, 4  # lengths that are remembered; how much longer the next chunk may be
+    SHARE = 0.2  # of the time, at most, that calls may cost by themselves
 
     def __init__(self, seconds: float):
         self.seconds = seconds
@@ -106,7 +107,7 @@ class Pace:
         while len(self.took) > self.MEMORY:
             del self.took[next(iter(self.took))]
         call, each = self._costs()
-        room = max(self.seconds, 2 * call) - call
+        room = max(self.seconds, call / self.SHARE) - call
         most = self.GROWTH * length if len(self.took) > 1 else 2 * length
         return max(1, min(int(room / each) if each > 0 else most, most))
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
+from rlkit.bulk import check_bulk, is_below, replace_rest, rest
 from rlkit.errors import unknown_name
 from rlkit.experiment.members import Members, check_members
 from rlkit.packing import stacked
@@ -26,7 +27,7 @@ class Population(NamedTuple):
     members: Members | None
     sharding: NamedSharding  # of states: seeds over devices
     metrics: tuple[str, ...]  # columns of the rows, sorted
-    leaves: tuple[str, ...]  # paths of the floating leaves of a state
+    leaves: tuple[str, ...]  # paths of the floating leaves of a state, without its bulk
     max_chunk: int
     init: Callable[[Key], PyTree]
     """``init(key) -> state``; seed k (of every member) starts from ``fold_in(key, k)``."""
@@ -34,7 +35,8 @@ class Population(NamedTuple):
     advance: Any
     """``advance(state, n, born) -> (state, rows[S, max_chunk, M], finite[S, L])``, jitted.
 
-    ``n`` (int32, at most ``max_chunk``) updates; the state given is donated. Row i < n holds the
+    ``n`` (int32, at most ``max_chunk``) updates; the state given is donated, and the new one takes its place
+    in memory. Row i < n holds the
     metrics of the i-th update; ``finite`` says which floating leaves of the new state are finite.
     ``born`` (bool [L]) says which ones were at the start of the run; only skipping reads it. All n
     share one program: where a training is cut into chunks does not change its bits."""
@@ -54,10 +56,14 @@ def _row_keys(key: Key, num_seeds: int, size: int) -> Key:
     return keys if size == num_seeds else jnp.tile(keys, size // num_seeds)
 
 
-def float_leaves(state: PyTree) -> dict[str, jax.Array]:
-    """The floating leaves of a pytree by path."""
+def float_leaves(state: PyTree, bulk: tuple[str, ...] = ()) -> dict[str, jax.Array]:
+    """The floating leaves of a pytree by path, without those of the fields that ``bulk`` names."""
     flat = jax.tree_util.tree_flatten_with_path(state)[0]
-    return {jax.tree_util.keystr(path): x for path, x in flat if jnp.issubdtype(x.dtype, jnp.floating)}
+    return {
+        jax.tree_util.keystr(path): x
+        for path, x in flat
+        if jnp.issubdtype(x.dtype, jnp.floating) and not is_below(path, bulk)
+    }
 
 
 def fold_keys(state: PyTree, data: int | jax.Array) -> PyTree:
@@ -72,9 +78,9 @@ def fold_keys(state: PyTree, data: int | jax.Array) -> PyTree:
     return jax.tree.map(fold, state)
 
 
-def _finite(state: PyTree) -> jax.Array:
+def _finite(state: PyTree, bulk: tuple[str, ...]) -> jax.Array:
     """bool [L]: which floating leaves are finite."""
-    return jnp.stack([jnp.isfinite(x).all() for x in float_leaves(state).values()])
+    return jnp.stack([jnp.isfinite(x).all() for x in float_leaves(state, bulk).values()])
 
 
 def may_be_undefined(learner: Learner, metric: str) -> bool:
@@ -82,11 +88,16 @@ def may_be_undefined(learner: Learner, metric: str) -> bool:
     return metric.startswith(learner.undefined)
 
 
-def _skip(watched: jax.Array, born: jax.Array, old: PyTree, new: PyTree, row: jax.Array):
-    """The old state with fresh keys if the new one is bad; and 1.0 if it was."""
-    good = (jnp.isfinite(row) | ~watched).all() & (_finite(new) | ~born).all()
-    state = jax.lax.cond(good, lambda: new, lambda: fold_keys(old, 1))
-    return state, jnp.where(good, 0.0, 1.0).astype(row.dtype)
+def _skip(
+    bulk: tuple[str, ...], watched: jax.Array, born: jax.Array, old: PyTree, new: PyTree, row: jax.Array
+):
+    """The old state with fresh keys if the new one is bad; and 1.0 if it was.
+
+    Bulk stays the new one, so that it need not be there twice: a cursor that goes back writes over it.
+    """
+    good = (jnp.isfinite(row) | ~watched).all() & (_finite(new, bulk) | ~born).all()
+    chosen = jax.lax.cond(good, lambda: rest(bulk, new), lambda: fold_keys(rest(bulk, old), 1))
+    return replace_rest(bulk, new, chosen), jnp.where(good, 0.0, 1.0).astype(row.dtype)
 
 
 def _chunk(learner: Learner, step: Callable, max_chunk: int, skip_nonfinite: bool) -> Callable:
@@ -98,19 +109,20 @@ def _chunk(learner: Learner, step: Callable, max_chunk: int, skip_nonfinite: boo
         dtype = jnp.result_type(float, *(metrics[name].dtype for name in names))
         width = len(names) + skip_nonfinite
         watched = jnp.array([not may_be_undefined(learner, name) for name in names])
+        bulk = learner.bulk
 
         def body(loop):
             i, state, rows = loop
             new, metrics = step(state)
             row = stacked([metrics[name].astype(dtype) for name in names])
             if skip_nonfinite:
-                new, skipped = _skip(watched, born, state, new, row)
+                new, skipped = _skip(bulk, watched, born, state, new, row)
                 row = jnp.append(row, skipped)
             return i + 1, new, rows.at[i].set(row)
 
         start = (jnp.int32(0), state, jnp.zeros((max_chunk, width), dtype))
         _, state, rows = jax.lax.while_loop(lambda loop: loop[0] < n, body, start)
-        return state, rows, _finite(state)
+        return state, rows, _finite(state, bulk)
 
     return chunk
 
@@ -146,7 +158,7 @@ def population(
       devices: devices to spread the seeds over; None takes all local ones.
       max_chunk: most updates in one call of ``advance``.
       skip_nonfinite: undo an update that makes anything non-finite and go on with other random
-        numbers; adds the metric ``skipped``. Costs a second copy of the state.
+        numbers; adds the metric ``skipped``. Costs a second copy of the state, except of its bulk.
 
     Returns:
       The compiled functions (compilation happens at the first call).
@@ -154,6 +166,7 @@ def population(
     Raises:
       ValueError: ``num_seeds`` or ``max_chunk`` is below 1.
       UsageError: the members do not fit the agent.
+      UnknownNameError: the agent's bulk names what its state does not have.
     """
     for name, value in (("num_seeds", num_seeds), ("max_chunk", max_chunk)):
         if value < 1:
@@ -171,16 +184,17 @@ def population(
     settings = () if members is None else (members.config, members.env_params, members.reward_params)
     each = jax.tree.map(lambda leaf: jnp.repeat(leaf, num_seeds, 0), settings)
     example = jax.eval_shape(agent.init, jax.random.key(0))
+    check_bulk(example, agent.bulk)
     metrics = jax.eval_shape(step, example)[1]
     names = tuple(sorted(name for name, x in metrics.items() if x.ndim == 0))
-    chunk = shard_seeds(_chunk(agent, step, max_chunk, skip_nonfinite), chosen, batching)
+    chunk = shard_seeds(_chunk(agent, step, max_chunk, skip_nonfinite), chosen, batching, in_place=True)
     return Population(
         agent=agent,
         num_seeds=num_seeds,
         members=members,
         sharding=sharding,
         metrics=(*names, "skipped") if skip_nonfinite else names,
-        leaves=tuple(float_leaves(example)),
+        leaves=tuple(float_leaves(example, agent.bulk)),
         max_chunk=max_chunk,
         init=jax.jit(lambda key: init((_row_keys(key, num_seeds, size), *each)), out_shardings=sharding),
         advance=jax.jit(

@@ -194,7 +194,7 @@ class Keeper:
         if not (self.path / store.ENV).exists():
             store.write_json(self.path / store.ENV, where)
         if found is None:
-            born = born_finite(position.state)
+            born = born_finite(self.pop, position.state)
             self.exempt = tuple(n for n, b in zip(self.pop.leaves, born, strict=True) if not b)
         born = np.array([leaf not in self.exempt for leaf in self.pop.leaves])
         program = compile_chunk(self.pop, position.state)

@@ -137,7 +137,7 @@ def train(
     )  # fmt: skip
     position = _start(pop, key)
     program = compile_chunk(pop, position.state)
-    training = Training(program, pop, plan, born_finite(position.state), on_nan, chunk_length)
+    training = Training(program, pop, plan, born_finite(pop, position.state), on_nan, chunk_length)
     with listening() as stop, (progress_bar if progress else no_progress)(agent, plan, pop.size) as bar:
         bar.compiled(program)
         record, judge = observers(pop, key, probe_steps, eval_episodes, batching)
@@ -180,10 +180,10 @@ def _members(members: Members | None, env_params: PyTree) -> Members | None:
     return members._replace(env_params=each)
 
 
-def _copy(state: PyTree) -> PyTree:
+def _copy(leaves: PyTree) -> PyTree:
     """A copy on the host (of keys: on the device) that donating the original does not touch."""
     keyed = lambda x: jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-    return jax.tree.map(lambda x: jnp.copy(x) if keyed(x) else np.array(x), state)
+    return jax.tree.map(lambda x: jnp.copy(x) if keyed(x) else np.array(x), leaves)
 
 
 class _Memory:

@@ -306,7 +306,8 @@ class Clock:
     ("call", "each", "updates", "least", "most"),
     [
         (3.0, 1e-4, 5000, 400, 512),  # a call costs more than a chunk should take
-        (0.9, 0.01, 5000, 20, 100),
+        (0.9, 0.01, 5000, 200, 400),  # a fifth of the time is the most that calls may take
+        (0.1, 0.01, 5000, 60, 100),
         (0.0, 0.01, 5000, 80, 120),
         (0.0, 5.0, 12, 1, 2),  # updates that take longer than a chunk should
         (0.5, 0.0, 5000, 512, 512),
