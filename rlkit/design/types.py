@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from rlkit.design.paying import with_base
 from rlkit.errors import UsageError, unknown_name
-from rlkit.rewards import read, total
+from rlkit.rewards import read
 from rlkit.types import Environment, EnvSpec, FeatureSpec, Key, PyTree, Reward
 
 
@@ -66,11 +67,13 @@ class DesignTask:
     def reward(self, text: str, *, tune: bool = False) -> Reward:
         """The reward that a candidate's text describes, together with the base, if there is one.
 
+        Its terms are the candidate's, ``base``, and ``total``, all that is paid.
+
         Raises:
           UsageError: the text is no reward, or it reads what it may not.
         """
-        own = read(text, self.spec, tune=tune)
-        return own if not self.base else total((1.0, read(self.base, self.env.spec)), (1.0, own))
+        base = read(self.base, self.env.spec) if self.base else None
+        return with_base(base, read(text, self.spec, tune=tune))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""Candidates side by side: one program, what each gets does not depend on the others, failures stay alone."""
+
+import dataclasses
+import math
+
+import jax
+import numpy as np
+import pytest
+
+from rlkit.design import Candidate, History, Outcome, score
+from rlkit.design.evolution import RandomSearch
+from rlkit.design.training import Keep, Trainer, Training
+
+KEY = jax.random.key(5)
+
+
+def candidates(trainer, count, key=0):
+    return RandomSearch(trainer.schema).propose(trainer.task, History(), jax.random.key(key), count)
+
+
+def trained(trainer, proposed, key=KEY, **options):
+    return dict(trainer.train(proposed, key, **options))
+
+
+def test_generations_share_one_program(trainer, compilations) -> None:
+    first = trained(trainer, candidates(trainer, 2))
+    programs, before = trainer.compiled, compilations()
+    other = trained(trainer, candidates(trainer, 5, key=1), jax.random.key(6))
+    assert (trainer.compiled, compilations()) == (programs, before)
+    assert len(first) == 2
+    assert len(other) == 5
+
+
+def test_what_a_candidate_gets_does_not_depend_on_the_others(trainer) -> None:
+    proposed = candidates(trainer, 3)
+    together, alone = trained(trainer, proposed), trained(trainer, proposed[2:])
+    assert together[2] == alone[0]
+    assert np.asarray(together[0].fitness).shape == (3, 2)
+    assert set(together[0].terms) >= {"total", "base"}
+
+
+def test_more_seeds_go_on_from_the_first_ones(trainer) -> None:
+    proposed = candidates(trainer, 1)
+    two, three = trained(trainer, proposed)[0], trained(trainer, proposed, seeds=3)[0]
+    np.testing.assert_array_equal(np.asarray(three.fitness)[:, :2], np.asarray(two.fitness))
+
+
+def test_a_genome_and_its_text_train_alike(trainer) -> None:
+    (genome,) = candidates(trainer, 1)
+    text = dataclasses.replace(genome, genome=None)
+    one, other = trained(trainer, [genome])[0], trained(trainer, [text, Candidate("success()")])[0]
+    np.testing.assert_allclose(other.curve("total"), one.curve("total"), rtol=1e-4, atol=1e-5)
+    assert set(one.terms) == set(other.terms)
+
+
+def test_texts_of_one_structure_share_a_program(trainer, compilations) -> None:
+    text = "def reward(s, a, ns, done):\n    near = {} * ns.height\n    return near, {{'near': near}}"
+    trained(trainer, [Candidate(text.format(1.0))])
+    before = compilations()
+    out = trained(trainer, [Candidate(text.format(2.0)), Candidate(text.format(-3.0))])
+    assert compilations() == before
+    assert not out[0].error
+    assert out[0].terms["near"] != out[1].terms["near"]
+
+
+def test_a_candidate_that_fails_fails_alone(trainer) -> None:
+    huge = (
+        "def reward(s, a, ns, done):\n    x = jnp.exp(200.0 * jnp.abs(ns.height))\n    return x * x, {'x': x}"
+    )
+    out = trained(trainer, [Candidate("success()"), Candidate("nothing()"), Candidate(huge)])
+    assert "nothing" in out[1].error
+    assert "not a number" in out[2].error
+    assert score(out[2]) == -math.inf
+    assert math.isfinite(score(out[0]))
+
+
+def test_dropped_candidates_stop_and_the_others_are_as_without_dropping(trainer) -> None:
+    proposed = candidates(trainer, 4)
+    whole = trained(trainer, proposed)
+
+    def chosen(outcomes: list[Outcome]) -> list[bool]:
+        assert all(len(outcome.steps) == 1 for outcome in outcomes)
+        return [False, True, False, True]
+
+    out = trained(trainer, proposed, keep=Keep(0.34, chosen))
+    assert [out[i].stopped for i in range(4)] == [64, 0, 64, 0]
+    assert out[1] == whole[1]
+    assert out[0].fitness == whole[0].fitness[:1]
+
+
+def test_outcomes_that_are_known_are_not_computed_again(trainer) -> None:
+    out = trained(trainer, candidates(trainer, 3), known=frozenset({0, 1}))
+    assert list(out) == [2]
+
+
+def test_an_environment_on_the_host_is_refused(pendulum) -> None:
+    class OnHost:
+        spec = dataclasses.replace(pendulum.env.spec, pure=False)
+
+    with pytest.raises(ValueError, match="host"):
+        Trainer(dataclasses.replace(pendulum, env=OnHost(), base=""), Training(total_steps=64))
