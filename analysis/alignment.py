@@ -14,6 +14,7 @@ import numpy as np
 
 from rlkit.analysis.variation import varies
 from rlkit.keys import typed_key
+from rlkit.products import FULL
 
 
 class Alignment(NamedTuple):
@@ -179,7 +180,7 @@ def random_projection_metrics(
     points = latents.mean(axis=2) if latents.ndim == 4 else latents
     directions = jax.random.normal(key, (num_draws, points.shape[-1], num_features), dtype=points.dtype)
     directions = directions / jnp.linalg.norm(directions, axis=1, keepdims=True)
-    return jnp.einsum("skn,bnf->bskf", points, directions)
+    return jnp.einsum("skn,bnf->bskf", points, directions, precision=FULL)
 
 
 def null_metrics(

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.analysis.surrogates import episode_layout
-from rlkit.products import matmul
+from rlkit.products import FULL, matmul
 from rlkit.types import Key
 
 
@@ -77,11 +77,11 @@ def fit_own_past(
     aim = jnp.where(keep, z, 0).sum(0) / count
     columns = jnp.where(fitted[:, None, None], columns - level, 0)
     target = jnp.where(keep, z - aim, 0)
-    gram = jnp.einsum("tnp,tnq->npq", columns, columns)
+    gram = jnp.einsum("tnp,tnq->npq", columns, columns, precision=FULL)
     ridge = 1e-6 * jnp.trace(gram, axis1=1, axis2=2)[:, None, None] / order + jnp.finfo(z.dtype).tiny
-    right = jnp.einsum("tnp,tn->np", columns, target)[..., None]
+    right = jnp.einsum("tnp,tn->np", columns, target, precision=FULL)[..., None]
     found = jnp.linalg.solve(gram + ridge * jnp.eye(order, dtype=z.dtype), right)[..., 0]
-    residuals = target - jnp.einsum("tnp,np->tn", columns, found)
+    residuals = target - jnp.einsum("tnp,np->tn", columns, found, precision=FULL)
 
     total = found[:, 0]
     free = jnp.maximum(count - 3, 1)

@@ -12,6 +12,10 @@ fastest with float32 (factors of 10 bits on a GPU, 8 on a TPU; a CPU keeps all);
 results of 8 bits on every device. Parameters, activations and statistics stay float32 arrays."""
 
 
+FULL = jax.lax.Precision.HIGHEST
+"""For products that JAX calls by other names than ``matmul``: all bits of the factors on every device."""
+
+
 def matmul(left: jax.Array, right: jax.Array, precision: str = "float32") -> jax.Array:
     """``left @ right`` (``[..., m, k]`` and ``[..., k, n]``, or vectors).
 
