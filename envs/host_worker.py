@@ -118,7 +118,7 @@ class Recorded(gymnasium.Wrapper):
         return RuntimeError(f"slot {self.slot} failed in {self.doing}: {type(error).__name__}: {error}")
 
     def _record(self, obs: Any, reward: float, terminated: bool, info: dict) -> np.ndarray:
-        seen = spaces.flatten(self.env.observation_space, obs) if self.flattened else obs
+        seen: Any = spaces.flatten(self.env.observation_space, obs) if self.flattened else obs
         success, fitness, more = self.meter(self.inner, seen, reward, terminated, info, self.memory)
         facts = (reward, self.memory["returned"], success, fitness, *more)
         record = np.empty(self.width, self.dtype)

@@ -10,7 +10,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from rlkit.errors import UsageError, unknown_name
 
@@ -110,7 +110,7 @@ def load_target(target: str) -> Callable[..., Any]:
             public = [known for known in vars(found) if not known.startswith("_")]
             raise unknown_name("name", name, public, where=f"in the module {module_name}")
         found = getattr(found, name)
-    return found
+    return cast(Callable[..., Any], found)
 
 
 def check_options(

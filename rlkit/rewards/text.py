@@ -35,7 +35,7 @@ from rlkit.errors import UsageError, unknown_name
 from rlkit.fields import shown
 from rlkit.rewards import shaping, sources, transforms
 from rlkit.rewards.algebra import chain, total
-from rlkit.rewards.arguments import check_number
+from rlkit.rewards.arguments import Scalar, check_number
 from rlkit.types import PyTree, Reward, Transition
 
 Constructor = Callable[..., Reward]
@@ -122,10 +122,10 @@ def _marks(count: int) -> list[np.float32]:
     return [np.float32(1.0 + 2.0**-20 * (2 * i + 1)) for i in range(count)]
 
 
-def _with_parameters(node: ast.expr) -> tuple[ast.expr, dict[str, float]]:
+def _with_parameters(node: ast.expr) -> tuple[ast.expr, dict[str, Scalar]]:
     """The expression with each ``param(name, value)`` replaced by what stands for it, and their values."""
     calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and _is_param(n.func)]
-    values: dict[str, float] = {}
+    values: dict[str, Scalar] = {}
     for call in calls:
         name = call.args[0].value if call.args and isinstance(call.args[0], ast.Constant) else None
         value = _number(call.args[1]) if len(call.args) == 2 else None
@@ -136,11 +136,11 @@ def _with_parameters(node: ast.expr) -> tuple[ast.expr, dict[str, float]]:
     marks = dict(zip(values, _marks(len(values)), strict=True))
 
     class Replace(ast.NodeTransformer):
-        def visit_Call(self, call: ast.Call) -> ast.AST:
-            if not _is_param(call.func):
-                return self.generic_visit(call)
-            mark = jnp.asarray(marks[call.args[0].value])  # type: ignore[attr-defined]
-            return ast.copy_location(ast.Constant(_Parameter(mark)), call)
+        def visit_Call(self, node: ast.Call) -> ast.AST:
+            if not _is_param(node.func):
+                return self.generic_visit(node)
+            stand_in: Any = _Parameter(jnp.asarray(marks[node.args[0].value]))  # type: ignore[attr-defined]
+            return ast.copy_location(ast.Constant(stand_in), node)
 
     return (Replace().visit(node) if values else node), values
 
@@ -149,7 +149,7 @@ def _is_param(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "param"
 
 
-def _named(reward: Reward, values: dict[str, float]) -> Reward:
+def _named(reward: Reward, values: dict[str, Scalar]) -> Reward:
     """The reward whose parameters are ``values`` by name, in the places where their marks are."""
     if not values:
         return reward
