@@ -2,7 +2,8 @@
 
 Orbax writes the files (complete or not at all). Beside the leaves it stores their names, shapes,
 dtypes and a digest, because Orbax by itself loads flipped bits, casts dtypes and takes an empty
-folder for a checkpoint.
+folder for a checkpoint. Bulk (see :mod:`rlkit.bulk`) has a folder of its own, so that it can be left out, or
+kept in the newest checkpoint alone.
 """
 
 import base64
@@ -11,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,13 +23,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.bulk import around, is_below, replace_rest, rest
 from rlkit.errors import RlkitError, UsageError
 from rlkit.experiment import outside
 from rlkit.experiment.store import read_json
 from rlkit.types import PyTree
 
-VERSION = 2
+VERSION = 3
 REJECTED = "rejected"
+BULK = "bulk"
 
 
 class Checkpoint(NamedTuple):
@@ -36,6 +40,7 @@ class Checkpoint(NamedTuple):
     update: int
     state: PyTree  # NumPy leaves, and typed keys
     meta: dict[str, Any]  # what was saved beside it
+    whole: bool = True  # False: its bulk is gone, and the fields around it begin anew
 
 
 class Flat(NamedTuple):
@@ -43,11 +48,17 @@ class Flat(NamedTuple):
 
     arrays: list[np.ndarray]
     leaves: list[list]  # [path, shape, dtype] each; the dtype of a key is "key<implementation>"
+    bulk: list[bool]  # whether it belongs to the bulk
+
+    def part(self, bulk: bool) -> "Flat":
+        """The bulk, or the rest."""
+        chosen = [i for i, b in enumerate(self.bulk) if b == bulk]
+        return Flat([self.arrays[i] for i in chosen], [self.leaves[i] for i in chosen], [bulk] * len(chosen))
 
 
-def flatten(state: PyTree) -> Flat:
+def flatten(state: PyTree, bulk: tuple[str, ...] = ()) -> Flat:
     """Bring a pytree to the host as named arrays."""
-    arrays, leaves = [], []
+    arrays, leaves, large = [], [], []
     for path, leaf in jax.tree_util.tree_flatten_with_path(state)[0]:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             array = np.asarray(jax.random.key_data(leaf))
@@ -55,7 +66,8 @@ def flatten(state: PyTree) -> Flat:
             array = np.asarray(leaf)
         arrays.append(array)
         leaves.append([jax.tree_util.keystr(path), list(array.shape), str(leaf.dtype)])
-    return Flat(arrays, leaves)
+        large.append(is_below(path, bulk))
+    return Flat(arrays, leaves, large)
 
 
 def digest(flat: Flat) -> str:
@@ -63,7 +75,8 @@ def digest(flat: Flat) -> str:
     total = hashlib.sha256()
     for array, leaf in zip(flat.arrays, flat.leaves, strict=True):
         total.update(json.dumps(leaf).encode())
-        total.update(np.ascontiguousarray(array).tobytes())
+        if array.size:
+            total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)  # no copy
     return total.hexdigest()
 
 
@@ -123,7 +136,8 @@ def _manager(folder: Path, keep: int | None) -> Iterator[Any]:
 
     with _quiet():
         options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
-        manager = ocp.CheckpointManager(folder.resolve(), options=options, item_names=("state", "meta"))
+        items = ("state", BULK, "meta")
+        manager = ocp.CheckpointManager(folder.resolve(), options=options, item_names=items)
         try:
             yield manager
         finally:
@@ -143,6 +157,8 @@ def save(
     *,
     keep: int = 3,
     exempt: tuple[str, ...] = (),
+    bulk: tuple[str, ...] = (),
+    forget: bool = False,
 ) -> None:
     """Save a state; when this returns it is durable.
 
@@ -153,27 +169,42 @@ def save(
       meta: JSON data to store beside it.
       keep: how many of the newest checkpoints to keep.
       exempt: paths of floating leaves that need not be finite (those that never were).
+      bulk: names of fields that the newest checkpoint alone keeps: older ones lose them. They may hold
+        anything.
+      forget: do not keep them at all.
 
     Raises:
       RlkitError: a leaf is not finite, or the folder cannot be written; older checkpoints are intact.
     """
     import orbax.checkpoint as ocp
 
-    flat = flatten(state)
-    for array, (path, _, _) in zip(flat.arrays, flat.leaves, strict=True):
+    flat = flatten(state, bulk)
+    small, large = flat.part(False), flat.part(True)
+    for array, (path, _, _) in zip(small.arrays, small.leaves, strict=True):
         if jnp.issubdtype(array.dtype, jnp.floating) and path not in exempt and not np.isfinite(array).all():
             raise RlkitError(f"state{path} is not finite at update {update}; nothing was saved")
-    whole = {**meta, "version": VERSION, "update": update, "leaves": flat.leaves, "state": digest(flat)}
+    whole = {**meta, "version": VERSION, "update": update, "leaves": flat.leaves, "state": digest(small)}
+    whole["large"] = flat.bulk
+    whole[BULK] = None if forget else digest(large)
     whole["digest"] = _meta_digest(whole)
-    # Orbax has no empty arrays; their shapes are in the meta data.
-    arrays = {f"{i:05d}": array for i, array in enumerate(flat.arrays) if array.size}
-    args = ocp.args.Composite(state=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave(whole))
+    items = {"state": ocp.args.StandardSave(_named(small)), "meta": ocp.args.JsonSave(whole)}
+    if _named(large) and not forget:
+        items[BULK] = ocp.args.StandardSave(_named(large))
+    args = ocp.args.Composite(**items)
     with (
         outside.at(folder, "save a checkpoint (earlier ones are intact) in"),
         _manager(folder, keep) as manager,
     ):
         manager.save(update, args=args, force=True)
         manager.wait_until_finished()
+        for older in steps(folder):
+            if older < update:
+                shutil.rmtree(folder / str(older) / BULK, ignore_errors=True)
+
+
+def _named(flat: Flat) -> dict[str, np.ndarray]:
+    """Arrays as Orbax takes them: it has no empty ones; their shapes are in the meta data."""
+    return {f"{i:05d}": array for i, array in enumerate(flat.arrays) if array.size}
 
 
 def steps(folder: Path) -> list[int]:
@@ -200,21 +231,45 @@ def describe(folder: Path, update: int) -> dict[str, Any]:
 
 
 def _load(folder: Path, update: int) -> tuple[Flat, dict[str, Any]]:
-    """Read one checkpoint and verify that it is what was saved; any exception means it is not."""
+    """Read a checkpoint but its bulk and verify that it is what was saved; any exception: it is not."""
+    meta = describe(folder, update)
+    return _read(folder, update, "state", _blank(meta, False), meta["state"]), meta
+
+
+def _load_bulk(folder: Path, update: int, meta: dict[str, Any]) -> Flat | None:
+    """Read the bulk of one checkpoint; None if it was not kept, or is not what was saved."""
+    flat = _blank(meta, True)
+    if not _named(flat):
+        return flat
+    if meta[BULK] is None or not (folder / str(update) / BULK).is_dir():
+        return None
+    try:
+        return _read(folder, update, BULK, flat, meta[BULK])
+    except Exception:  # Orbax raises anything on damage
+        return None
+
+
+def _blank(meta: dict[str, Any], bulk: bool) -> Flat:
+    """Zeros like the arrays that were saved, which take no memory."""
+    large = meta["large"] if bulk else [not x for x in meta["large"]]
+    leaves = [leaf for leaf, chosen in zip(meta["leaves"], large, strict=True) if chosen]
+    dtypes = [np.dtype("uint32") if d.startswith("key<") else jnp.dtype(d) for _, _, d in leaves]
+    arrays = [np.broadcast_to(np.zeros((), d), leaf[1]) for leaf, d in zip(leaves, dtypes, strict=True)]
+    return Flat(arrays, leaves, [bulk] * len(leaves))
+
+
+def _read(folder: Path, update: int, item: str, blank: Flat, wanted: str) -> Flat:
+    """Read a part of a checkpoint and verify it."""
     import orbax.checkpoint as ocp
 
-    meta = describe(folder, update)
-    dtypes = [np.dtype("uint32") if d.startswith("key<") else jnp.dtype(d) for _, _, d in meta["leaves"]]
-    shapes = [tuple(shape) for _, shape, _ in meta["leaves"]]
-    empty = [np.zeros(s, d) for s, d in zip(shapes, dtypes, strict=True)]
-    template = {f"{i:05d}": array for i, array in enumerate(empty) if array.size}
-    args = ocp.args.Composite(state=ocp.args.StandardRestore(template))
+    args = ocp.args.Composite(**{item: ocp.args.StandardRestore(_named(blank))})
     with _hushed(), _manager(folder, None) as manager:
-        arrays = manager.restore(update, args=args).state
-    flat = Flat([np.asarray(arrays.get(f"{i:05d}", e)) for i, e in enumerate(empty)], meta["leaves"])
-    if digest(flat) != meta["state"]:
+        found = manager.restore(update, args=args)[item]
+    arrays = [np.asarray(found.get(f"{i:05d}", empty)) for i, empty in enumerate(blank.arrays)]
+    flat = blank._replace(arrays=arrays)
+    if digest(flat) != wanted:
         raise ValueError("its content does not match its digest")
-    return flat, meta
+    return flat
 
 
 def _match(saved: list[list], template: PyTree, where: str) -> None:
@@ -238,10 +293,11 @@ def _match(saved: list[list], template: PyTree, where: str) -> None:
             raise UsageError(f"{where} has the unexpected leaf state{path}; {advice}")
 
 
-def _unflatten(flat: Flat, template: PyTree) -> PyTree:
+def _unflatten(small: Flat, large: Flat, meta: dict[str, Any], template: PyTree) -> PyTree:
     leaves, treedef = jax.tree.flatten(template)
-    back = []
-    for array, leaf in zip(flat.arrays, leaves, strict=True):
+    back, parts = [], {False: iter(small.arrays), True: iter(large.arrays)}
+    for bulk, leaf in zip(meta["large"], leaves, strict=True):
+        array = next(parts[bulk])
         if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             impl = jax.random.key_impl(jnp.empty((), leaf.dtype))
             back.append(jax.random.wrap_key_data(jnp.asarray(array), impl=impl))
@@ -255,6 +311,9 @@ def restore(
     template: PyTree,
     warn: Callable[[str], None],
     accept: Callable[[int], bool] = lambda update: True,
+    *,
+    bulk: tuple[str, ...] = (),
+    fresh: Callable[[], PyTree] | None = None,
 ) -> Checkpoint | None:
     """Restore the newest checkpoint whose content is what was saved.
 
@@ -263,6 +322,9 @@ def restore(
       template: a pytree of the expected structure, shapes and dtypes (``jax.eval_shape`` gives one).
       warn: called with one sentence for each newer checkpoint that is damaged.
       accept: which updates to consider; asked from the newest to the oldest.
+      bulk: the names that the checkpoints were saved with.
+      fresh: makes a new state: where bulk is gone, the fields around it are taken from there. None: bulk is
+        not read, and zeros that take no memory stand for it, which is enough to act.
 
     Returns:
       The checkpoint; None if the folder holds none of those. Nothing is cast or reshaped.
@@ -277,13 +339,19 @@ def restore(
             continue
         try:
             flat, meta = _load(folder, update)
+            large = _load_bulk(folder, update, meta) if fresh is not None else None
         except Exception as error:  # Orbax raises anything on damage
             rejected += 1
             reason = str(error).strip().split("\n")[0][:160] or type(error).__name__
             warn(f"checkpoint {update} in {folder} is rejected: {reason}")
             continue
-        _match(flat.leaves, template, f"checkpoint {update} in {folder}")
-        return Checkpoint(update, _unflatten(flat, template), meta)
+        _match(meta["leaves"], template, f"checkpoint {update} in {folder}")
+        state = _unflatten(flat, _blank(meta, True) if large is None else large, meta, template)
+        whole = large is not None or not any(meta["large"])
+        if fresh is not None and not whole:
+            fields = around(bulk)
+            state = replace_rest(fields, fresh(), rest(fields, state))
+        return Checkpoint(update, state, meta, whole)
     if rejected:
         raise RlkitError(f"none of the {rejected} checkpoints in {folder} is intact; start a new run")
     return None

@@ -15,6 +15,7 @@ from rlkit.registry import is_target
 from rlkit.types import Agent
 
 VERSION = 1
+BUFFERS = ("keep", "forget")
 ON_NAN = ("stop", "skip", "rollback")
 _LONGEST = 1000  # characters of an option of the environment
 
@@ -56,6 +57,11 @@ class TrainConfig:
     )
     checkpoint_every: int = option(0, "updates between checkpoints; 0 makes ten of them", low=0)
     keep: int = option(3, "checkpoints to keep, the newest ones", low=1)
+    buffer: str = option(
+        "keep",
+        "replay buffers in checkpoints: keep (in the newest) or forget (resuming begins with empty ones)",
+        choices=BUFFERS,
+    )
     batching: str = option(
         "auto", "seeds of one device: map (in turn), vmap (at once) or auto", choices=("auto", "map", "vmap")
     )

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.experiment.health import NonFiniteError, Sick, find_first, sick_seeds
+from rlkit.experiment.health import NonFiniteError, Sick, find_first, first_of_rows, sick_seeds
 from rlkit.experiment.logbook import Line, cut_windows, line, window_mean
 from rlkit.experiment.loop import Chunk, Program, Schedule, chunks
 from rlkit.experiment.population import Population, fold_keys
@@ -22,6 +22,7 @@ class Position(NamedTuple):
     update: int
     state: PyTree  # leaves [S, ...]
     pending: np.ndarray  # [S, k, M]: metrics since the last log point
+    whole: bool = True  # False: its bulk was lost and begins anew, so that it cannot be repeated to the bit
 
 
 class Observers(NamedTuple):
@@ -43,9 +44,9 @@ class Observers(NamedTuple):
 class _Trouble(Exception):
     """A chunk that went from finite to not."""
 
-    def __init__(self, begin: int, end: int):
-        super().__init__(begin, end)
-        self.begin, self.end = begin, end
+    def __init__(self, begin: int, end: int, seen: Sick):
+        super().__init__(begin, end, seen)
+        self.begin, self.end, self.seen = begin, end, seen
 
 
 class Training(NamedTuple):
@@ -92,6 +93,12 @@ def drive(training: Training, position: Position, see: Observers, stop: Callable
             sick, before = _diagnose(training, _refold(good, folds), trouble)
             if training.on_nan != "rollback" or len(folds) == MAX_ROLLBACKS:
                 tried = f", after {len(folds)} attempts with other random numbers" if folds else ""
+                if before is None:
+                    gone = " and ".join(training.population.agent.bulk)
+                    tried += (
+                        "; that is what its metrics say: it was not repeated, for the last saved position "
+                        f"(update {good.update}) is without its {gone}"
+                    )
                 raise NonFiniteError(sick.sentence() + tried, sick, sick.update - 1, before) from None
             folds.append(sick.seeds)
             position = _refold(see.last_good(True), folds)
@@ -108,7 +115,8 @@ def _straight(training: Training, position: Position, see: Observers, stop: Call
         see.ready()
         for chunk in chunks(program, pop, at.state, at.update, stops, born, length=length, stop=stop):
             if sick_seeds(pop, born, chunk.rows, chunk.finite).any():
-                raise _Trouble(at.update, chunk.update)
+                seen = first_of_rows(pop, born, at.update, chunk.rows, chunk.finite)
+                raise _Trouble(at.update, chunk.update, seen)
             count, update = chunk.update - at.update, chunk.update
             windows, pending = cut_windows(at.pending, chunk.rows, update, plan.log_every, plan.num_updates)
             at = Position(update, chunk.state, pending)
@@ -133,6 +141,9 @@ def _straight(training: Training, position: Position, see: Observers, stop: Call
 
 
 def _diagnose(training: Training, good: Position, trouble: _Trouble) -> tuple[Sick, PyTree]:
+    """What went wrong first, and the state before it: None where it cannot be repeated."""
+    if not good.whole:
+        return trouble.seen, None
     sick, before = find_first(
         training.program.run,
         training.population,

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.bulk import replace_rest, rest
 from rlkit.errors import RlkitError
 from rlkit.experiment.logbook import number
 from rlkit.experiment.population import Population, float_leaves, may_be_undefined
@@ -121,6 +122,42 @@ def sick_seeds(pop: Population, born: np.ndarray, rows: np.ndarray, finite: np.n
     return np.asarray(~good.all((1, 2)) | ~(finite | ~born).all(1))
 
 
+def first_of_rows(
+    pop: Population, born: np.ndarray, begin: int, rows: np.ndarray, finite: np.ndarray
+) -> Sick:
+    """What the rows of a chunk tell about its first bad update, without repeating it.
+
+    Args:
+      pop: the population.
+      born: see :func:`born_finite`.
+      begin: updates made before the chunk.
+      rows: its metrics ``[S, n, M]``.
+      finite: bool ``[S, L]``, of the state after it: leaves are named if no metric shows anything.
+    """
+    count = rows.shape[1]
+    everywhere = np.ones_like(finite)
+    for i in range(count):
+        last = finite if i == count - 1 else everywhere
+        seeds = np.flatnonzero(sick_seeds(pop, born, rows[:, i : i + 1], last))
+        if len(seeds):
+            return _sick(pop, born, begin + i + 1, seeds, rows[:, i], last)
+    raise ValueError("everything in the chunk is finite")
+
+
+def _sick(
+    pop: Population, born: np.ndarray, update: int, seeds: np.ndarray, row: np.ndarray, finite: np.ndarray
+) -> Sick:
+    """What is not finite after an update with the metrics ``row [S, M]``."""
+    bad = np.asarray(~np.isfinite(row[seeds]).all(0))
+    names = [name for name, b in zip(pop.metrics, bad, strict=True) if b]
+    measured = [name for name in names if not may_be_undefined(pop.agent, name)]
+    broken = np.asarray(~(finite[seeds] | ~born).all(0))
+    leaves = [leaf for leaf, b in zip(pop.leaves, broken, strict=True) if b]
+    values = {n: [number(x) for x in row[:, i]] for i, n in enumerate(pop.metrics)}
+    first = measured or ([] if leaves else names)
+    return Sick(update, seeds.tolist(), first, leaves, values)
+
+
 def find_first(
     program: Callable[..., Any],
     pop: Population,
@@ -142,25 +179,21 @@ def find_first(
       born: see :func:`born_finite`.
 
     Returns:
-      What went wrong first (None if the repetition stays finite) and the state before that update.
+      What went wrong first (None if the repetition stays finite) and the state before that update; its bulk
+      is that after the update, so that it is not there twice.
     """
+    bulk = pop.agent.bulk
     while update < begin:
         n = min(begin - update, pop.max_chunk)
         state, _, _ = program(state, np.int32(n), born)
         update += n
     while update < end:
-        before = jax.tree.map(jnp.copy, state)
+        before = [jnp.copy(x) for x in rest(bulk, state)]
         state, rows, finite = program(state, np.int32(1), born)
         update += 1
         rows, finite = np.asarray(rows)[:, :1], np.asarray(finite)
         seeds = np.flatnonzero(sick_seeds(pop, born, rows, finite))
         if len(seeds):
-            bad = ~np.isfinite(rows[seeds, 0]).all(0)
-            names = [name for name, b in zip(pop.metrics, bad, strict=True) if b]
-            measured = [name for name in names if not may_be_undefined(pop.agent, name)]
-            broken = np.asarray(~(finite[seeds] | ~born).all(0))
-            leaves = [leaf for leaf, b in zip(pop.leaves, broken, strict=True) if b]
-            values = {n: [number(x) for x in rows[:, 0, i]] for i, n in enumerate(pop.metrics)}
-            first = measured or ([] if leaves else names)
-            return Sick(update, seeds.tolist(), first, leaves, values), before
+            sick = _sick(pop, born, update, seeds, rows[:, 0], finite)
+            return sick, replace_rest(bulk, state, before)
     return None, state

@@ -1,5 +1,6 @@
 """From where a run goes on, and whether what it goes on with is what it was."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -7,7 +8,6 @@ from rlkit.errors import UsageError
 from rlkit.experiment import checkpoint, integrity, store
 from rlkit.experiment.checkpoint import Checkpoint
 from rlkit.experiment.progress import Progress
-from rlkit.types import PyTree
 
 
 class Found(NamedTuple):
@@ -18,13 +18,17 @@ class Found(NamedTuple):
 
 
 def newest(
-    folder: Path, template: PyTree, config: dict[str, Any], machine: dict[str, Any], shown: Progress
+    folder: Path,
+    restore: Callable[..., Checkpoint | None],
+    config: dict[str, Any],
+    machine: dict[str, Any],
+    shown: Progress,
 ) -> Found:
     """The newest intact checkpoint of a run whose log is still what it was.
 
     Args:
       folder: the run folder.
-      template: see :func:`rlkit.experiment.checkpoint.restore`.
+      restore: ``restore(accept)``, see :func:`rlkit.experiment.checkpoint.restore`.
       config: the run's configuration now, as JSON data.
       machine: what its last bits depend on now, see :func:`rlkit.experiment.provenance.machine`.
       shown: told what was passed over, what differs, and what was damaged.
@@ -48,7 +52,7 @@ def newest(
             shown.warn(f"checkpoint {update} is passed over: {damage}")
         return not damage
 
-    found = checkpoint.restore(where, template, shown.warn, accept)
+    found = restore(accept)
     if found is None and damaged:
         raise UsageError(f"{damaged[-1]}; restore it from a copy, or start a new run")
     if found is None:

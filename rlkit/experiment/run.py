@@ -4,12 +4,14 @@ import json
 import shlex
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from rlkit.bulk import around
 from rlkit.errors import UsageError
 from rlkit.experiment import cache, checkpoint, config, devices, integrity, logbook, store
 from rlkit.experiment.config import TrainConfig
@@ -186,7 +188,7 @@ class Keeper:
 
     def train(self, stop: Stop, length: int | None) -> Outcome:
         """Train from the newest checkpoint, or the start, to the end or the first signal."""
-        found, self.noticed = newest(self.path, self._template(), self._config(), self.machine, self.shown)
+        found, self.noticed = newest(self.path, self._restore, self._config(), self.machine, self.shown)
         position = self._position(found)
         where = provenance()
         origin = {"provenance": where, "machine": self.machine, "config": self._config()}
@@ -248,8 +250,20 @@ class Keeper:
     def _config(self) -> dict[str, Any]:
         return json.loads(json.dumps(config.to_dict(self.settings)))
 
-    def _template(self) -> Any:
-        return jax.eval_shape(self.pop.init, self.key)
+    def _restore(self, accept: Callable[[int], bool]) -> checkpoint.Checkpoint | None:
+        """The newest intact checkpoint of those accepted; what it has lost begins anew, which is said."""
+        template = jax.eval_shape(self.pop.init, self.key)
+        where, bulk = self.path / store.CHECKPOINTS, self.pop.agent.bulk
+        fresh = lambda: self.pop.init(self.key)
+        found = checkpoint.restore(where, template, self.shown.warn, accept, bulk=bulk, fresh=fresh)
+        if found is not None and not found.whole:
+            fields = around(bulk)
+            self.shown.warn(
+                f"checkpoint {found.update} is without its {' and '.join(fields)}, which begins anew, empty: "
+                "the results will not be those of a run that was not stopped"
+            )
+            self._note("begun anew", update=found.update, fields=list(fields))
+        return found
 
     def _position(self, found: checkpoint.Checkpoint | None) -> Position:
         """The position of a checkpoint (None: the start); log, sinks and recordings are cut back to it."""
@@ -274,7 +288,7 @@ class Keeper:
 
     def _at(self, found: checkpoint.Checkpoint) -> Position:
         state = jax.device_put(found.state, self.pop.sharding)
-        return Position(found.update, state, checkpoint.decode(found.meta["pending"]))
+        return Position(found.update, state, checkpoint.decode(found.meta["pending"]), found.whole)
 
     def log(self, entry: logbook.Line) -> None:
         """Append a line to ``metrics.jsonl`` and hand it to the sinks."""
@@ -310,11 +324,14 @@ class Keeper:
             "exempt": list(self.exempt),
         }
         where = self.path / store.CHECKPOINTS
-        checkpoint.save(
-            where, position.update, position.state, meta, keep=self.settings.keep, exempt=self.exempt
-        )
+        checkpoint.save(where, position.update, position.state, meta, keep=self.settings.keep, **self._how())
         self.saved = position.update
         self._note("checkpoint", update=position.update, seconds=time.perf_counter() - begin)
+
+    def _how(self) -> dict[str, Any]:
+        """What may be not finite in a checkpoint, and what need not last."""
+        forget = self.settings.buffer == "forget"
+        return {"exempt": self.exempt, "bulk": self.pop.agent.bulk, "forget": forget}
 
     def advanced(self, chunk: Chunk, count: int) -> None:
         """Note what a chunk took."""
@@ -325,7 +342,7 @@ class Keeper:
         """The newest checkpoint that the schedule made; those made on a signal do not count."""
         every = self.plan.checkpoint_every
         where = self.path / store.CHECKPOINTS
-        found = checkpoint.restore(where, self._template(), self.shown.warn, lambda u: u % every == 0)
+        found = self._restore(lambda update: update % every == 0)
         if undo:
             self._note("rollback", update=found.update if found else 0)
             if found is None:
@@ -339,7 +356,8 @@ class Keeper:
             return
         report = error.sick._asdict() | {"message": str(error)}
         shutil.rmtree(self.path / NAN, ignore_errors=True)  # of an earlier attempt
-        checkpoint.save(self.path / NAN, error.update, error.state, report, keep=1, exempt=self.exempt)
+        if error.state is not None:
+            checkpoint.save(self.path / NAN, error.update, error.state, report, keep=1, **self._how())
         store.write_json(self.path / NAN / "report.json", report)
         self._note("not finite", **report)
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.bulk import around, replace_rest, rest
 from rlkit.errors import UsageError, check_count, unknown_name
 from rlkit.experiment.config import ON_NAN
 from rlkit.experiment.driver import Observers, Position, Training, drive, no_rows
@@ -144,7 +145,7 @@ def train(
         record, judge = probe(pop) if probe else record, evaluate(pop) if evaluate else judge
         about = About(Path(log_folder), agent.title, {})
         sinks = open_sinks(log, about, bar.warn)
-        memory = _Memory(pop, key, bar, record, judge, num_updates, sinks)
+        memory = _Memory(pop, key, bar, record, judge, num_updates, sinks, on_nan == "rollback")
         end = drive(training, position, memory.observers(), stop)
         for sink in sinks:
             sink.close()
@@ -198,13 +199,15 @@ class _Memory:
         evaluate: Any,
         last: int,
         sinks: list[Sink],
+        undoing: bool,
     ):
         self.pop, self.key, self.bar, self.probe, self.evaluate = pop, key, bar, probe, evaluate
         self.last = last  # update whose observations are kept
         self.sinks = sinks
         self.lines: list[Line] = []
         self.latents: dict[int, dict[str, np.ndarray]] = {}
-        self.saved: tuple[Position, int] | None = None  # on the host, with the number of lines then
+        self.saved: tuple[Position, int] | None = None  # leaves on the host, with the number of lines then
+        self.lost = () if undoing else around(pop.agent.bulk)  # fields that are not saved: begun anew
 
     def observers(self) -> Observers:
         return Observers(self.log, self.look, self.save, self.advanced, self.last_good)
@@ -224,14 +227,19 @@ class _Memory:
             self.latents[update] = arrays if update == self.last else without_observations(arrays)
 
     def save(self, position: Position) -> None:
-        self.saved = (position._replace(state=_copy(position.state)), len(self.lines))
+        kept = _copy(rest(self.lost, position.state))
+        self.saved = (position._replace(state=kept, whole=not self.lost), len(self.lines))
 
     def advanced(self, chunk: Chunk, count: int) -> None:
         self.bar.advanced(chunk.update, count, chunk.seconds)
 
     def last_good(self, undo: bool) -> Position:
-        position, lines = self.saved or (_start(self.pop, self.key), 0)
+        position, lines = _start(self.pop, self.key), 0
+        if self.saved is not None:
+            fresh, (position, lines) = position.state, self.saved
+            leaves = jax.device_put(_copy(position.state), self.pop.sharding)
+            position = position._replace(state=replace_rest(self.lost, fresh, leaves))
         if undo:
             del self.lines[lines:]
             self.latents = {u: arrays for u, arrays in self.latents.items() if u <= position.update}
-        return position._replace(state=jax.device_put(_copy(position.state), self.pop.sharding))
+        return position

@@ -13,12 +13,14 @@ from toy_agent import TABLE, ToyConfig  # noqa: E402
 
 from rlkit.agents import registry  # noqa: E402
 from rlkit.experiment import cache, config  # noqa: E402
+from rlkit.registry import Entry, Table  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
 def toy_registered(monkeypatch):
     """``agent=ToyConfig(...)`` works in configurations; compiled programs are kept between runs."""
-    monkeypatch.setattr(registry, "TABLE", TABLE)
+    ring = Entry("toy_ring:ring", "the toy learner with a ring")
+    monkeypatch.setattr(registry, "TABLE", Table("agent", {**TABLE, "ring": ring}))
     monkeypatch.setenv(cache.VARIABLE, str(CACHE))
 
 

@@ -4,11 +4,11 @@ import json
 import os
 import shutil
 import signal
-import time
 
 import jax
 import numpy as np
 import pytest
+from stopping import stop_at
 from toy_agent import ToyConfig
 
 from rlkit.agents import PPOConfig
@@ -20,20 +20,6 @@ from rlkit.experiment.health import NonFiniteError
 
 def start(settings, folder, **options):
     return run.run(settings, folder, progress=False, **options)
-
-
-def stop_at(monkeypatch, update, number=signal.SIGTERM):
-    """Let a signal arrive after that update, once."""
-    advanced = run.Keeper.advanced
-
-    def and_signal(self, chunk, count):
-        advanced(self, chunk, count)
-        if chunk.update == update:
-            monkeypatch.setattr(run.Keeper, "advanced", advanced)
-            os.kill(os.getpid(), number)
-            time.sleep(0.2)  # the watching thread reads it
-
-    monkeypatch.setattr(run.Keeper, "advanced", and_signal)
 
 
 def last_state(folder):
