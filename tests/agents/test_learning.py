@@ -87,7 +87,9 @@ def test_cartpole_is_solved_by_dqn():
 
 
 def test_cartpole_is_solved_by_pqn():
-    config = PQNConfig(decay_updates=DECAY)
+    # Without a buffer, what a solved task no longer shows is forgotten: without normalised observations
+    # one seed of eight fell back to 97 (mean 450 ± 119).
+    config = PQNConfig(decay_updates=DECAY, normalize_obs=True)
     found = outcome("cartpole, PQN", make("classic/cartpole"), config, 500_000, 8, make_agent=pqn)
     assert found.returned.mean() >= 475
 
