@@ -1,5 +1,8 @@
 """A task that trains in a moment, and one trainer for all tests: compiling is what costs."""
 
+import sys
+from pathlib import Path
+
 import jax
 import pytest
 
@@ -8,6 +11,8 @@ from rlkit.design import DesignTask
 from rlkit.design.genome import schema_of
 from rlkit.design.training import Trainer, Training
 from rlkit.envs import make
+
+sys.path.insert(0, str(Path(__file__).parent))  # `worlds` and `hacks` are imported by name
 
 TINY = PPOConfig(num_envs=4, num_steps=16, sizes=(8,), minibatches=1, epochs=1)
 SETTINGS = Training(total_steps=192, seeds=2, checkpoints=3, eval_episodes=2)

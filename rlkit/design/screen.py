@@ -1,0 +1,139 @@
+"""All checks of a task, bound to what was gathered about it once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rlkit.design import checks, incentives, invariance
+from rlkit.design.evidence import Evidence, gather
+from rlkit.design.reading import read_candidate
+from rlkit.design.types import Candidate, DesignTask, History, Verdict
+from rlkit.errors import RlkitError, unknown_name
+from rlkit.rewards.reading import is_program
+from rlkit.types import Key, Reward
+
+
+@dataclass(frozen=True, eq=False)
+class Screen:
+    """The checks before training, as one call: made by :func:`screen`.
+
+    It remembers canonical forms of rewards that it has seen, which saves time and changes no verdict.
+
+    Attributes:
+      task: the task.
+      evidence: what was gathered about it.
+      skip: names of checks that are left out.
+      warn: names of checks that warn instead of stopping a candidate.
+      stop: names of checks that stop a candidate instead of warning.
+    """
+
+    task: DesignTask
+    evidence: Evidence
+    skip: tuple[str, ...] = ()
+    warn: tuple[str, ...] = ()
+    stop: tuple[str, ...] = ()
+    _known: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __call__(self, candidate: Candidate, history: History = History()) -> tuple[Verdict, ...]:
+        """All verdicts on a candidate; the first that stops it before it can be paid is the last one."""
+        spec = self.task.spec
+        if candidate.error:
+            return (Verdict("read", False, candidate.error),)
+        try:
+            reward = read_candidate(candidate.text, spec)
+        except RlkitError as error:
+            return (Verdict("read", False, str(error)),)
+        contract = checks.abstract(reward, spec)
+        if contract.stops:
+            return (contract,)
+        run = {
+            "probe": lambda: checks.probe(
+                reward, spec, self.evidence, terms_add_up=is_program(candidate.text)
+            ),
+            "clock": lambda: checks.clock(reward, spec, self.evidence),
+            "potential-based": lambda: invariance.potential_based(reward, self.evidence),
+            "farming": lambda: incentives.farming(reward, self.evidence),
+            "dying": lambda: incentives.dying(reward, self.evidence),
+            "hovering": lambda: incentives.hovering(reward, self.evidence),
+            "order": lambda: incentives.order(reward, self.evidence),
+            "equivalence": lambda: invariance.equivalence(
+                reward, self.evidence, self._trained(candidate, history)
+            ),
+            "hack replay": lambda: incentives.hack_replay(
+                reward, self.evidence, self._parents(candidate, history)
+            ),
+        }
+        verdicts = [contract]
+        for name, check in run.items():
+            if name in self.skip:
+                continue
+            verdicts.append(self._level(check()))
+            if name == "probe" and verdicts[-1].passed is False:
+                break  # what is not finite cannot be compared
+        return tuple(verdicts)
+
+    def _level(self, verdict: Verdict) -> Verdict:
+        blocks = (verdict.blocks or verdict.check in self.stop) and verdict.check not in self.warn
+        return Verdict(verdict.check, verdict.passed, verdict.reason, blocks, verdict.numbers)
+
+    def _reward(self, text: str) -> Reward | None:
+        try:
+            return read_candidate(text, self.task.spec)
+        except RlkitError:
+            return None
+
+    def _trained(self, candidate: Candidate, history: History) -> dict[str, np.ndarray]:
+        found = {}
+        for record in history.records:
+            text = record.candidate.text
+            if record.outcome is None or record.outcome.error or record.candidate.id == candidate.id:
+                continue
+            if text not in self._known and (reward := self._reward(text)) is not None:
+                self._known[text] = invariance.canonical(reward, self.evidence)
+            if text in self._known:
+                found[record.candidate.id] = self._known[text]
+        return found
+
+    def _parents(self, candidate: Candidate, history: History) -> Sequence[Reward]:
+        known = {record.candidate.id: record.candidate.text for record in history.records}
+        rewards = (self._reward(known[name]) for name in candidate.parents if name in known)
+        return [reward for reward in rewards if reward is not None]
+
+
+CHECKS = (
+    *("probe", "clock", "potential-based", "farming", "dying", "hovering", "order"),
+    *("equivalence", "hack replay"),
+)
+
+
+def screen(
+    task: DesignTask,
+    key: Key,
+    *,
+    skip: tuple[str, ...] = (),
+    warn: tuple[str, ...] = (),
+    stop: tuple[str, ...] = (),
+    evidence: Evidence | None = None,
+    **options: int,
+) -> Screen:
+    """The checks of a task, with what they need gathered once.
+
+    Args:
+      task: the task.
+      key: PRNG key or seed of the evidence.
+      skip: names of :data:`CHECKS` to leave out.
+      warn: those that shall warn instead of stopping a candidate.
+      stop: those that shall stop one instead of warning, e.g. ``"potential-based"``.
+      evidence: what is known; None gathers it (:func:`rlkit.design.evidence.gather`).
+      **options: of ``gather``.
+
+    Raises:
+      UnknownNameError: there is no such check.
+    """
+    for name in (*skip, *warn, *stop):
+        if name not in CHECKS:
+            raise unknown_name("check", name, CHECKS)
+    evidence = gather(task, key, **options) if evidence is None else evidence
+    return Screen(task, evidence, skip, warn, stop)
