@@ -49,6 +49,20 @@ def test_a_member_is_that_setting_alone():
         np.testing.assert_array_equal(rows[3 * member : 3 * member + 3], alone_rows)
 
 
+@pytest.mark.parametrize("batching", ["map", "vmap"])
+def test_a_member_costs_what_a_seed_costs(agent, batching):
+    members = sweep(agent, {"agent.learning_rate": [1e-4, 2e-4, 3e-4]})
+
+    def program(pop):
+        state = jax.eval_shape(pop.init, jax.random.key(0))
+        born = jax.ShapeDtypeStruct((len(pop.leaves),), jnp.bool_)
+        return pop.advance.lower(state, jax.ShapeDtypeStruct((), jnp.int32), born).as_text()
+
+    swept = population(agent, 4, members=members, batching=batching, max_chunk=4)
+    seeds = population(agent, 12, batching=batching, max_chunk=4)
+    assert program(swept) == program(seeds)  # three members of four seeds are twelve seeds
+
+
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
