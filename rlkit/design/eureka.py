@@ -1,8 +1,8 @@
 """Eureka: a model writes rewards, reads how training with the best of them went, and writes better ones.
 
-Source: arXiv 2310.12931, algorithm 1: K samples an iteration, the best of the *previous* iteration is the parent
-of the next, with its reflection; the conversation has the task, that one answer and its feedback. K is the
-design's number of candidates, N its generations, its restarts are independent.
+Source: arXiv 2310.12931, algorithm 1: K samples an iteration, the best of the *previous* iteration
+is the parent of the next, with its reflection; the conversation has the task, that one answer and its
+feedback. K is the design's number of candidates, N its generations, its restarts are independent.
 """
 
 import math
@@ -72,7 +72,9 @@ class Eureka:
 
     def propose(self, task: DesignTask, history: History, key: Key, count: int) -> list[Candidate]:
         if self.warm_start and history.generations == 0:
-            skipped = Candidate("", origin="human", error="not asked: the first generation is a person's reward")
+            skipped = Candidate(
+                "", origin="human", error="not asked: the first generation is a person's reward"
+            )
             return [Candidate(self.warm_start, origin="human"), *[skipped] * (count - 1)]
         messages = self.messages(task, history)
         parent = chosen(history, history.generations - 1) if history.generations else None
@@ -103,7 +105,8 @@ class HumanNormalised(NamedTuple):
 
 
 def human_normalised(method: float, human: float, sparse: float, *, least: float = 1e-6) -> HumanNormalised:
-    """``(method - sparse) / |human - sparse|`` (arXiv 2310.12931 §4.2): 1 is the hand-made reward, 0 is sparse.
+    """``(method - sparse) / |human - sparse|`` (arXiv 2310.12931 §4.2): 1 is the hand-made reward,
+    0 is sparse.
 
     Args:
       method: score of the designed reward.

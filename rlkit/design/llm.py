@@ -89,9 +89,7 @@ class Writer:
         """One candidate for each conversation, in order; attempts that failed with their errors."""
         constrain = json_schema(self.schema) if self.mode == "spec" and self.schema is not None else None
         answers = self.ask(conversations, key, constrain)
-        return [
-            replace(self.read(task, answer), origin=origin, parents=tuple(parents)) for answer in answers
-        ]
+        return [replace(self.read(task, answer), origin=origin, parents=tuple(parents)) for answer in answers]
 
     def read(self, task: DesignTask, answer: Completion | ClientError) -> Candidate:
         """The candidate in an answer, or why there is none."""

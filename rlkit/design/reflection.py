@@ -1,8 +1,8 @@
 """What a training taught, in words and numbers that a model reads: Eureka's reward reflection.
 
-Source: arXiv 2310.12931 §3.3 and appendix, and its release for the numbers: about ten equally spaced values of
-each component, rounded to two decimals, then the largest, mean and smallest over the whole training. The
-reward itself is not shown, because it cannot be compared between candidates.
+Source: arXiv 2310.12931 §3.3 and appendix, and its release for the numbers: about ten equally spaced
+values of each component, rounded to two decimals, then the largest, mean and smallest over the whole
+training. The reward itself is not shown, because it cannot be compared between candidates.
 """
 
 import math
@@ -26,8 +26,9 @@ def reflection(outcome: Outcome, *, task_score: str = "fitness", points: int = P
       points: about how many values of each curve are shown.
 
     Returns:
-      A line of when the values were taken, then one for each component, for the task's score and for the length
-      of episodes. Values are means over seeds; what is not finite is shown, and left out of the three numbers.
+      A line of when the values were taken, then one for each component, for the task's score and
+      for the length of episodes. Values are means over seeds; what is not finite is shown, and left out of
+      the three numbers.
     """
     count = len(outcome.steps)
     stride = max(1, count // points)
@@ -36,7 +37,9 @@ def reflection(outcome: Outcome, *, task_score: str = "fitness", points: int = P
     curves |= {"task_score": outcome.curve(task_score), "episode_length": outcome.curve("length")}
     steps = ", ".join(str(step) for step in outcome.steps[::stride])
     lines = [f"environment steps: [{steps}]"]
-    lines += [curve_line(name, curve.mean(1).tolist(), stride) for name, curve in curves.items() if curve.size]
+    lines += [
+        curve_line(name, curve.mean(1).tolist(), stride) for name, curve in curves.items() if curve.size
+    ]
     return "\n".join(lines)
 
 

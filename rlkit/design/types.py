@@ -147,6 +147,8 @@ class Outcome:
         before ``[C, S]``; ``"total"`` is all that was paid.
       stopped: steps per seed at which the candidate was dropped; 0 if it was trained to the end.
       error: why there are no numbers; safe to show to a model.
+      failures: how episodes of the trained policies ended and the last steps of those that failed, as JSON
+        (:func:`rlkit.design.failures.failures_of`); empty if nobody looked.
     """
 
     steps: Sequence[int] = ()
@@ -157,6 +159,7 @@ class Outcome:
     terms: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
     stopped: int = 0
     error: str = ""
+    failures: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the class is frozen; rows become tuples whatever they came as
