@@ -1,25 +1,34 @@
 """PPO and integrated information decomposition on whatever device JAX finds: wall time, compile time apart.
 
     python benchmarks/accelerator.py [--seeds 1 16 256] [--envs 4 256 4096] [--no-robots]
+        [--only launches purejaxrl compiling training analysis tests] [--purejaxrl FOLDER]
 
 Prints, after a warm-up call of the compiled program: whole training runs of PPO by the number of seeds that
 learn at once and by the number of environments of one seed; all pairs of 64 units; and how far float32
-on this device lies from float64 on the host. Wall times are the least of three runs.
+on this device lies from float64 on the host. Wall times are the least of three runs. Further: one update of
+many seeds by the precision of products and by what a command buffer covers, with the kernels that it runs;
+the PPO of PureJaxRL, from a clone of it, on the same task; the compile time of PPO on ``craft/classic`` with
+1024 environments; and the tests that depend on the device. All of it is to take less than eight minutes.
 """
 
 import argparse
 import dataclasses
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from _kernels import kernels
 from phi_id import latents
 
 from rlkit import envs
 from rlkit.agents import PPOConfig, evaluate, ppo
 from rlkit.analysis import all_pairs_atoms, all_pairs_local_atoms, lagged_moments, measure_emergence
-from rlkit.compiling import compiler_options
+from rlkit.compiling import compiler_options, known
 from rlkit.experiment.population import resolve_batching
 from rlkit.parallel import over_seeds, seed_keys
 
@@ -79,7 +88,88 @@ def training(arguments):
         learn(title, "mujoco/ant", config, 2_000_000, 1, auto_reset=envs.Same())
 
 
-def analysis():
+def launches(arguments):
+    """One update of many seeds, and of one wide seed: kernels and steps per second, by how it is compiled."""
+    print(f"\n{'one update of PPO on cartpole':60}{'compile':>9}{'kernels':>9}{'ms':>9}{'steps/s':>14}")
+    covers = [None] if ON_CPU else [None, "", "FUSION,CUBLAS,CUBLASLT,CUSTOM_CALL,CUDNN,WHILE,CONDITIONAL"]
+    option = "xla_gpu_enable_command_buffer"
+    for seeds, num_envs in ((arguments.seeds[-1], 16), (1, 16 * arguments.seeds[-1])):
+        for precision in ("float32", "tf32"):
+            for cover in covers if precision == "float32" else [None]:
+                if cover is not None and not known(option, cover):
+                    continue
+                config = PPOConfig(num_envs=num_envs, precision=precision)
+                agent = ppo(envs.make("classic/cartpole"), config)
+                state = jax.jit(jax.vmap(agent.init))(seed_keys(jax.random.key(0), seeds))
+                options = compiler_options() | ({} if cover is None else {option: cover})
+                start = time.perf_counter()
+                lowered = jax.jit(jax.vmap(agent.step), donate_argnums=0).lower(state)
+                program = lowered.compile(options)
+                compiled, walls = time.perf_counter() - start, []
+                for _ in range(4):
+                    start = time.perf_counter()
+                    state, _ = jax.block_until_ready(program(state))
+                    walls.append(time.perf_counter() - start)
+                buffers = {None: "", "": ", no command buffers"}.get(cover, ", command buffers over loops")
+                title = f"{seeds} seeds x {num_envs} environments, {precision}{buffers}"
+                count, wall = kernels(program.as_text()), min(walls[1:])
+                rate = seeds * num_envs * config.num_steps / wall
+                print(f"{title:60}{compiled:9.1f}{count:9.0f}{wall * 1e3:9.2f}{rate:14,.0f}", flush=True)
+
+
+def peer(arguments):
+    """The PPO of PureJaxRL, with the same sizes, as many seeds at once."""
+    if not arguments.purejaxrl:
+        return
+    sys.path.insert(0, str(Path(arguments.purejaxrl).expanduser()))
+    from purejaxrl.ppo import make_train  # needs gymnax and distrax
+
+    seeds, total = arguments.seeds[-1], 100_000
+    config = {
+        "LR": 2.5e-4, "NUM_ENVS": 16, "NUM_STEPS": 128, "TOTAL_TIMESTEPS": total, "UPDATE_EPOCHS": 4,
+        "NUM_MINIBATCHES": 4, "GAMMA": 0.99, "GAE_LAMBDA": 0.95, "CLIP_EPS": 0.2, "ENT_COEF": 0.01,
+        "VF_COEF": 0.5, "MAX_GRAD_NORM": 0.5, "ACTIVATION": "tanh", "ENV_NAME": "CartPole-v1",
+        "ANNEAL_LR": True, "DEBUG": False,
+    }  # fmt: skip
+    steps = total // (16 * 128) * (16 * 128) * seeds
+    train = jax.vmap(make_train(config))
+    keys = jax.random.split(jax.random.PRNGKey(0), seeds)  # it takes raw keys
+    compiled, wall, _ = timed(lambda keys: train(keys)["metrics"]["returned_episode_returns"][:, -1], keys)
+    title = f"PureJaxRL, cartpole, {seeds} seeds x 100k steps"
+    print(f"{title:44}{compiled:9.1f}{wall:9.2f}{steps / wall:14,.0f}", flush=True)
+
+
+def compiling(arguments):
+    """What PPO on a large environment takes to compile."""
+    agent = ppo(envs.make("craft/classic"), PPOConfig(num_envs=1024, num_steps=64, minibatches=8))
+    start = time.perf_counter()
+    lowered = jax.jit(agent.step).lower(jax.eval_shape(agent.init, jax.random.key(0)))
+    traced = time.perf_counter()
+    lowered.compile(compiler_options())
+    end = time.perf_counter()
+    took = f"traced in {traced - start:.1f} s, compiled in {end - traced:.1f} s"
+    print(f"\nPPO on craft/classic, 1024 environments: {took}", flush=True)
+
+
+TESTS = ("tests/ground", "tests/agents", "tests/rewards", "tests/experiment/test_bulk.py", "tests/analysis")
+
+
+def tests(arguments):
+    """The default tests of what runs on the device; what fails is named."""
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "4", *TESTS]
+    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    top = Path(__file__).resolve().parent.parent
+    try:
+        done = subprocess.run(
+            command, cwd=top, env=environment, capture_output=True, text=True, timeout=arguments.seconds
+        )
+    except subprocess.TimeoutExpired:
+        print(f"\ntests: not done after {arguments.seconds} s")
+        return
+    print("\ntests:", *[line for line in done.stdout.splitlines()[-30:] if line.strip()], sep="\n  ")
+
+
+def analysis(arguments):
     print(f"\n{'all pairs of 64 units, float32':44}{'compile':>9}{'wall ms':>9}{'error':>14}   (of float64)")
     pairs = lambda z: all_pairs_atoms(lagged_moments(z)).stack()
     local = lambda z: all_pairs_local_atoms(z, redundancy="ccs").stack()
@@ -106,6 +196,16 @@ def analysis():
     print(f"{title:44}{compiled:9.1f}{wall * 1e3:9.2f}", flush=True)
 
 
+PARTS = {
+    "launches": launches,
+    "purejaxrl": peer,
+    "compiling": compiling,
+    "training": training,
+    "analysis": analysis,
+    "tests": tests,
+}
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -113,10 +213,13 @@ def main():
     parser.add_argument("--seeds", type=int, nargs="*", default=[1, 16] if ON_CPU else [1, 16, 256, 1024])
     parser.add_argument("--envs", type=int, nargs="*", default=[256] if ON_CPU else [256, 4096])
     parser.add_argument("--robots", action=argparse.BooleanOptionalAction, default=not ON_CPU)
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=[p for p in PARTS if p != "tests"])
+    parser.add_argument("--purejaxrl", default="", help="a clone of PureJaxRL, timed on the same task")
+    parser.add_argument("--seconds", type=float, default=240.0, help="that the tests may take")
     arguments = parser.parse_args()
     print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}")
-    analysis()
-    training(arguments)
+    for name in arguments.only:
+        PARTS[name](arguments)
 
 
 if __name__ == "__main__":
