@@ -3,15 +3,6 @@
 import re
 
 _NO_KERNEL = {"parameter", "get-tuple-element", "tuple", "constant", "bitcast"}
-    "parameter",
-    "get-tuple-element",
-    "tuple",
-    "constant",
-    "bitcast",
-    "while",
-    "call",
-    "conditional",
-}
 _COMPUTATION = re.compile(r"^(?P<entry>ENTRY )?%?(?P<name>[\w.\-]+) \(.*?\{\n(?P<body>.*?)^\}", re.S | re.M)
 _OPERATION = re.compile(r"^\s+(?:ROOT )?%?[\w.\-]+ = .*? (?P<kind>[\w\-]+)\(")
 _TURNS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
