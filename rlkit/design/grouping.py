@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from rlkit.design.genome import Schema, encode, from_json, term_names
 from rlkit.design.interpreter import genome_reward
-from rlkit.design.paying import one_of
+from rlkit.design.switching import one_of
 from rlkit.design.types import Candidate, DesignTask
 from rlkit.errors import UsageError
 from rlkit.reads import example_transition

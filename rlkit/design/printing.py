@@ -1,5 +1,7 @@
 """A genome as a program of the reward language: what people read, and what other machines load."""
 
+import numpy as np
+
 from rlkit.design.genome import Gate, Genome, Schema, Term, term_names
 from rlkit.design.terms import FAR, KINDS
 
@@ -18,7 +20,8 @@ def genome_text(genome: Genome, schema: Schema) -> str:
 
 
 def _number(x: float) -> str:
-    return repr(float(x))
+    """The shortest text that reads as the same float32."""
+    return repr(float(str(np.float32(x))))
 
 
 class _Writer:

@@ -5,10 +5,9 @@ once for the design: a candidate is a change of parameters. On a CPU a block is 
 gains nothing there; on accelerators it is all rows.
 """
 
-import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import jax
@@ -16,29 +15,35 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit import fields
-from rlkit.agents.registry import TABLE as AGENTS
+from rlkit.agents import registry
 from rlkit.compiling import compiler_options
 from rlkit.design.genome import Schema
 from rlkit.design.grouping import Group, grouped
-from rlkit.design.paying import with_base
 from rlkit.design.types import CURVES, Candidate, DesignTask, Outcome
 from rlkit.errors import UsageError
+from rlkit.experiment.health import born_finite
 from rlkit.experiment.loop import compile_chunk
 from rlkit.experiment.population import Population, population, resolve_batching
 from rlkit.fields import option
 from rlkit.parallel import over_seeds
 from rlkit.rewards import read
+from rlkit.rewards.designed import with_base
 from rlkit.types import Agent, Key, PyTree
 
 ROWS = 256  # most rows of a block
 ENGINES = 4  # programs that are kept
 
 
+def _default_agent() -> Any:
+    return registry.config_class("ppo")()
+
+
 @dataclass(frozen=True)
 class Training:
     """How candidates are trained; all alike."""
 
-    agent: str = option("ppo", "the agent that is trained")
+    agent: Any = field(default_factory=_default_agent, metadata={"help": "hyper-parameters of the agent"})
+    algorithm: str = ""  # "module:maker" of an agent that is not in the table
     total_steps: int = option(100_000, "environment steps of each seed", low=1)
     seeds: int = option(2, "seeds of each candidate", low=1)
     checkpoints: int = option(10, "equally spaced points at which policies are judged", low=1)
@@ -46,6 +51,12 @@ class Training:
 
     def __post_init__(self) -> None:
         fields.check(self)
+        fields.check(self.agent)
+
+    @property
+    def agent_name(self) -> str:
+        """The agent's name in the table, or its maker."""
+        return self.algorithm or registry.name_of(self.agent)
 
 
 class _Block(NamedTuple):
@@ -79,6 +90,7 @@ class Engine:
         options = compiler_options()
         self.judge = jax.jit(over_seeds(self._judge, self.batching), compiler_options=options)
         self.program: Any = None
+        self.born = np.zeros(0, bool)  # which floating leaves of a state are finite at its start
 
     def _judge(self, row: tuple[PyTree, Key]) -> dict[str, jax.Array]:
         from rlkit.agents import evaluate
@@ -100,18 +112,18 @@ class Engine:
         state = self.init((keys, wide, jax.tree.map(jnp.asarray, params)))
         if self.program is None:
             self.program = compile_chunk(self.pop, state)
+            self.born = born_finite(self.pop, state)
         return _Block(state, [], np.ones(self.rows, bool))
 
     def advance(self, block: _Block, keys: Key) -> _Block:
         """To the next checkpoint; ``keys`` ``[R]`` for judging there."""
         done = len(block.points)
         count = self.stops[done] - (self.stops[done - 1] if done else 0)
-        born = np.ones(len(self.pop.leaves), bool)
-        state, rows, finite = self.program.run(block.state, np.int32(count), born)
+        state, rows, finite = self.program.run(block.state, np.int32(count), self.born)
         means = np.asarray(rows)[:, :count].mean(1)
         point = dict(zip(self.pop.metrics, means.T, strict=True))
         point |= {f"eval/{name}": np.asarray(x) for name, x in self.judge((state, keys)).items()}
-        return _Block(state, [*block.points, point], block.finite & np.asarray(finite).all(1))
+        return _Block(state, [*block.points, point], block.finite & (np.asarray(finite) | ~self.born).all(1))
 
     @property
     def length(self) -> int:
@@ -129,10 +141,8 @@ class Trainer:
       compiled: how many programs have been compiled.
     """
 
-    def __init__(
-        self, task: DesignTask, settings: Training, schema: Schema | None = None, config: Any = None
-    ):
-        self.task, self.settings, self.schema, self.config = task, settings, schema, config
+    def __init__(self, task: DesignTask, settings: Training, schema: Schema | None = None):
+        self.task, self.settings, self.schema = task, settings, schema
         self.base = read(task.base, task.env.spec) if task.base else None
         self.engines: OrderedDict[tuple, Engine] = OrderedDict()
         self.compiled = 0
@@ -173,8 +183,9 @@ class Trainer:
         """The program of a group, compiled at the first use."""
         key = (group.key, rows)
         if key not in self.engines:
-            make = functools.partial(AGENTS.make, self.settings.agent, self.task.env)
-            agent = make(self.config, with_base(self.base, group.reward))
+            paid = with_base(self.base, group.reward)
+            name, config = self.settings.agent_name, self.settings.agent
+            agent = registry.TABLE.make(name, self.task.env, config, reward=paid)
             self.engines[key] = Engine(agent, self.settings, rows)
             self.compiled += 1
             while len(self.engines) > ENGINES:
@@ -248,18 +259,19 @@ class _Rows:
     def _outcome(self, member: int, blocks: Sequence[_Block], stopped: bool = False) -> Outcome:
         """The outcome of a candidate from its rows."""
         names, engine = self.group.names[member], self.engine
-        length = len(blocks[0].points)
+        points = len(blocks[0].points)
         per_update = engine.agent.steps_per_update
         if not all(block.finite.all() for block in blocks):
             return Outcome(
                 error="training with this reward became infinite or not a number; use smaller values"
             )
-        curve = lambda name: [[float(b.points[c][name][0]) for b in blocks] for c in range(length)]
+        curve = lambda name: [[float(b.points[c][name][0]) for b in blocks] for c in range(points)]
         shown = {**names, "total": "total", **({} if self.trainer.base is None else {"base": "base"})}
         terms = {own: curve(f"reward/{slot}") for slot, own in shown.items()}
-        steps = [stop * per_update for stop in engine.stops[:length]]
-        curves = {name: curve(f"eval/{name}") for name in CURVES}
-        return Outcome(steps, **curves, terms=terms, stopped=steps[-1] if stopped else 0)
+        steps = [stop * per_update for stop in engine.stops[:points]]
+        fitness, success, returned, length = (curve(f"eval/{name}") for name in CURVES)
+        at = steps[-1] if stopped else 0
+        return Outcome(steps, fitness, success, returned, length, terms, at)
 
 
 def _split(block: _Block) -> list[_Block]:

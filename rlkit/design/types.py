@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from rlkit.design.paying import with_base
 from rlkit.errors import UsageError, unknown_name
 from rlkit.rewards import read
+from rlkit.rewards.designed import with_base
 from rlkit.types import Environment, EnvSpec, FeatureSpec, Key, PyTree, Reward
 
 
@@ -311,8 +311,8 @@ def record_from(data: Mapping[str, Any]) -> Record:
       UsageError: it is not one.
     """
     try:
-        candidate = Candidate(**{**data["candidate"], "parents": tuple(data["candidate"]["parents"])})
-        outcome = None if data["outcome"] is None else Outcome(**_outcome(data["outcome"]))
+        candidate = candidate_from(data["candidate"])
+        outcome = None if data["outcome"] is None else outcome_from(data["outcome"])
         verdicts = tuple(Verdict(**verdict) for verdict in data["verdicts"])
         score = -math.inf if data["score"] is None else float(data["score"])
         return Record(candidate, verdicts, outcome, score)
@@ -320,7 +320,14 @@ def record_from(data: Mapping[str, Any]) -> Record:
         raise UsageError(f"not a record of a design: {type(error).__name__}: {error}") from error
 
 
-def _outcome(data: Mapping[str, Any]) -> dict[str, Any]:
+def outcome_from(data: Mapping[str, Any]) -> Outcome:
+    """The outcome that :func:`to_data` wrote."""
     nan = lambda rows: [[math.nan if x is None else x for x in row] for row in rows]
     curves = {name: nan(data[name]) for name in CURVES}
-    return {**data, **curves, "terms": {name: nan(rows) for name, rows in data["terms"].items()}}
+    return Outcome(**{**data, **curves, "terms": {name: nan(rows) for name, rows in data["terms"].items()}})
+
+
+def candidate_from(data: Mapping[str, Any]) -> Candidate:
+    """The candidate that :func:`to_data` wrote."""
+    made: dict[str, Any] = {**data, "parents": tuple(data["parents"])}
+    return Candidate(**made)

@@ -34,6 +34,10 @@ COMMANDS = {
     ),
     "agents": Command("rlkit.experiment.commands:agents", "list agents, or describe one"),
     "rewards": Command("rlkit.experiment.commands:rewards", "list what rewards are written with"),
+    "design": Command(
+        "rlkit.design.commands:design", "design a reward for an environment, or resume a design"
+    ),
+    "reward": Command("rlkit.design.commands:reward", "check, show or audit a reward"),
     "envs": Command("rlkit.experiment.commands:envs", "list environments, or describe one"),
 }
 

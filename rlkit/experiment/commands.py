@@ -10,7 +10,7 @@ from rlkit.experiment.arguments import parse
 from rlkit.fields import option
 
 
-def _take(args: list[str], option: str) -> tuple[str | None, list[str]]:
+def take(args: list[str], option: str) -> tuple[str | None, list[str]]:
     """The value of an option that decides how the others are read, and the arguments without it."""
     rest, value, i = [], None, 0
     while i < len(args):
@@ -48,11 +48,11 @@ def train(args: list[str]) -> int:
 
     if "-h" in args or "--help" in args:
         print(TRAIN_HELP)
-    name, args = _take(args, "--agent")
-    source, args = _take(args, "--from")
-    folder, args = _take(args, "--resume")
-    root, args = _take(args, "--root")
-    target, args = _take(args, "--folder")
+    name, args = take(args, "--agent")
+    source, args = take(args, "--from")
+    folder, args = take(args, "--resume")
+    root, args = take(args, "--root")
+    target, args = take(args, "--folder")
     progress, args = "--no-progress" not in args, [a for a in args if a != "--no-progress"]
     cached, args = "--no-cache" not in args, [a for a in args if a != "--no-cache"]
     if folder is not None and (args or name or source or target or root):
@@ -105,7 +105,7 @@ class AnalyzeArguments(RunsArguments):
 
 def _runs(args: list[str], prog: str, cls: type = RunsArguments) -> tuple[list[Path], str | None]:
     """The run folders that the arguments name, and the value of ``--out``."""
-    out, args = _take(args, "--out")
+    out, args = take(args, "--out")
     if "-h" in args or "--help" in args or any(arg.startswith("-") for arg in args):
         parse(cls, args, prog)
     from rlkit.experiment import outside, store
@@ -141,9 +141,9 @@ def _warn_of_damage(folders: list[Path]) -> None:
 
 def analyze(args: list[str]) -> int:
     """``rlkit analyze RUN... [--draws N] [--components N] [--out FOLDER]``."""
-    kept, args = _take(args, "--components")
+    kept, args = take(args, "--components")
     components = None if kept is None else _count("--components", kept, 2)
-    given, args = _take(args, "--draws")
+    given, args = take(args, "--draws")
     folders, out = _runs(args, "rlkit analyze", AnalyzeArguments)
     draws = AnalyzeArguments.draws if given is None else _count("--draws", given, 2)
     if out is not None and len(folders) > 1:

@@ -96,7 +96,7 @@ class TrainConfig:
         return dataclasses.replace(self, **changes)
 
 
-def env_options(config: TrainConfig) -> dict[str, Any]:
+def env_options(config: Any) -> dict[str, Any]:
     """The environment's options; values are Python literals where they can be, else text."""
     options = {}
     for text in config.env_options:
@@ -142,8 +142,8 @@ def members(config: TrainConfig, agent: Agent) -> Members | None:
     return sweep(agent, parse_grid(config.sweep)) if config.sweep else None
 
 
-def to_dict(config: TrainConfig) -> dict[str, Any]:
-    """The configuration as JSON data."""
+def to_dict(config: Any) -> dict[str, Any]:
+    """A configuration as JSON data: of a training, or another dataclass with an agent."""
     data = {"version": VERSION}
     for entry in dataclasses.fields(config):
         value = getattr(config, entry.name)
@@ -192,8 +192,13 @@ def _defaults(cls: type) -> Any:
     return cls()
 
 
-def from_dict(data: dict[str, Any], where: str = "in the configuration") -> TrainConfig:
+def from_dict(data: dict[str, Any], where: str = "in the configuration", cls: type = TrainConfig) -> Any:
     """The inverse of :func:`to_dict`; keys that are left out take their defaults.
+
+    Args:
+      data: the JSON data.
+      where: it comes from, for messages.
+      cls: what it describes.
 
     Raises:
       UnknownNameError: an unknown key or agent; the message suggests the nearest one.
@@ -213,7 +218,7 @@ def from_dict(data: dict[str, Any], where: str = "in the configuration") -> Trai
     chosen = dict(agent)
     name = chosen.pop("name", "ppo")
     hyper = _fill(registry.config_class(name), chosen, f"of the agent {where}")
-    return _fill(TrainConfig, data, where, agent=hyper, algorithm=name if is_target(name) else "")
+    return _fill(cls, data, where, agent=hyper, algorithm=name if is_target(name) else "")
 
 
 def load(path: str | Path) -> TrainConfig:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rlkit.errors import UsageError
 from rlkit.registry import is_target, load_target
+from rlkit.rewards import designed
 from rlkit.rewards.arguments import check_reward
 from rlkit.rewards.language import LIMITS, parse_program, program_reward
 from rlkit.rewards.text import parse
@@ -20,7 +21,8 @@ def read(text: str | Path, spec: EnvSpec | None = None, *, tune: bool = False) -
     Args:
       text: one of: a call of constructors (``"success() + 0.1 * progress('distance')"``, see
         :mod:`rlkit.rewards.text`); a program (``"def reward(s, a, ns, done): ..."``, see
-        :mod:`rlkit.rewards.language.parsing`); a file that holds either; ``"module:name"`` of a reward, or of
+        :mod:`rlkit.rewards.language.parsing`); a file that holds either; a file of a designed reward
+        (:mod:`rlkit.rewards.designed`); ``"module:name"`` of a reward, or of
         a function without arguments that makes one, in a module of the user's.
       spec: of the environment that it is for; programs are then checked at once.
       tune: the constants of a program are parameters of the reward.
@@ -28,8 +30,10 @@ def read(text: str | Path, spec: EnvSpec | None = None, *, tune: bool = False) -
     Raises:
       UsageError: it is none of these; the message says why.
     """
+    if str(text).strip().endswith(designed.SUFFIX):
+        return designed.read_designed(str(text).strip(), spec, tune=tune)
     if isinstance(text, Path) or text.strip().endswith(SUFFIX):
-        return read(_file(Path(str(text).strip())), spec, tune=tune)
+        return read(text_of(Path(str(text).strip())), spec, tune=tune)
     if is_program(text):
         return program_reward(parse_program(text), spec, tune=tune)
     if is_target(text):
@@ -45,7 +49,12 @@ def is_program(text: str) -> bool:
     return re.search(r"^\s*(def\s|memory\s*=)", text, re.MULTILINE) is not None
 
 
-def _file(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The text of a reward file.
+
+    Raises:
+      UsageError: it cannot be read, or is not text.
+    """
     try:
         data = path.read_bytes()[: LIMITS.source + 1]
     except OSError as error:

@@ -15,7 +15,7 @@ from rlkit.envs import make
 sys.path.insert(0, str(Path(__file__).parent))  # `worlds` and `hacks` are imported by name
 
 TINY = PPOConfig(num_envs=4, num_steps=16, sizes=(8,), minibatches=1, epochs=1)
-SETTINGS = Training(total_steps=192, seeds=2, checkpoints=3, eval_episodes=2)
+SETTINGS = Training(agent=TINY, total_steps=192, seeds=2, checkpoints=3, eval_episodes=2)
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def pendulum():
 
 @pytest.fixture(scope="session")
 def trainer(pendulum):
-    return Trainer(pendulum, SETTINGS, schema_of(pendulum), TINY)
+    return Trainer(pendulum, SETTINGS, schema_of(pendulum))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What an agent is paid in a design: a candidate's reward and the base, by parameters of one shape."""
+"""One reward that pays by any of several: which, is a parameter."""
 
 from collections.abc import Sequence
 
@@ -6,30 +6,6 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.types import Key, PyTree, Reward, Transition
-
-TOTAL = "total"
-
-
-def with_base(base: Reward | None, own: Reward) -> Reward:
-    """The sum of a candidate's reward and the base.
-
-    Its parameters are the candidate's. Its terms are the candidate's, ``base`` if there is one, and
-    ``total``, all that is paid.
-    """
-
-    def init(key: Key) -> PyTree:
-        one, other = jax.random.split(key)
-        return (() if base is None else base.init(one)), own.init(other)
-
-    def apply(memory: PyTree, t: Transition, params: PyTree) -> tuple[PyTree, jax.Array, dict]:
-        below, value = memory[0], jnp.zeros((), t.reward.dtype)
-        if base is not None:
-            below, value, _ = base.apply(memory[0], t, base.params)
-        mine, paid, terms = own.apply(memory[1], t, params)
-        terms = terms if base is None else {**terms, "base": value}
-        return (below, mine), value + paid, {**terms, TOTAL: value + paid}
-
-    return Reward(init, apply, own.params)
 
 
 def one_of(rewards: Sequence[Reward], names: Sequence[Sequence[str]]) -> Reward:

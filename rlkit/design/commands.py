@@ -1,0 +1,169 @@
+"""The commands ``rlkit design`` and ``rlkit reward``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from rlkit.errors import UsageError
+from rlkit.experiment.arguments import parse
+from rlkit.experiment.commands import take
+
+DESIGN_HELP = """usage: rlkit design ENV [options], rlkit design --resume FOLDER
+  --resume FOLDER   continue a design that was stopped or killed; takes no configuration
+  --from FILE       start from a config.json; other options change it
+  --root FOLDER     where folders are made (default: designs)
+  --folder FOLDER   the folder itself; it must not exist
+  --quiet           no table of candidates
+"""
+
+
+def design(args: list[str]) -> int:
+    """``rlkit design ENV``."""
+    if "-h" in args or "--help" in args:
+        print(DESIGN_HELP)
+    resumed, args = take(args, "--resume")
+    source, args = take(args, "--from")
+    root, args = take(args, "--root")
+    target, args = take(args, "--folder")
+    quiet, args = "--quiet" in args, [arg for arg in args if arg != "--quiet"]
+    if resumed is not None and (args or source or root or target):
+        raise UsageError("--resume continues the design as it was configured; give it no other options")
+    if args and not args[0].startswith("-"):
+        args = ["--env", *args]
+    from rlkit.design import folder
+    from rlkit.design.config import DesignConfig
+    from rlkit.design.live import Table
+
+    if resumed is not None:
+        config = folder.load(resumed)
+    else:
+        default = _from(source) if source else DesignConfig()
+        config = parse(DesignConfig, args, "rlkit design", default)
+    table = Table(config.curve, config.score)
+    tell = (lambda record: None) if quiet else table.tell
+    say = lambda sentence: print(sentence, file=sys.stderr)
+    if resumed is not None:
+        found = folder.resume(resumed, tell=tell, say=say)
+    else:
+        found = folder.run(config, target, root=root or "designs", tell=tell, say=say)
+    if found.result.finished:
+        _conclude(found, config)
+    return found.exit_code
+
+
+def _from(source: str) -> Any:
+    from rlkit.design.config import DesignConfig
+    from rlkit.experiment import config as configs
+    from rlkit.experiment.store import read_json
+
+    return configs.from_dict(read_json(Path(source)), f"in {source}", DesignConfig)
+
+
+def _conclude(found: Any, config: Any) -> None:
+    from rlkit.design.folder import RESULT, WINNER, sentence
+    from rlkit.experiment.store import read_json
+
+    summary = read_json(found.folder / RESULT)
+    if found.result.winner is None:
+        print(f"{summary['sentence']} See {found.folder}", file=sys.stderr)
+        return
+    print(found.result.winner.candidate.text)
+    print(sentence(config, found.result))
+    print(
+        f"{summary['proposed']} candidates by {config.designer}, {summary['refused']} refused, "
+        f"{summary['trained']} trained, {summary['environment_steps']} environment steps"
+    )
+    print(found.folder / WINNER)
+
+
+REWARD_HELP = """usage: rlkit reward show FILE
+       rlkit reward check FILE --env ID
+       rlkit reward audit FILE --env ID
+
+FILE is the text of a reward, a file of a designed reward (*.reward.json), or the reward itself in quotes.
+"""
+
+
+def reward(args: list[str]) -> int:
+    """``rlkit reward show | check | audit``."""
+    if not args or args[0] in ("-h", "--help"):
+        print(REWARD_HELP)
+        return 0 if args else 2
+    from rlkit.errors import unknown_name
+
+    commands = {"show": _show, "check": _check, "audit": _audit}
+    if args[0] not in commands:
+        raise unknown_name("command", args[0], commands, where="of rlkit reward")
+    env, rest = take(args[1:], "--env")
+    if len(rest) != 1 or rest[0].startswith("-"):
+        raise UsageError(f"rlkit reward {args[0]} takes one reward: rlkit reward {args[0]} FILE --env ID")
+    return commands[args[0]](rest[0], env)
+
+
+def _text(source: str) -> tuple[str, str]:
+    """The text of a reward and its base."""
+    from rlkit.rewards import designed
+    from rlkit.rewards.reading import SUFFIX, text_of
+
+    if source.endswith(designed.SUFFIX):
+        data = designed.open_sealed(source)
+        return data["text"], data["base"]
+    return (text_of(Path(source)) if source.endswith(SUFFIX) or Path(source).is_file() else source), ""
+
+
+def _show(source: str, env: str | None) -> int:
+    """The reward, and where it came from."""
+    from rlkit.rewards import designed
+    from rlkit.rewards.language import parse_program, print_program
+    from rlkit.rewards.reading import is_program
+
+    text, base = _text(source)
+    print(print_program(parse_program(text)) if is_program(text) else text)
+    if base:
+        print(f"# paid beside it: {base}")
+    if source.endswith(designed.SUFFIX):
+        data = designed.open_sealed(source)
+        print(f"# {data['candidate']['id']} by {data['candidate']['origin']} for {data['environment']['id']}")
+        for record in data["lineage"]:
+            parents = ", ".join(record["candidate"]["parents"]) or "no parents"
+            print(f"#   {record['candidate']['id']} from {parents}: score {record['score']}")
+    return 0
+
+
+def _task(source: str, env: str | None, command: str) -> tuple[Any, str]:
+    from rlkit.design.types import DesignTask
+    from rlkit.envs import make
+    from rlkit.rewards import designed
+
+    if env is None and source.endswith(designed.SUFFIX):
+        env = designed.open_sealed(source)["environment"]["id"]
+    if env is None:
+        raise UsageError(f"rlkit reward {command} needs the environment: --env ID")
+    text, base = _text(source)
+    return DesignTask(make(env), base=base), text
+
+
+def _check(source: str, env: str | None) -> int:
+    """All verdicts; exit code 1 if one stops the reward."""
+    from rlkit.design.screen import screen
+    from rlkit.design.types import Candidate
+
+    task, text = _task(source, env, "check")
+    verdicts = screen(task, 0)(Candidate(text))
+    for verdict in verdicts:
+        word = "undecided" if verdict.passed is None else "passed" if verdict.passed else "FAILED"
+        word = "warning" if verdict.passed is False and not verdict.blocks else word
+        print(f"{word:<10} {verdict.check}{f': {verdict.reason}' if verdict.reason else ''}")
+    return int(any(verdict.stops for verdict in verdicts))
+
+
+def _audit(source: str, env: str | None) -> int:
+    """What the highest-paid behaviour achieves."""
+    import jax
+
+    from rlkit.design.audit import audit
+
+    task, text = _task(source, env, "audit")
+    found = audit(task.reward(text), task.env, jax.random.key(0))
+    print(found)
+    return 0

@@ -1,0 +1,223 @@
+"""A design in a folder: everything is kept, and one that was stopped or killed goes on to the same bytes.
+
+``config.json`` (re-runnable), ``journal.jsonl`` (every proposal, verdict and outcome, see
+:mod:`rlkit.design.journal`), ``env.json`` and ``timings.jsonl`` (where and how long: the only files that two
+equal designs do not share), and at the end ``winner.reward.json``, which :func:`rlkit.rewards.read` reads
+on any machine, ``winner.reward`` (its text alone), ``result.json`` and ``DONE``.
+"""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlkit.design.config import DesignConfig
+from rlkit.design.journal import JOURNAL, Journal
+from rlkit.design.loop import BASELINES, Loop, Result
+from rlkit.design.screen import screen
+from rlkit.design.training import Trainer
+from rlkit.design.types import Record, to_data
+from rlkit.errors import UsageError
+from rlkit.experiment import cache, store
+from rlkit.experiment import config as configs
+from rlkit.experiment.intervals import Interval
+from rlkit.experiment.provenance import machine, provenance
+from rlkit.experiment.signals import listening
+from rlkit.rewards.designed import SUFFIX, seal
+
+WINNER, RESULT = f"winner{SUFFIX}", "result.json"
+
+
+class Outcome(NamedTuple):
+    """How a design in a folder ended."""
+
+    folder: Path
+    result: Result
+    exit_code: int  # 0, 1 if nothing could be trained, or 128 + the number of the signal that stopped it
+
+
+def run(
+    config: DesignConfig,
+    folder: str | Path | None = None,
+    *,
+    root: str | Path = "designs",
+    tell: Callable[[Record], None] = lambda record: None,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Outcome:
+    """Design a reward, and keep everything in a new folder.
+
+    Args:
+      config: how.
+      folder: which must not exist; None makes one below ``root``.
+      root: where folders are made.
+      tell: called with what is known of a candidate after each step.
+      say: called with sentences about what happens.
+
+    Raises:
+      UsageError: something in ``config`` does not exist, or the folder is not free.
+    """
+    cache.enable()
+    loop = _build(config, tell)  # before the folder: what cannot be done leaves nothing
+    path = store.claim(folder) if folder is not None else store.create(root, config.env, config.designer)
+    store.write_json(path / store.CONFIG, configs.to_dict(config))
+    return _go(path, config, loop, say)
+
+
+def resume(
+    folder: str | Path,
+    *,
+    tell: Callable[[Record], None] = lambda record: None,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Outcome:
+    """Go on with a design that was stopped or killed; arguments as of :func:`run`.
+
+    Raises:
+      UsageError: not the folder of a design, it has finished, or it has been changed.
+    """
+    cache.enable()
+    path = store.existing(folder, write=True)
+    config = load(path)
+    if (path / store.DONE).exists():
+        raise UsageError(f"{path} has finished; its reward is {path / WINNER}")
+    return _go(path, config, _build(config, tell), say)
+
+
+def load(folder: str | Path) -> DesignConfig:
+    """The configuration of a design's folder."""
+    path = store.existing(folder) / store.CONFIG
+    return configs.from_dict(store.read_json(path), f"in {path}", DesignConfig)
+
+
+def _build(config: DesignConfig, tell: Callable[[Record], None]) -> Loop:
+    task = config.task()
+    schema = config.schema(task)
+    trainer = Trainer(task, config, schema)
+    checks = screen(task, config.seed) if config.checks else None
+    return Loop(task, config, config.make_designer(schema), trainer, checks, tell=tell)
+
+
+def _go(path: Path, config: DesignConfig, loop: Loop, say: Callable[[str], None]) -> Outcome:
+    begin, cpu = time.perf_counter(), time.process_time()
+    with listening() as stop, store.locked(path, say):
+        loop.journal, loop.stop = Journal(path / JOURNAL), stop
+        found = machine(1, (config.env,))
+        if loop.journal.once("machine", lambda: found) != found:
+            say("the machine is not the one that began: results may differ in their last bits")
+        if not (path / store.ENV).exists():
+            store.write_json(path / store.ENV, provenance())
+        result = loop.run()
+        spent = {"seconds": time.perf_counter() - begin, "cpu_seconds": time.process_time() - cpu}
+        store.append_jsonl(
+            path / store.TIMINGS, {"event": "session", "compiled": loop.trainer.compiled, **spent}
+        )
+        if not result.finished:
+            say(f"stopped; continue with: rlkit design --resume {path}")
+            return Outcome(path, result, stop.exit_code)
+        _write(path, config, loop, result)
+    return Outcome(path, result, int(result.winner is None))
+
+
+def _write(path: Path, config: DesignConfig, loop: Loop, result: Result) -> None:
+    if result.winner is not None:
+        sealed = seal(winner_data(config, loop, result))
+        store.write_json(path / WINNER, sealed)
+        text = result.winner.candidate.text
+        store.replace(path / "winner.reward", lambda file: file.write(text.encode()))
+    summary = summarise(config, result)
+    store.write_json(path / RESULT, summary)
+    store.write_json(path / store.DONE, {"winner": summary["winner"]})
+
+
+def winner_data(config: DesignConfig, loop: Loop, result: Result) -> dict[str, Any]:
+    """What the file of the winner says: the reward, where it came from and what it scored."""
+    from rlkit.rewards.language import parse_program
+    from rlkit.rewards.reading import is_program
+
+    assert result.winner is not None
+    assert result.fresh is not None
+    winner = result.winner.candidate
+    line = [to_data(r) for r in lineage(winner.id, result)]
+    program = parse_program(winner.text) if is_program(winner.text) else None
+    return {
+        "text": winner.text,
+        "base": config.base,
+        "program": None if program is None else program.digest,
+        "genome": winner.genome,
+        "environment": {"id": config.env, "options": list(config.env_options), "spec": spec_digest(loop)},
+        "config": configs.to_dict(config),
+        "candidate": to_data(winner),
+        "lineage": line,
+        "scores": {name: to_data(outcome) for name, outcome in result.fresh.outcomes.items()},
+        "machine": loop.journal.steps.get("machine"),
+    }
+
+
+def spec_digest(loop: Loop) -> str:
+    """SHA-256 of what the environment's specification says."""
+    import hashlib
+
+    spec = loop.task.env.spec
+    fields = [dataclasses.asdict(field) for field in spec.features]
+    said = [spec.id, repr(spec.observation_space), repr(spec.action_space), fields, spec.task, spec.success]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def lineage(id: str, result: Result) -> list[Record]:
+    """A candidate and all that it came from, itself first."""
+    history = result.histories[int(id.split(".")[0])]
+    found: dict[str, Record] = {}
+    waiting = [id]
+    while waiting:
+        record = history.find(waiting.pop(0))
+        if record.candidate.id not in found:
+            found[record.candidate.id] = record
+            waiting += record.candidate.parents
+    return list(found.values())
+
+
+def summarise(config: DesignConfig, result: Result) -> dict[str, Any]:
+    """The result in numbers: means over fresh seeds with their intervals, and what was spent."""
+    records = [record for history in result.histories for record in history.records]
+    trained = [record for record in records if record.outcome is not None]
+    summary: dict[str, Any] = {
+        "winner": None if result.winner is None else result.winner.candidate.id,
+        "designer": config.designer,
+        "proposed": len(records),
+        "refused": sum(bool(record.refused) for record in records),
+        "trained": len(trained),
+        "environment_steps": sum(r.outcome.steps[-1] for r in trained if r.outcome and r.outcome.steps)
+        * config.seeds,
+    }
+    if result.fresh is None:
+        return summary | {"sentence": "No candidate could be trained."}
+    fresh = result.fresh
+    for curve in ("fitness", "success"):
+        summary[curve] = {name: _plain(fresh.interval(name, curve)) for name in fresh.outcomes}
+        summary[curve] |= {f"winner - {name}": _plain(fresh.gain(curve, "final", name)) for name in BASELINES}
+    return summary | {"sentence": sentence(config, result)}
+
+
+def _plain(found: Interval) -> dict[str, Any]:
+    return {name: (x if x == x else None) for name, x in found._asdict().items()}
+
+
+def sentence(config: DesignConfig, result: Result) -> str:
+    """What was found, in a sentence; says so when it is not better than the sparse reward."""
+    assert result.fresh is not None
+    gain, own = (result.fresh.gain(config.curve, "final", name) for name in BASELINES)
+    winner = result.fresh.interval("winner", config.curve)
+    found = (
+        "is better than the sparse reward"
+        if gain.low > 0
+        else "is worse than the sparse reward"
+        if gain.high < 0
+        else "cannot be told from the sparse reward"
+    )
+    return (
+        f"On {winner.count} fresh seeds the designed reward {found}: {config.curve} {winner.mean:.3g} "
+        f"at the end of training, {gain.mean:+.3g} [{gain.low:.3g}, {gain.high:.3g}] against sparse and "
+        f"{own.mean:+.3g} [{own.low:.3g}, {own.high:.3g}] against "
+        "the environment's own reward (95 % intervals)."
+    )
