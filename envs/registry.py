@@ -1,5 +1,7 @@
 """Environments by name. Nothing is imported before it is made."""
 
+import functools
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,7 +107,7 @@ def make(id: str, **options: Any) -> Environment:
       id: a name from :func:`names`, e.g. ``"nav/pointmaze-umaze-far"``; ``"gymnax/"`` and an id of gymnax;
         ``"host:"`` and an id of Gymnasium, see :mod:`rlkit.envs.host`; or
         ``"package.module:factory"`` for one of your own, where the factory is a class or function that
-        returns an environment.
+        returns an environment, ours or one of Gymnasium's (which then runs on the host).
       **options: static choices of that environment, e.g. ``actions="discrete"``.
 
     Returns:
@@ -122,5 +124,17 @@ def make(id: str, **options: Any) -> Environment:
         raise UsageError(f"id={id!r:.80}: expected the name of an environment; {hint}")
     env = TABLE.make(id, **options)
     if is_target(id):
+        env = _hosted(id, env, options)
         check_environment(env)
     return env
+
+
+def _hosted(id: str, env: Any, options: Mapping[str, Any]) -> Any:
+    """What a factory of the user's made; an environment of Gymnasium's moves behind the bridge."""
+    gymnasium = sys.modules.get("gymnasium")
+    if gymnasium is None or not isinstance(env, gymnasium.Env):
+        return env
+    from rlkit.envs.host import from_gymnasium
+
+    env.close()
+    return from_gymnasium(functools.partial(registry.load_target(id), **options), id=id)

@@ -55,7 +55,8 @@ def not_an_environment(env: Any) -> str | None:
     if hasattr(env, "reset") and hasattr(env, "step") and hasattr(env, "observation_space"):
         id = getattr(getattr(env, "spec", None), "id", None) or ""
         ours = [f"rlkit.envs.make({name!r})" for name in (counterpart(id),) if name]
-        hosted = [f"rlkit.envs.make('host:{id or 'ID'}')"] if _has_host() else []
+        call = f"make('host:{id}')" if id else "from_gymnasium(make_env)"
+        hosted = [f"rlkit.envs.{call}"] if _has_host() else []
         meant = " or ".join(ours + hosted) or "an environment of rlkit.envs"
         return f"env={id or kind.__name__} is an environment of Gymnasium; did you mean {meant}?"
     if not hasattr(kind, "spec") and not hasattr(env, "spec"):

@@ -471,3 +471,11 @@ class TestProcesses:
         assert message in _messages(error)
         assert time.monotonic() - begin < 100
         assert not _children() - before
+
+
+def test_a_class_of_ones_own_is_named_by_its_module():
+    env = make("host_toys:Counter")  # this folder is on the path
+    assert env.spec.id == "host_toys:Counter"
+    assert not env.spec.pure
+    with pytest.raises(UsageError, match="from_gymnasium"):
+        check_environment(Counter())
