@@ -8,11 +8,11 @@ import jax.numpy as jnp
 
 from rlkit.design.genome import Schema, encode, from_json, term_names
 from rlkit.design.interpreter import genome_reward
+from rlkit.design.reading import read_candidate
 from rlkit.design.switching import one_of
 from rlkit.design.types import Candidate, DesignTask
 from rlkit.errors import UsageError
 from rlkit.reads import example_transition
-from rlkit.rewards import read
 from rlkit.rewards.language import parse_program
 from rlkit.rewards.reading import is_program
 from rlkit.types import PyTree, Reward
@@ -66,7 +66,7 @@ def _genomes(places: Sequence[int], candidates: Sequence[Candidate], schema: Sch
 
 def _read(text: str, task: DesignTask) -> tuple[str, Reward, tuple[str, ...]]:
     """The structure of a reward, the reward with its numbers as parameters, and its terms."""
-    reward = read(text, task.spec, tune=True)
+    reward = read_candidate(text, task.spec, tune=True)
     memory = jax.eval_shape(reward.init, jax.random.key(0))
     _, _, terms = jax.eval_shape(reward.apply, memory, example_transition(task.spec), reward.params)
     structure = parse_program(text).structure if is_program(text) else text

@@ -2,7 +2,7 @@
 
 from rlkit.errors import UsageError
 from rlkit.registry import is_target
-from rlkit.rewards import parse
+from rlkit.rewards import designed, parse
 from rlkit.rewards.language import parse_program, program_reward
 from rlkit.rewards.reading import SUFFIX, is_program
 from rlkit.types import EnvSpec, Reward
@@ -25,6 +25,6 @@ def read_candidate(text: str, spec: EnvSpec, *, tune: bool = False) -> Reward:
     if is_program(text):
         return program_reward(parse_program(text), spec, tune=tune)
     stripped = text.strip()
-    if is_target(stripped) or stripped.endswith(SUFFIX):
+    if is_target(stripped) or stripped.endswith((SUFFIX, designed.SUFFIX)):
         raise UsageError("expected the text of a reward, not the name of a file or of a module")
     return parse(text)

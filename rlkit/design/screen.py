@@ -11,7 +11,8 @@ from rlkit.design.evidence import Evidence, gather
 from rlkit.design.reading import read_candidate
 from rlkit.design.types import Candidate, DesignTask, History, Verdict
 from rlkit.errors import RlkitError, unknown_name
-from rlkit.rewards.reading import is_program
+from rlkit.rewards.designed import with_base
+from rlkit.rewards.reading import is_program, read
 from rlkit.types import Key, Reward
 
 
@@ -43,6 +44,7 @@ class Screen:
             return (Verdict("read", False, candidate.error),)
         try:
             reward = read_candidate(candidate.text, spec)
+            whole = with_base(read(self.task.base, self.task.env.spec), reward) if self.task.base else reward
         except RlkitError as error:
             return (Verdict("read", False, str(error)),)
         contract = checks.abstract(reward, spec)
@@ -54,10 +56,10 @@ class Screen:
             ),
             "clock": lambda: checks.clock(reward, spec, self.evidence),
             "potential-based": lambda: invariance.potential_based(reward, self.evidence),
-            "farming": lambda: incentives.farming(reward, self.evidence),
-            "dying": lambda: incentives.dying(reward, self.evidence),
-            "hovering": lambda: incentives.hovering(reward, self.evidence),
-            "order": lambda: incentives.order(reward, self.evidence),
+            "farming": lambda: incentives.farming(whole, self.evidence),
+            "dying": lambda: incentives.dying(whole, self.evidence),
+            "hovering": lambda: incentives.hovering(whole, self.evidence),
+            "order": lambda: incentives.order(whole, self.evidence),
             "equivalence": lambda: invariance.equivalence(
                 reward, self.evidence, self._trained(candidate, history)
             ),

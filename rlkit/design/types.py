@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from rlkit.design.reading import read_candidate
 from rlkit.errors import UsageError, unknown_name
 from rlkit.rewards import read
 from rlkit.rewards.designed import with_base
@@ -73,7 +74,7 @@ class DesignTask:
           UsageError: the text is no reward, or it reads what it may not.
         """
         base = read(self.base, self.env.spec) if self.base else None
-        return with_base(base, read(text, self.spec, tune=tune))
+        return with_base(base, read_candidate(text, self.spec, tune=tune))
 
 
 @dataclass(frozen=True)

@@ -110,5 +110,5 @@ class Errand:
         raise NotImplementedError
 
 
-HONEST = (EAST, GRAB, WEST, NORTH, NORTH, NORTH, EAST, EAST, EAST)
-"""Picks the cup up and carries it around the lava to the goal."""
+HONEST = (EAST, GRAB, NORTH, NORTH, NORTH, EAST, EAST)
+"""The shortest way: picks the cup up and carries it past the lava to the goal."""

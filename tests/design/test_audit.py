@@ -1,0 +1,90 @@
+"""Audits find what a reward pays best, exactly where that can be computed."""
+
+import jax
+import numpy as np
+import pytest
+from hacks import HACKS, SPARSE, program
+from worlds import HONEST, Errand
+
+from rlkit.design import Outcome
+from rlkit.design.audit import audit
+from rlkit.design.detectors import hacking
+from rlkit.design.reading import read_candidate
+from rlkit.design.tabular import optimum, pay_table, tabulate
+from rlkit.envs import make
+
+ENV = Errand()
+
+
+@pytest.fixture(scope="module")
+def world():
+    return tabulate(ENV, ENV.default_params(), jax.random.key(0))
+
+
+def best(world, text):
+    return optimum(world, pay_table(read_candidate(text, ENV.spec), world), 0.99)
+
+
+def test_the_optimum_of_the_sparse_reward_is_the_shortest_way(world) -> None:
+    found = best(world, program(SPARSE))
+    np.testing.assert_allclose(found.returned, 0.99 ** (len(HONEST) - 1), rtol=1e-6)
+    assert found.solves.all()
+
+
+def test_values_solve_the_linear_system_of_an_optimal_policy(world) -> None:
+    paid = pay_table(read_candidate(HACKS["hovering"].bad, ENV.spec), world)
+    found = optimum(world, paid, 0.9)
+    states = np.arange(len(paid))
+    act = found.best.argmax(1)
+    chain = np.zeros((len(paid), len(paid)))
+    chain[states, world.successor[states, act]] = np.where(world.terminated[states, act], 0.0, 0.9)
+    np.testing.assert_allclose(
+        np.linalg.solve(np.eye(len(paid)) - chain, paid[states, act]), found.value, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("name", list(HACKS))
+def test_optimal_policies_hack_until_the_reward_is_repaired(name: str, world) -> None:
+    assert not best(world, HACKS[name].bad).can_solve.any()
+    assert best(world, HACKS[name].good).solves.all()
+
+
+def test_a_world_with_chance_or_without_end_has_no_table() -> None:
+    for id, states in (("craft/mini", 64), ("classic/pendulum", 64), ("classic/cartpole", 64)):
+        env = make(id)
+        assert tabulate(env, env.default_params(), jax.random.key(0), states=states, starts=4) is None
+
+
+OPTIONS = {"steps": 40, "starts": 1, "population": 96, "generations": 24}
+
+
+@pytest.mark.parametrize("name", list(HACKS))
+def test_the_search_finds_the_exploit_without_the_table(name: str) -> None:
+    found = audit(HACKS[name].bad, ENV, 0, states=1, **OPTIONS)
+    assert found.verdicts[0].passed is None
+    assert found.verdicts[1].passed is False
+    assert found.exploits.start.size == 1
+    assert found.success.solved.all()
+
+
+def test_an_honest_reward_passes() -> None:
+    found = audit(program(SPARSE), ENV, 0, **OPTIONS)
+    assert [verdict.passed for verdict in found.verdicts] == [True, True]
+    assert not found.exploits.start.size
+
+
+def run(total, success, seeds: int = 4) -> Outcome:
+    chance = np.random.default_rng(0)
+    noisy = lambda x, size: np.asarray(x)[:, None] + size * chance.standard_normal((len(x), seeds))
+    success = np.clip(noisy(success, 0.02), 0, 1)
+    return Outcome(np.arange(len(total)), success, success, success, success, {"total": noisy(total, 0.1)})
+
+
+def test_a_run_alarms_when_reward_moves_and_success_does_not() -> None:
+    up, flat, down = np.linspace(0, 5, 10), np.zeros(10), np.linspace(0.8, 0.1, 10)
+    assert hacking(run(up, flat)).passed is False
+    assert hacking(run(up, down)).passed is False
+    assert hacking(run(up, np.linspace(0, 1, 10))).passed
+    assert hacking(run(flat, flat)).passed
+    assert hacking(run(up, flat + 1)).passed
+    assert hacking(run(up[:4], flat[:4])).passed is None
