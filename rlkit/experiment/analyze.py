@@ -6,14 +6,20 @@ mean.
 Beside them the five baseline metrics, alignment with the reward, prediction of the final return from early
 recordings, and the comparison with networks that have learnt nothing. All amounts are nats per step.
 
-``emergence.json`` (version 3); a list "by seed" has an entry for each row of the run, null where undefined::
+Members of a sweep are other settings, so each is measured by itself: nothing is averaged over them.
+
+``emergence.json`` (version 4); a list "by seed" has an entry for each seed of the member, null if undefined::
 
     version, lag, steps_per_recording
     components      leading principal components that were measured instead of units; null: the units
     null            {name, hypothesis}: what surrogates obey, one sentence
     draws           surrogates of each recording but the last
     final_draws     surrogates of each last recording
-    correction      {method, tests}: how p_adjusted was made, over how many tests
+    correction      {method, tests}: how p_adjusted was made, over how many tests of all members
+    sha256          of the rest, see :func:`rlkit.experiment.store.write_json`
+    members         one entry per member of the sweep, one without a sweep, with what follows
+
+    label           what tells it from the others, "" without a sweep
     warnings        sentences a reader must see beside the numbers (drift, few samples, few units)
     points          one entry per recording:
       update, step
@@ -58,10 +64,11 @@ from rlkit.errors import UsageError
 from rlkit.experiment import config, outside, store
 from rlkit.experiment.intervals import interval
 from rlkit.experiment.logbook import number
+from rlkit.experiment.members import grid_labels, parse_grid
 from rlkit.types import Key
 
 EMERGENCE, ARRAYS = "emergence.json", "emergence.npz"
-VERSION = 3
+VERSION = 4
 MEASURES = ("phi_r", "ce3", "ce4")
 TESTED = ("phi_r",)
 """Measures whose p is calibrated on independent units however slow (``benchmarks/calibration.py``)."""
@@ -124,7 +131,7 @@ def analyze(
     draws: int = 100,
     out: str | Path | None = None,
     *,
-    final_draws: int = FINAL_DRAWS,
+    final_draws: int | None = None,
     components: int | None = None,
 ) -> Path:
     """Measure the latents of a run; write ``emergence.json`` and ``emergence.npz``.
@@ -133,14 +140,15 @@ def analyze(
       folder: the run folder; it is only read.
       draws: surrogates per recording.
       out: where the files go; None takes the run folder, where reports look for them.
-      final_draws: surrogates of the last recordings, whose p is tabulated; at least ``draws``.
+      final_draws: surrogates of the last recordings, whose p is tabulated, rounded up to a multiple of
+        ``draws``; at least so many. None takes 999, or ``draws`` if that is more.
       components: measure that many leading principal components instead of the units.
 
     Returns:
       The path of the JSON file. The same run gives the same content.
 
     Raises:
-      UsageError: not a run folder, or it has no recordings.
+      UsageError: not a run folder, it has no recordings, or a number is out of range.
     """
     folder = store.existing(folder)
     settings = config.load(folder / store.CONFIG)
@@ -149,37 +157,80 @@ def analyze(
         raise UsageError(
             f"{folder} has no recorded latents; train with --probes and --probe-steps greater than 0"
         )
+    if final_draws is None:
+        final_draws = max(FINAL_DRAWS, draws)
+    if draws < 2 or final_draws < draws:
+        raise UsageError(
+            f"draws={draws}, final_draws={final_draws}: expected at least 2 surrogates, and of the last "
+            "recordings no fewer than of the others"
+        )
     units = next(iter(latents.values()))["latent"].shape[-1]
     if components is not None and not 2 <= components <= units:
         raise UsageError(f"components={components}: expected 2 to {units}, the number of units")
     key = jax.random.fold_in(jax.random.key(settings.seed), _KEYS)
-    returns = read_returns(folder, latents)
-    life = study(latents, returns, key, draws, final_draws, components)
-    per_update = config.build(settings).steps_per_update
-    steps, last = next(iter(latents.values()))["latent"].shape[1], max(latents)
-    shown = points(life, latents, per_update)
+    returns, untrained = read_returns(folder, latents), _read_untrained(folder, latents)
+    per_update, labels = config.build(settings).steps_per_update, grid_labels(parse_grid(settings.sweep))
+    lives, members = [], []
+    for member, (label, rows) in enumerate(zip(labels, _rows(len(returns), len(labels)), strict=True)):
+        own = {
+            update: {name: x[rows] for name, x in recorded.items()} for update, recorded in latents.items()
+        }
+        fresh = None if untrained is None else untrained[rows]
+        own_key = jax.random.fold_in(key, member)
+        lives.append(study(own, returns[rows], own_key, draws, final_draws, components))
+        members.append({"label": label} | _told(lives[-1], own, fresh, own_key, per_update, components))
     data = {
         "version": VERSION,
         "lag": 1,
-        "steps_per_recording": steps,
+        "steps_per_recording": next(iter(latents.values()))["latent"].shape[1],
         "components": components,
         "null": {"name": NULL, "hypothesis": NULLS[NULL].hypothesis},
         "draws": draws,
-        "final_draws": next(iter(life.beyond["means"].values())).shape[1],
-        "correction": _correct(life, shown[-1]),
-        "warnings": warnings(life, units if components is None else components),
-        "points": shown,
-        "untrained": _untrained(folder, latents[last], last, jax.random.fold_in(key, 1), components),
-        "projections": _projections(latents[last], jax.random.fold_in(key, 2), components),
-        "alignment": _alignment(life),
-        "prediction": _prediction(life),
+        "final_draws": next(iter(lives[0].beyond["means"].values())).shape[1],
+        "correction": _correct(lives, [member["points"][-1] for member in members]),
+        "members": members,
     }
     target = folder if out is None else Path(out)
     with outside.at(target, "write"):
         target.mkdir(parents=True, exist_ok=True)
-    store.write_arrays(target / ARRAYS, _arrays(life, returns))
-    store.write_json(target / EMERGENCE, data)
+    parts = [_arrays(life) for life in lives]
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    store.write_arrays(target / ARRAYS, {"returns": returns} | joined)
+    store.write_json(target / EMERGENCE, data, digest=True)
     return target / EMERGENCE
+
+
+def _rows(rows: int, members: int) -> list[slice]:
+    """The rows of each member: all its seeds, one after the other.
+
+    Raises:
+      UsageError: as many rows are not of so many members.
+    """
+    if rows % members:
+        raise UsageError(f"the recordings have {rows} rows, which are not of {members} members of one size")
+    seeds = rows // members
+    return [slice(member * seeds, (member + 1) * seeds) for member in range(members)]
+
+
+def _told(
+    life: Life,
+    latents: dict[int, dict[str, np.ndarray]],
+    untrained: np.ndarray | None,
+    key: Key,
+    per_update: int,
+    components: int | None,
+) -> dict[str, Any]:
+    """What is said of one member."""
+    update = max(latents)
+    last = latents[update]
+    return {
+        "warnings": warnings(life, last["latent"].shape[-1] if components is None else components),
+        "points": points(life, latents, per_update),
+        "untrained": _untrained(untrained, last, update, jax.random.fold_in(key, 1), components),
+        "projections": _projections(last, jax.random.fold_in(key, 2), components),
+        "alignment": _alignment(life),
+        "prediction": _prediction(life),
+    }
 
 
 def points(life: Life, latents: dict[int, dict[str, np.ndarray]], per_update: int) -> list[dict[str, Any]]:
@@ -218,16 +269,16 @@ def _interval(values: np.ndarray) -> dict[str, Any]:
     return {name: number(x) if name != "count" else x for name, x in interval(values)._asdict().items()}
 
 
-def _correct(life: Life, point: dict[str, Any]) -> dict[str, Any]:
-    """Put p of the mean over seeds into the last point, corrected for the number of them."""
-    tests = [(level, name) for level in LEVELS for name in TESTED]
+def _correct(lives: list[Life], last: list[dict[str, Any]]) -> dict[str, Any]:
+    """Put p of the mean over seeds into the last point of every member, corrected for the number of them."""
+    tests = [(m, level, name) for m in range(len(lives)) for level in LEVELS for name in TESTED]
     found = []
-    for level, name in tests:
-        route, excess = LEVELS[level], np.array(point[level][name]["excess"], np.float64)
-        found.append(pooled_p(excess, life.beyond[route][name])[0])
-    for (level, name), p, adjusted in zip(tests, found, holm(found), strict=True):
-        draws = life.beyond[LEVELS[level]][name].shape[1]
-        point[level][name]["over_seeds"] |= {
+    for member, level, name in tests:
+        route, excess = LEVELS[level], np.array(last[member][level][name]["excess"], np.float64)
+        found.append(pooled_p(excess, lives[member].beyond[route][name])[0])
+    for (member, level, name), p, adjusted in zip(tests, found, holm(found), strict=True):
+        draws = lives[member].beyond[LEVELS[level]][name].shape[1]
+        last[member][level][name]["over_seeds"] |= {
             "p": number(p),
             "p_floor": 1 / (draws + 1),
             "p_adjusted": number(float(adjusted)),
@@ -267,16 +318,27 @@ def warnings(life: Life, units: int) -> list[str]:
     return said
 
 
-def _untrained(
-    folder: Path, last: dict[str, np.ndarray], update: int, key: Key, components: int | None
-) -> dict[str, Any] | None:
-    """The last recording less untrained networks on the same observations; None if there are none."""
-    path = folder / store.LATENTS / store.UNTRAINED
+def _read_untrained(folder: Path, latents: dict[int, dict[str, np.ndarray]]) -> np.ndarray | None:
+    """Latents ``[S, M, T, n]`` of untrained networks on the last observations; None if there are none."""
+    path, last = folder / store.LATENTS / store.UNTRAINED, latents[max(latents)]["latent"]
     if not path.exists():
         return None
-    latents = store.read_arrays(path)["latent"]
-    if latents.shape[0] != len(last["latent"]) or latents.shape[2:] != last["latent"].shape[1:]:
-        raise UsageError(f"{path} has shape {latents.shape}, which is not of this run; delete it")
+    found = store.read_arrays(path).get("latent", np.zeros(0))
+    if found.ndim != 4 or found.shape[0] != len(last) or found.shape[2:] != last.shape[1:]:
+        raise UsageError(f"{path} has shape {found.shape}, which is not of this run; delete it")
+    return found
+
+
+def _untrained(
+    latents: np.ndarray | None,
+    last: dict[str, np.ndarray],
+    update: int,
+    key: Key,
+    components: int | None,
+) -> dict[str, Any] | None:
+    """The last recording less untrained networks on the same observations; None if there are none."""
+    if latents is None:
+        return None
     options: Any = {"first": last["first"], "null": NULL, "draws": _COMPARED, "components": components}
     found = against_untrained(
         last["latent"], latents, key, quantities=MEASURES, routes=tuple(LEVELS.values()), **options
@@ -357,10 +419,9 @@ def _prediction(life: Life) -> dict[str, Any]:
     }
 
 
-def _arrays(life: Life, returns: np.ndarray) -> dict[str, np.ndarray]:
+def _arrays(life: Life) -> dict[str, np.ndarray]:
     """Everything measured, ``[S, K]`` and ``[S, K, F]``: names like ``means/phi_r/value``."""
-    arrays = {"returns": returns}
-    arrays |= {f"quality/{name}": np.asarray(x) for name, x in life.quality._asdict().items()}
+    arrays = {f"quality/{name}": np.asarray(x) for name, x in life.quality._asdict().items()}
     arrays |= {f"metric/{name}": values for name, values in life.metrics.items()}
     for route, test in life.tests.items():
         for field in NullTest._fields:

@@ -101,6 +101,8 @@ class AnalyzeArguments(RunsArguments):
     """Measure emergence in the latents of runs."""
 
     draws: int = option(100, "surrogates per recording; as many give the same surrogates again", low=2)
+    final_draws: int = option(999, "surrogates of the last recordings, at least as many as --draws", low=2)
+    components: int = option(0, "measure that many leading components instead of the units; 0: the units")
 
 
 def _runs(args: list[str], prog: str, cls: type = RunsArguments) -> tuple[list[Path], str | None]:
@@ -140,12 +142,14 @@ def _warn_of_damage(folders: list[Path]) -> None:
 
 
 def analyze(args: list[str]) -> int:
-    """``rlkit analyze RUN... [--draws N] [--components N] [--out FOLDER]``."""
-    kept, args = take(args, "--components")
-    components = None if kept is None else _count("--components", kept, 2)
-    given, args = take(args, "--draws")
+    """``rlkit analyze RUN... [--draws N] [--final-draws N] [--components N] [--out FOLDER]``."""
+    counts: dict[str, Any] = {}
+    for name in ("draws", "final_draws", "components"):
+        flag = "--" + name.replace("_", "-")
+        given, args = take(args, flag)
+        if given is not None:
+            counts[name] = _count(flag, given, 2)
     folders, out = _runs(args, "rlkit analyze", AnalyzeArguments)
-    draws = AnalyzeArguments.draws if given is None else _count("--draws", given, 2)
     if out is not None and len(folders) > 1:
         raise UsageError(f"--out {out}: it takes the files of one run; {len(folders)} were named")
     from rlkit.experiment import devices, store
@@ -156,7 +160,7 @@ def analyze(args: list[str]) -> int:
 
     _warn_of_damage(folders)
     for folder in folders:
-        path = module.analyze(folder, draws, out=out, components=components)
+        path = module.analyze(folder, out=out, **counts)
         print("\n".join(told(store.read_json(path))))
         print(path)
     return 0

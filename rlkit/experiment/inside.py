@@ -66,20 +66,23 @@ def measured(group: Group, note: Callable[[str], None]) -> Measured | None:
     if not data:
         return None
     try:
-        return _measured(group, data)
+        return _measured(group, _member(group))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         note(f"emergence.json cannot be used ({type(error).__name__}: {str(error)[:80]}); run rlkit analyze")
         return None
 
 
+def _member(group: Group) -> dict[str, Any]:
+    """What ``emergence.json`` says of a group of seeds, beside what it says of all."""
+    data = group.run.emergence
+    if "members" not in data and len(group.run.members) == 1:  # of a version before there were any
+        return data
+    return data | data["members"][group.index]
+
+
 def _measured(group: Group, data: dict[str, Any]) -> Measured:
     points, null = data["points"], data.get("null") or {}
-    levels = {
-        level: [
-            _measure(name, level, data, group.seeds, len(group.run.members) == 1) for name in MEASURE_NAMES
-        ]
-        for level in LEVEL_NAMES
-    }
+    levels = {level: [_measure(name, level, data) for name in MEASURE_NAMES] for level in LEVEL_NAMES}
     return Measured(
         group,
         np.array([point["step"] for point in points], np.float64),
@@ -88,19 +91,17 @@ def _measured(group: Group, data: dict[str, Any]) -> Measured:
         int(data.get("final_draws", data["draws"])),
         int((data.get("correction") or {}).get("tests", 0)),
         int((data.get("untrained") or {}).get("networks", 0)),
-        _basis(points[-1], data, group.seeds),
+        _basis(points[-1], data),
         [str(text) for text in data.get("warnings", [])],
     )
 
 
-def _measure(name: str, level: str, data: dict[str, Any], seeds: slice, whole: bool) -> Measure:
+def _measure(name: str, level: str, data: dict[str, Any]) -> Measure:
     rows = [point[level][name] for point in data["points"]]
-    value, null = (
-        np.array([row[field] for row in rows], np.float64)[:, seeds] for field in ("value", "mean")
-    )
+    value, null = (np.array([row[field] for row in rows], np.float64) for field in ("value", "mean"))
     excess = value - null
     if "excess" in rows[-1]:
-        excess = np.array([row["excess"] for row in rows], np.float64)[:, seeds]
+        excess = np.array([row["excess"] for row in rows], np.float64)
     found = (data.get("untrained") or {}).get(level, {}).get(name)
     random = (data.get("projections") or {}).get(level, {}).get(name)
     nothing = np.zeros(0)
@@ -109,28 +110,28 @@ def _measure(name: str, level: str, data: dict[str, Any], seeds: slice, whole: b
         value,
         null,
         excess,
-        rows[-1].get("over_seeds", {}) if whole else {},  # p is of all rows together
-        nothing if found is None else np.array(found["excess"]["difference"], np.float64)[seeds],
-        nothing if found is None else _fresh(found["value"]["untrained"], seeds),
-        (None, None) if found is None or not whole else (found["excess"]["p"], found["excess"]["p_floor"]),
-        nothing if random is None else np.array(random["excess"], np.float64)[seeds],
+        rows[-1].get("over_seeds", {}),
+        nothing if found is None else np.array(found["excess"]["difference"], np.float64),
+        nothing if found is None else _fresh(found["value"]["untrained"]),
+        (None, None) if found is None else (found["excess"]["p"], found["excess"]["p_floor"]),
+        nothing if random is None else np.array(random["excess"], np.float64),
     )
 
 
-def _fresh(values: Sequence[Sequence[float | None]], seeds: slice) -> np.ndarray:
+def _fresh(values: Sequence[Sequence[float | None]]) -> np.ndarray:
     """Means over the untrained networks of each seed; NaN where none is known."""
-    rows = np.array(values, np.float64)[seeds]
+    rows = np.array(values, np.float64)
     known = np.isfinite(rows)
     total, count = np.where(known, rows, 0).sum(1), known.sum(1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def _basis(point: dict[str, Any], data: dict[str, Any], seeds: slice) -> str:
+def _basis(point: dict[str, Any], data: dict[str, Any]) -> str:
     """What a recording is worth, in a sentence; empty if unknown."""
     if "effective_samples" not in point:
         return ""
     names = ("effective_samples", "active", "effective_dimension")
-    samples, active, dimension = (interval(np.array(point[n], np.float64)[seeds]).mean for n in names)
+    samples, active, dimension = (interval(np.array(point[n], np.float64)).mean for n in names)
     what = "units" if data.get("components") is None else "leading components"
     return (
         f"Each recording has {data['steps_per_recording']:,} steps, worth {plain(samples)} independent "
@@ -263,6 +264,7 @@ def life(group: Group, note: Callable[[str], None]) -> list[dict[str, Any]]:
     """Rows about whole lives: how each metric goes with the reward, and predicts its end."""
     data, out = group.run.emergence, []
     try:
+        data = _member(group) if data else {}
         for metric, found in data.get("alignment", {}).items():
             nulls = found["nulls"]["global"]
             row: dict[str, Any] = {"metric": metric, "seeds": len(found["seeds"])}
@@ -273,7 +275,7 @@ def life(group: Group, note: Callable[[str], None]) -> list[dict[str, Any]]:
                 low, high = (_or_dash(bound) for bound in told["r2_interval"])
                 row["r2"] = f"{_or_dash(told['r2'])} [{low}, {high}]"
             out.append(row)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         note(f"the alignment in emergence.json cannot be used ({type(error).__name__}: {str(error)[:80]})")
     return out
 

@@ -46,7 +46,7 @@ class Ledger:
             size += _hash(self.folder / name, total, size)
             self._open[name] = size, total
             found[name] = Written(size, total.hexdigest())
-        for path in store.recordings(self.folder).values():
+        for path in store.latents(self.folder):
             name = f"{store.LATENTS}/{path.name}"
             if name not in self.recordings:
                 self.recordings[name] = _measure(path)

@@ -36,6 +36,11 @@ class Group(NamedTuple):
     seeds: slice
 
     @property
+    def index(self) -> int:
+        """Which member of the run they are."""
+        return self.seeds.start // max(1, self.seeds.stop - self.seeds.start)
+
+    @property
     def task(self) -> tuple[str, tuple[str, ...]]:
         """What they are trained in; numbers of different tasks have different units."""
         return self.run.settings.env, tuple(sorted(self.run.settings.env_options))

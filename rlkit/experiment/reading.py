@@ -83,11 +83,6 @@ class Run(NamedTuple):
         """The rows of a member: all its seeds, one after the other."""
         return slice(member * self.seeds, (member + 1) * self.seeds)
 
-    @property
-    def points(self) -> list[dict[str, Any]]:
-        """Of ``emergence.json``: one entry per recording."""
-        return self.emergence.get("points", [])
-
     def curve(self, kind: str, metric: str) -> Curve | None:
         """A metric over training; None if it was never logged."""
         return self.metrics.curves.get((kind, metric))

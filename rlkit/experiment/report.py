@@ -182,7 +182,6 @@ def _run(index: int, run: Run, label: str, notes: dict[Path, list[str]]) -> dict
     picture, caption = None, f"No animation: the first {_FILMS} runs are shown."
     if index < _FILMS:
         picture, caption = _animation(run)
-    draws = run.emergence.get("draws")
     return {
         "run": run,
         "label": label,
@@ -196,10 +195,17 @@ def _run(index: int, run: Run, label: str, notes: dict[Path, list[str]]) -> dict
         "gif": picture,
         "gif_caption": caption,
         "notes": notes[run.folder],
-        "analyze": f"rlkit analyze {_quoted(run)}" + (f" --draws {draws}" if draws else ""),
+        "analyze": f"rlkit analyze {_quoted(run)}{_analyzed(run.emergence)}",
         **origin(run.origin),
         "starts": [{"began": start.update} | origin(start.origin) for start in run.starts],
     }
+
+
+def _analyzed(emergence: dict[str, Any]) -> str:
+    """The options of ``rlkit analyze`` that give these numbers again."""
+    names = {"draws": "--draws", "final_draws": "--final-draws", "components": "--components"}
+    given = {option: emergence.get(name) for name, option in names.items()}
+    return "".join(f" {option} {value}" for option, value in given.items() if isinstance(value, int))
 
 
 def _animation(run: Run) -> tuple[bytes | None, str]:

@@ -220,8 +220,6 @@ class Keeper:
 
     def _finish(self, end: Position) -> Outcome:
         """Write ``DONE``, which says whether anything was learnt."""
-        if self.probe is not None and self.settings.untrained:
-            self._compare(end)
         steps = end.update * self.pop.agent.steps_per_update
         done: dict[str, Any] = {"update": end.update, "steps_per_seed": steps}
         idle = (
@@ -234,18 +232,13 @@ class Keeper:
         self._note("done", update=end.update)
         return Outcome(self.path, True, int(len(idle) == self.pop.size))
 
-    def _compare(self, end: Position) -> None:
+    def _compare(self, state: Any, seen: dict[str, Any]) -> None:
         """Record what untrained networks make of the last recording's observations."""
         from rlkit.experiment.untrained import untrained_latents
 
-        begin, where = time.perf_counter(), self.path / store.LATENTS
-        seen = store.read_arrays(where / f"{end.update:08d}.npz")
         key = jax.random.fold_in(jax.random.fold_in(self.key, OBSERVERS), 2)
-        found = untrained_latents(
-            self.pop, end.state, seen["obs"], seen["first"], key, self.settings.untrained
-        )
-        store.write_arrays(where / store.UNTRAINED, {"latent": found})
-        self._note("untrained", seconds=time.perf_counter() - begin)
+        found = untrained_latents(self.pop, state, seen["obs"], seen["first"], key, self.settings.untrained)
+        store.write_arrays(self.path / store.LATENTS / store.UNTRAINED, {"latent": found})
 
     def _config(self) -> dict[str, Any]:
         return json.loads(json.dumps(config.to_dict(self.settings)))
@@ -271,6 +264,8 @@ class Keeper:
         for update, file in store.recordings(self.path).items():
             if update > last:
                 file.unlink()
+        if f"{store.LATENTS}/{store.UNTRAINED}" not in files:
+            (self.path / store.LATENTS / store.UNTRAINED).unlink(missing_ok=True)
         store.cut(self.path / store.METRICS, files.get(store.METRICS, (0,))[0])
         self.ledger = Ledger(self.path, integrity.recordings(files))
         self.close()
@@ -305,7 +300,10 @@ class Keeper:
             self.log(logbook.line("eval", update, step, self.judge(state, update)))
         if self.probe is not None:
             arrays = self.probe(state, update)
-            if update < self.plan.num_updates or not self.settings.untrained:
+            # Before the checkpoint of this update, which keeps account of the files.
+            if update == self.plan.num_updates and self.settings.untrained:
+                self._compare(state, arrays)
+            else:
                 arrays = without_observations(arrays)
             store.write_arrays(self.path / store.LATENTS / f"{update:08d}.npz", arrays)
         self._note("probe", update=update, seconds=time.perf_counter() - begin)

@@ -9,6 +9,7 @@ whose updates were skipped, if there are any).
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -168,25 +169,46 @@ def replace(path: Path, write: Any) -> None:
         raise
 
 
-def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file; readers see the old content or the new one, never a part."""
+DIGEST = "sha256"
+
+
+def write_json(path: Path, data: Any, digest: bool = False) -> None:
+    """Write a JSON file; readers see the old content or the new one, never a part.
+
+    Args:
+      path: the file.
+      data: its content.
+      digest: add ``"sha256"`` of an object's other entries, which :func:`read_json` checks.
+    """
+    if digest:
+        data = data | {DIGEST: _digest(data)}
     text = json.dumps(data, indent=2, allow_nan=False) + "\n"
     replace(path, lambda file: file.write(text.encode()))
+
+
+def _digest(data: dict[str, Any]) -> str:
+    """sha256 of the entries of an object but the digest, whatever their layout in a file."""
+    rest = {name: value for name, value in data.items() if name != DIGEST}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-      UsageError: it does not exist or is damaged; the message names it.
+      UsageError: it does not exist or is damaged, or its digest (if it has one) is that of another content;
+        the message names it.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
     except (ValueError, OSError, RecursionError, MemoryError) as error:
         why = _why(error)
         raise UsageError(f"{path} cannot be read as JSON ({why}); restore it or start a new run") from None
+    if isinstance(found, dict) and DIGEST in found and found[DIGEST] != _digest(found):
+        raise UsageError(f"{path} is not what was written: something has changed it; make it again")
+    return found
 
 
 def _why(error: BaseException) -> str:
@@ -275,6 +297,12 @@ def recordings(folder: Path) -> dict[int, Path]:
     """The files of recorded latents of a run by update, ascending."""
     found = (folder / LATENTS).glob("*.npz")
     return {int(path.stem): path for path in sorted(found) if path.stem.isdecimal()}
+
+
+def latents(folder: Path) -> list[Path]:
+    """Every file of latents of a run: its recordings, and the untrained networks where they are made."""
+    untrained = folder / LATENTS / UNTRAINED
+    return [*recordings(folder).values(), *([untrained] if untrained.is_file() else [])]
 
 
 def runs(root: str | Path) -> list[Path]:

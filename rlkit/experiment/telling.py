@@ -3,16 +3,27 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from rlkit.analysis.nulls import p_text
 from rlkit.experiment.inside import LEVEL_NAMES, MEASURE_NAMES
+from rlkit.experiment.intervals import interval
 
 
 def told(data: Mapping[str, Any]) -> list[str]:
-    """Lines about the last recording: a table, the untrained networks, what it stands on, and warnings.
+    """Lines about the last recording of each member: a table, untrained networks, its basis, warnings.
 
     Args:
       data: content of ``emergence.json``, see :mod:`rlkit.experiment.analyze`.
     """
+    lines = []
+    for member in data["members"]:
+        lines += [f"{member['label']}:"] if member["label"] else []
+        lines += _member(dict(data) | member)
+    return lines
+
+
+def _member(data: Mapping[str, Any]) -> list[str]:
     point, lines = data["points"][-1], []
     lines.append(f"{'':<26}{'value':>8}{'null':>8}{'excess [95 % over seeds]':>28}   less untrained [95 %]")
     for level, where in LEVEL_NAMES.items():
@@ -76,7 +87,7 @@ def _interval(over: Mapping[str, Any]) -> str:
 
 
 def _basis(point: Mapping[str, Any], steps: int) -> str:
-    mean = lambda name: sum(x or 0 for x in point[name]) / max(len(point[name]), 1)
+    mean = lambda name: interval(np.array(point[name], np.float64)).mean
     return (
         f"each recording: {steps} steps, worth {mean('effective_samples'):.0f} independent samples of its "
         f"slowest pair; {mean('active'):.0f} active units in {mean('effective_dimension'):.1f} effective "

@@ -7,12 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.experiment.population import Population
+from rlkit.normalize import RunningMoments
 from rlkit.parallel import shard_seeds
 from rlkit.types import Agent, Key, PyTree
-
-STATISTICS = "obs_moments"
-"""Field of a policy that holds statistics of observations: they are data, not what was learnt, and an
-untrained network takes those of the trained one, so that both see the same inputs."""
 
 
 def untrained_latents(
@@ -45,10 +42,13 @@ def untrained_latents(
 
 
 def _fresh(agent: Agent, trained: PyTree, key: Key) -> PyTree:
-    """The policy of a fresh initialisation, with the trained one's statistics of observations."""
-    fresh: Any = agent.policy(agent.init(key))
-    seen = getattr(trained, STATISTICS, None)
-    return fresh if seen is None else fresh._replace(**{STATISTICS: seen})
+    """The policy of a fresh initialisation, with the trained one's statistics of observations.
+
+    These are data, not what was learnt: with its own, a fresh network would see other inputs.
+    """
+    counted = lambda x: isinstance(x, RunningMoments)
+    fresh = agent.policy(agent.init(key))
+    return jax.tree.map(lambda new, old: old if counted(new) else new, fresh, trained, is_leaf=counted)
 
 
 def replay(agent: Agent, policy: PyTree, obs: jax.Array, first: jax.Array) -> jax.Array:

@@ -13,7 +13,20 @@ import pytest
 
 from rlkit.agents import PPOConfig
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import analyze, cli, config, inside, logbook, panels, reading, report, run, wording
+from rlkit.experiment import (
+    analyze,
+    cli,
+    config,
+    inside,
+    logbook,
+    panels,
+    reading,
+    report,
+    run,
+    store,
+    telling,
+    wording,
+)  # fmt: skip
 from rlkit.experiment.config import TrainConfig
 from rlkit.experiment.intervals import interval
 
@@ -106,7 +119,7 @@ def test_the_numbers_are_those_of_the_folder(folders):
     last = [line for line in lines if line["kind"] == "eval"][-1]["seeds"]
     assert f"success in fresh episodes {wording.percent(np.mean(last['eval/success']))}" in page.text
     assert f"episode length, steps {wording.plain(np.mean(last['eval/length']))}" in page.text
-    measured = json.loads((folders[0] / "emergence.json").read_text())["points"][-1]
+    measured = json.loads((folders[0] / "emergence.json").read_text())["members"][0]["points"][-1]
     values = measured["units"]["phi_r"]
     value, null = np.mean(values["value"]), np.mean(values["mean"])
     assert f"all pairs of units {wording.plain(value)} {wording.plain(null)}" in page.text
@@ -196,7 +209,8 @@ def test_analysis_is_repeatable_and_agrees_with_the_library(folders):
     analyze.analyze(folders[0], draws=8)
     assert [(folders[0] / name).read_bytes() for name in ("emergence.json", "emergence.npz")] == before
     data = json.loads(before[0])
-    points = data["points"]
+    (member,) = data["members"]
+    points = member["points"]
     assert [point["update"] for point in points] == [0, 2, 4]
     assert [point["step"] for point in points] == [0, 128, 256]
     latents = analyze.read_latents(folders[0])
@@ -209,13 +223,64 @@ def test_analysis_is_repeatable_and_agrees_with_the_library(folders):
     plain = latent_baselines(z, pair_mask=pair_mask(first))
     for name, value in plain._asdict().items():
         np.testing.assert_allclose(points[-1]["baselines"][name][1], value, rtol=1e-4)
-    assert set(data["alignment"]) == {"emergence", "beyond null", "baselines"}
-    assert set(data["alignment"]["emergence"]["nulls"]["global"]) == {
+    assert set(member["alignment"]) == {"emergence", "beyond null", "baselines"}
+    assert set(member["alignment"]["emergence"]["nulls"]["global"]) == {
         "projections", "shuffled", "autocorrelation"
     }  # fmt: skip
-    assert data["prediction"] == {}  # of three seeds nothing can be learned
+    assert member["prediction"] == {}  # of three seeds nothing can be learned
     arrays = np.load(folders[0] / "emergence.npz")
     assert arrays["pairs/phi_r/value"].shape == (3, 3)
+
+
+def test_members_are_analysed_one_by_one(folders, tmp_path):
+    """A sweep of two members of three seeds each: what each gives is what it gives in a run of its own."""
+    swept = tmp_path / "swept"
+    (swept / "latents").mkdir(parents=True)
+    settings = config.load(folders[0] / "config.json")
+    config.save(swept / "config.json", settings.replace(sweep=("agent.learning_rate=0.001,0.0001",)))
+    for name in ("00000000", "00000002", "00000004", "untrained"):
+        parts = [store.read_arrays(folder / "latents" / f"{name}.npz") for folder in folders]
+        both = {field: np.concatenate([part[field] for part in parts]) for field in parts[0]}
+        store.write_arrays(swept / "latents" / f"{name}.npz", both)
+    data = store.read_json(analyze.analyze(swept, draws=8, final_draws=8))
+    assert [member["label"] for member in data["members"]] == ["learning_rate=0.001", "learning_rate=0.0001"]
+    assert (data["draws"], data["final_draws"], data["correction"]["tests"]) == (8, 8, 4)
+    for folder, member in zip(folders, data["members"], strict=True):
+        alone = store.read_json(analyze.analyze(folder, draws=8, final_draws=8, out=tmp_path / "alone"))
+        for where in inside.LEVEL_NAMES:
+            for name in analyze.MEASURES:
+                found, own = (d["points"][-1][where][name] for d in (member, alone["members"][0]))
+                assert len(found["value"]) == 3
+                assert found["value"] == own["value"]
+                assert found["over_seeds"]["value"] == own["over_seeds"]["value"]
+                np.testing.assert_allclose(found["over_seeds"]["value"]["mean"], np.mean(own["value"]))
+                networks = [d["untrained"][where][name]["value"] for d in (member, alone["members"][0])]
+                assert networks[0]["trained"] == networks[1]["trained"]
+                assert networks[0]["untrained"] == networks[1]["untrained"]
+                assert networks[0]["difference"] == networks[1]["difference"]
+    arrays = np.load(swept / "emergence.npz")
+    assert arrays["pairs/phi_r/value"].shape == (6, 3)
+
+
+def test_options_of_the_analysis_are_used_and_given_again(folders, tmp_path, capsys, monkeypatch):
+    moved = tmp_path / "moved"
+    shutil.copytree(folders[0], moved)
+    options = ["--draws", "8", "--final-draws", "16", "--components", "3"]
+    assert cli.main(["analyze", str(moved), *options]) == 0
+    assert "against 16 surrogates" in capsys.readouterr().out
+    data = store.read_json(moved / "emergence.json")
+    assert (data["draws"], data["final_draws"], data["components"]) == (8, 16, 3)
+    assert data["members"][0]["points"][-1]["active"] == [3, 3, 3]
+    page = _Page(report.report(moved).read_text(encoding="utf-8"))
+    assert " ".join(options) in page.text
+    for wrong, words in (
+        (["--draws", "8", "--final-draws", "7"], "final_draws=7"),
+        (["--components", "9"], "expected 2 to 8"),
+        (["--components", "1"], "at least 2"),
+        (["--final-draws", "many"], "whole number"),
+    ):
+        assert cli.main(["analyze", str(moved), *wrong]) == 2
+        assert words in capsys.readouterr().err
 
 
 def _folder(path, terms=("success",), seeds=2, lines=3, **changes):
@@ -314,8 +379,8 @@ def test_all_starts_and_a_training_that_learnt_nothing_are_told(tmp_path):
     assert "the updates of all seeds were skipped" in page.text
 
 
-def _emergence(values, null, trained, fresh, p):
-    """Content of emergence.json of two recordings; arrays ``[S]`` and ``[S, M]`` untrained."""
+def _member(values, null, trained, fresh, p, label=""):
+    """A member in emergence.json, of two recordings; arrays ``[S]`` and ``[S, M]`` untrained."""
     excess = values - null
     over = {"p": p, "p_floor": 1 / 200, "p_adjusted": 2 * p}
     measure = {
@@ -332,12 +397,7 @@ def _emergence(values, null, trained, fresh, p):
     quality = {name: [16.0] * len(values) for name in ("active", "effective_samples", "effective_dimension")}
     level = dict.fromkeys(inside.MEASURE_NAMES, measure)
     return {
-        "version": 3,
-        "steps_per_recording": 512,
-        "null": {"name": "own-past", "hypothesis": "every unit goes its way"},
-        "draws": 20,
-        "final_draws": 199,
-        "correction": {"method": "Holm", "tests": 2},
+        "label": label,
         "warnings": ["In 1 of 4 recordings units drift."],
         "points": [{"step": step, "units": level, "halves": level} | quality for step in (0, 192)],
         "untrained": {"networks": fresh.shape[1]}
@@ -349,14 +409,27 @@ def _emergence(values, null, trained, fresh, p):
     }
 
 
+def _emergence(*members):
+    """Content of emergence.json."""
+    return {
+        "version": 4,
+        "steps_per_recording": 512,
+        "components": None,
+        "null": {"name": "own-past", "hypothesis": "every unit goes its way"},
+        "draws": 20,
+        "final_draws": 199,
+        "correction": {"method": "Holm", "tests": 2 * len(members)},
+        "members": list(members),
+    }
+
+
 def test_emergence_is_told_with_what_explains_it(tmp_path):
     folder = _folder(tmp_path / "run")
     values, null = np.array([0.5, 0.7]), np.array([0.1, 0.2])
-    data = _emergence(
-        values, null, np.array([0.25, 0.35]), np.array([[0.1, 0.2, None], [0.3, 0.4, 0.5]], float), 1 / 200
-    )
-    data["untrained"] = json.loads(json.dumps(data["untrained"]).replace("NaN", "null"))
-    (folder / "emergence.json").write_text(json.dumps(data))
+    fresh = np.array([[0.1, 0.2, None], [0.3, 0.4, 0.5]], float)
+    data = _emergence(_member(values, null, np.array([0.25, 0.35]), fresh, 1 / 200))
+    data = json.loads(json.dumps(data).replace("NaN", "null"))
+    store.write_json(folder / "emergence.json", data, digest=True)
     run = reading.read(folder)
     found = inside.measured(panels.groups([run])[0], run.notes.append)
     np.testing.assert_allclose(found.levels["units"][0].fresh, [0.15, 0.4])
@@ -377,8 +450,47 @@ def test_emergence_is_told_with_what_explains_it(tmp_path):
         "none of 199 surrogates came near",
     ):
         assert sentence in page.text, sentence
-    members = run._replace(members=("a", "b"))
-    assert "< 1/200" not in _Page(report.render([members])).text  # p is of both members together
+
+
+def test_every_member_of_a_sweep_has_its_own_emergence(tmp_path):
+    """Nothing is averaged over settings: each member's table has its own means, differences and p."""
+    folder = _folder(tmp_path / "run", seeds=4)
+    null, nothing = np.zeros(2), np.array([-0.1, 0.1])
+    low = _member(np.array([0.1, 0.3]), null, nothing, np.ones((2, 2)), 0.5, "rate=1")
+    high = _member(np.array([7.0, 9.0]), null, nothing + 5, np.ones((2, 2)), 1 / 200, "rate=2")
+    store.write_json(folder / "emergence.json", _emergence(low, high), digest=True)
+    run = reading.read(folder)._replace(members=("rate=1", "rate=2"))
+    groups = panels.groups([run])
+    assert [group.index for group in groups] == [0, 1]
+    found = [inside.measured(group, run.notes.append) for group in groups]
+    assert not any("emergence" in note for note in run.notes)
+    np.testing.assert_array_equal(found[0].levels["units"][0].value[-1], [0.1, 0.3])
+    np.testing.assert_array_equal(found[1].levels["units"][0].value[-1], [7.0, 9.0])
+    rows = [inside.rows(one)[0] for one in found]
+    assert [row["p"] for row in rows] == ["0.5; 1", "< 1/200; 0.01"]
+    assert [row["excess"].mean for row in rows] == [0.2, 8.0]
+    assert "corrected by Holm for 4 tests" in _Page(report.render([run])).text
+    lines = telling.told(run.emergence)
+    assert [line for line in lines if line.startswith("rate=")] == ["rate=1:", "rate=2:"]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_changed_number_in_emergence_is_named(tmp_path, share):
+    folder = _folder(tmp_path / "run")
+    path = folder / "emergence.json"
+    values = np.array([0.512345, 0.712345])
+    store.write_json(
+        path, _emergence(_member(values, values / 2, values, np.ones((2, 3)), 0.25)), digest=True
+    )
+    assert reading.read(folder).emergence["draws"] == 20
+    data = bytearray(path.read_bytes())
+    digits = [i for i, byte in enumerate(data) if chr(byte).isdigit()]
+    place = digits[int(share * len(digits))]
+    data[place] ^= 1  # another digit: still JSON
+    path.write_bytes(bytes(data))
+    run = reading.read(folder)
+    assert run.emergence == {}
+    assert any("emergence.json" in note and "something has changed it" in note for note in run.notes)
 
 
 def test_a_p_never_claims_more_than_its_draws():
