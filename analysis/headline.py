@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.analysis import nulls, resampling, surrogates, validate
-from rlkit.analysis.copula import rank_normal
+from rlkit.analysis.copula import check_ties, rank_normal
 from rlkit.analysis.dimension import leading_components
 from rlkit.analysis.lattice import DERIVED, unit_scale
 from rlkit.analysis.moments import Moments, alive, correlation, covariance, lagged_moments, mean, pair_mask
@@ -28,6 +28,7 @@ from rlkit.analysis.redundancy import check_redundancy
 from rlkit.analysis.routes import STATISTICS, Context, Options, Values, partition
 from rlkit.analysis.sides import read_partition
 from rlkit.errors import unknown_name
+from rlkit.keys import typed_key
 from rlkit.types import Key
 
 ROUTES = ("means", "vectors", "pairs", "macro")
@@ -111,7 +112,8 @@ def measure_emergence(
         and, for ``means`` under ``"own-past"`` and ``"projections"``, of every surrogate anew: that halves
         were chosen to say little about each other is then part of the null. Other surrogates are of the two
         halves that the recording chose.
-      gaussianise: rank-normal transform of every unit first.
+      gaussianise: rank-normal transform of every unit first; ties cannot become normal: units of which more
+        than 5 % of samples are tied are reported as ``check`` says.
       quantities: names of ``DERIVED`` sums to report (``macro`` has its own).
       unit: ``"nats"`` or ``"bits"``.
       check: ``"warn"``, ``"error"`` or ``"off"``, see :func:`rlkit.analysis.validate.check_samples`.
@@ -127,7 +129,7 @@ def measure_emergence(
     """
     _check_options(routes, null, redundancy, quantities, draws)
     scale = unit_scale(unit)
-    z = jnp.asarray(z)
+    key, z = typed_key(key), jnp.asarray(z)
     if null == "episodes":
         if first is None:
             raise ValueError("null='episodes' deals episodes out anew: give first, the starts of episodes")
@@ -139,9 +141,12 @@ def measure_emergence(
         mask = pair_mask(jnp.zeros(z.shape[0], bool) if first is None else first, lag, valid)
     side = None if side is None else jnp.asarray(read_partition(side, z.shape[1]))
     left_out = "constant units and later copies are left out"
-    singular = bool({"pairs", "macro"} & set(routes))
+    # The halves of two units are these units.
+    singular = bool({"pairs", "macro"} & set(routes)) or z.shape[-1] == 2
     outcome = f"{left_out}, and what other pairs enter is NaN" if singular else left_out
     validate.check_samples(z, lag, mask, policy=check, outcome=outcome, singular=singular)
+    if gaussianise:
+        check_ties(z, valid, policy=check)
     if components is not None:
         z = leading_components(z, components, valid=valid)
     options = Options(lag, tuple(routes), null, draws, redundancy, tuple(quantities), gaussianise)

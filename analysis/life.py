@@ -25,6 +25,7 @@ from rlkit.analysis.moments import pair_mask
 from rlkit.analysis.nulls import NullTest, compare
 from rlkit.analysis.prediction import Prediction, compare_predictors
 from rlkit.analysis.recordings import Quality, measure_recordings, recording_quality
+from rlkit.keys import typed_key
 from rlkit.types import Key
 
 FEATURES = ("phi_r", "ce3", "ce4", "downward", "decoupling")
@@ -106,7 +107,7 @@ def study_life(
     if first is not None and np.shape(first) != latents.shape[:3]:
         raise ValueError(f"first has shape {np.shape(first)}; expected {latents.shape[:3]}")
     first = None if first is None else jnp.asarray(first).astype(bool)
-    keys = jax.random.split(key, 3)
+    keys = jax.random.split(typed_key(key), 3)
     routes = tuple(dict.fromkeys(("means", *routes)))
     options: dict[str, Any] = {
         "routes": routes,

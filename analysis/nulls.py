@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.keys import typed_key
 from rlkit.types import Key, PyTree
 
 Surrogate = Callable[[Key, jax.Array], jax.Array]
@@ -112,7 +113,7 @@ def null_draws(
     """
     if draws < 2:
         raise ValueError(f"draws={draws}: a null distribution needs at least 2 surrogates, better 100")
-    z = jax.tree.map(jnp.asarray, z)
+    key, z = typed_key(key), jax.tree.map(jnp.asarray, z)
 
     # The recording goes through the same loop, so that the statistic is compiled once.
     def one(index):

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rlkit.analysis.variation import varies
+
 
 class Prediction(NamedTuple):
     """Out-of-sample prediction of the final return from early checkpoints.
@@ -168,7 +170,7 @@ def _ridge_fold(
     features: np.ndarray, target: np.ndarray, train: np.ndarray, ridge: float, dims: int | None
 ) -> np.ndarray:
     mean, spread = features[train].mean(axis=0), features[train].std(axis=0)
-    dead = spread <= 1e-12 * np.maximum(1.0, np.abs(mean))
+    dead = ~varies(spread**2, mean)
     scaled = np.where(dead, 0.0, (features - mean) / np.where(dead, 1.0, spread))
     if dims is not None:
         _, _, axes = np.linalg.svd(scaled[train], full_matrices=False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from rlkit.analysis.dimension import active_units, drift, effective_dimension, effective_sample_size
 from rlkit.analysis.headline import Emergence, measure_emergence
+from rlkit.keys import typed_key
 from rlkit.parallel import shard_seeds
 from rlkit.types import Key
 
@@ -65,7 +66,7 @@ def measure_recordings(
         )
     lead = z.shape[:-2]
     flat = lambda a: None if a is None else jnp.asarray(a).reshape(-1, *a.shape[len(lead) :])
-    items = (jax.random.split(key, lead).reshape(-1), flat(z), flat(first), flat(valid))
+    items = (jax.random.split(typed_key(key), lead).reshape(-1), flat(z), flat(first), flat(valid))
     frozen = {k: v if isinstance(v, Hashable) else tuple(v) for k, v in options.items()}
     result = _program(tuple(sorted(frozen.items())), tuple(jax.local_devices()))(items)
     return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), result)

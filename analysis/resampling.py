@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.analysis.surrogates import episode_layout
+from rlkit.keys import typed_key
 from rlkit.products import FULL, matmul
 from rlkit.types import Key
 
@@ -138,7 +139,7 @@ def own_past(
     """
     z = jnp.asarray(z)
     fit = fit_own_past(z, first, valid, order) if fit is None else fit
-    key_joint, key_own = jax.random.split(key)
+    key_joint, key_own = jax.random.split(typed_key(key))
     pick = lambda key, shape: jnp.floor(jax.random.uniform(key, shape) * fit.count).astype(jnp.int32)
     joint = fit.residuals[pick(key_joint, z.shape[:1])]
     own = jnp.take_along_axis(fit.residuals, pick(key_own, z.shape), axis=0)
@@ -194,7 +195,7 @@ def episode_shuffle(key: Key, z: jax.Array, first: jax.Array, *, valid: jax.Arra
     chosen = equal_episodes(first) if valid is None else jnp.asarray(valid).astype(bool)
     start, _, place = episode_layout(first)
     begins = (chosen & (place == 0))[:, None]
-    lots = jax.random.uniform(key, z.shape)
+    lots = jax.random.uniform(typed_key(key), z.shape)
     order = jnp.argsort(jnp.where(begins, lots, 2.0), axis=0)  # the chosen starts in random order
     own = jnp.broadcast_to(jnp.argsort(~begins, axis=0, stable=True), z.shape)
     donor = jnp.put_along_axis(jnp.zeros(z.shape, order.dtype), own, order, axis=0, inplace=False)

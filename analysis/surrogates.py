@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.keys import typed_key
 from rlkit.products import matmul
 from rlkit.types import Key
 
@@ -57,8 +58,9 @@ def phase_randomised(
     if basis is None and first is not None:
         basis = episode_basis(first, z.dtype)
     if basis is not None:
-        return _episodes_randomised(key, z, basis, column, columns)
+        return _episodes_randomised(typed_key(key), z, basis, column, columns)
     spectrum = jnp.fft.rfft(z, axis=0)
+    key = typed_key(key)
     phase = jax.random.uniform(key, (spectrum.shape[0], columns), z.dtype, 0, 2 * jnp.pi)[:, column]
     # The mean, and the highest frequency of an even length, are real and must stay so.
     real = jnp.zeros(spectrum.shape[0], bool).at[0].set(True)
@@ -162,7 +164,7 @@ def circular_shift(
     z = jnp.asarray(z)
     steps, units = z.shape
     start, length, k = episode_layout(_no_episodes(steps) if first is None else first)
-    lots = jax.random.uniform(key, (steps, units if side is None else 1))[start]
+    lots = jax.random.uniform(typed_key(key), (steps, units if side is None else 1))[start]
     margin = jnp.where(length >= 2 * least, least, 0)[:, None]
     shift = margin + jnp.floor(lots * (length[:, None] - 2 * margin + (margin > 0))).astype(start.dtype)
     if side is not None:
@@ -181,7 +183,7 @@ def joint_shuffle(key: Key, z: jax.Array, first: jax.Array | None = None) -> jax
       first: [T] true at the first step of every episode: steps then stay in their episode.
     """
     z = jnp.asarray(z)
-    lots = jax.random.uniform(key, (z.shape[0],))
+    lots = jax.random.uniform(typed_key(key), (z.shape[0],))
     start = episode_layout(_no_episodes(z.shape[0]) if first is None else first)[0]
     return z[jnp.lexsort((lots, start))]
 
@@ -200,7 +202,7 @@ def random_projection(key: Key, z: jax.Array, first: jax.Array | None = None) ->
     z = _samples(z)
     deviation = z.std(0)
     standard = (z - z.mean(0)) / jnp.where(deviation > 0, deviation, 1)
-    directions = jax.random.normal(key, (z.shape[1], z.shape[1]), z.dtype)
+    directions = jax.random.normal(typed_key(key), (z.shape[1], z.shape[1]), z.dtype)
     directions = directions / jnp.linalg.norm(directions, axis=0)
     return matmul(standard, directions)
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from rlkit.analysis.recordings import measure_recordings
+from rlkit.keys import typed_key
 from rlkit.types import Key
 
 _EXACT = 14  # seeds up to which all signs are tried
@@ -70,6 +71,7 @@ def against_untrained(
     shape, other = np.shape(trained), np.shape(untrained)
     if len(other) != 4 or shape != (other[0], *other[2:]):
         raise ValueError(f"trained is {shape} and untrained is {other}; expected [S, T, n] and [S, M, T, n]")
+    key = typed_key(key)
     options |= {"routes": tuple(routes), "quantities": tuple(quantities), "draws": draws, "check": "off"}
     networks = [trained, *(np.asarray(untrained)[:, m] for m in range(other[1]))]
     found = [

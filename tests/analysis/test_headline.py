@@ -12,22 +12,27 @@ import pytest
 from rlkit.analysis import (
     AnalysisWarning,
     Information,
+    circular_shift,
     decompose,
     half_means,
     independent_information,
     information_graph,
+    joint_shuffle,
     lagged_moments,
     local_atoms,
     macro_emergence,
     measure_emergence,
     measure_recordings,
     mmi_redundancy,
+    own_past,
     pair_mask,
     phase_randomised,
     phi_id,
+    random_projection,
 )
 from rlkit.analysis.moments import correlation
 from rlkit.analysis.partitions import fiedler_bipartition
+from rlkit.errors import UsageError
 
 KEY = jax.random.key(0)
 T, N = 240, 6
@@ -290,3 +295,48 @@ def test_recordings_are_measured_one_by_one(latents):
             got = getattr(found["means"], field)[name][1, 0]
             np.testing.assert_allclose(got * np.log(2), value, atol=1e-5)
     np.testing.assert_allclose(found["means"].p["ce4"][1, 0], alone["means"].p["ce4"], rtol=1e-5)
+
+
+def test_a_seed_is_a_key_and_other_keys_are_refused(latents):
+    options = {"routes": ("means",), "draws": 8}
+    found, same = (measure_emergence(latents, key, **options) for key in (0, KEY))
+    raw = measure_emergence(latents, jax.random.PRNGKey(0), **options)
+    for other in (same, raw):
+        assert float(found["means"].mean["phi_r"]) == float(other["means"].mean["phi_r"])
+    z = latents.reshape(2, 2, T // 4, N)
+    first = np.zeros((2, 2, T // 4), bool)
+    first[:, :, ::30] = True
+    many = {"first": first, "routes": ("means",), "draws": 4, "unit": "bits"}
+    found, same = (measure_recordings(z, key, **many)["means"].mean["phi_r"] for key in (0, KEY))
+    np.testing.assert_array_equal(found, same)
+    with pytest.raises(UsageError, match=r"make one with jax\.random\.key"):
+        measure_emergence(latents, None, **options)
+
+
+@pytest.mark.parametrize(
+    "draw", [phase_randomised, circular_shift, joint_shuffle, random_projection, own_past]
+)
+def test_surrogates_take_seeds(latents, draw):
+    np.testing.assert_array_equal(draw(3, latents), draw(jax.random.key(3), latents))
+
+
+def test_ties_are_reported_before_they_are_ranked(latents):
+    tied = np.array(latents)
+    tied[::3, 2] = 0.0
+    options = {"routes": ("means",), "draws": 0, "gaussianise": True}
+    with pytest.warns(AnalysisWarning, match=r"unit 2 \(33%\)"):
+        measure_emergence(tied, KEY, **options)
+    with pytest.raises(UsageError, match="ties keep unit 2"):
+        measure_emergence(tied, KEY, check="error", **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AnalysisWarning)
+        measure_emergence(latents, KEY, **options)
+
+
+@pytest.mark.parametrize("routes", [("means",), ("vectors",), ("means", "pairs")])
+def test_a_delayed_copy_has_no_number_on_any_route_and_a_warning(routes):
+    x = np.random.default_rng(0).normal(size=T + 1).astype(np.float32)
+    with pytest.warns(AnalysisWarning, match="unit 0.*unit 1|unit 1.*unit 0"):
+        found = measure_emergence(np.stack([x[1:], x[:-1]], 1), KEY, routes=routes, draws=0)
+    for route in routes:
+        assert np.isnan(found[route].value["phi_r"]), route

@@ -142,3 +142,18 @@ def test_metrics_of_any_width_are_compared_by_one_recipe():
 def test_bad_input_is_named(call, words):
     with pytest.raises(ValueError, match=words):
         call()
+
+
+def test_what_counts_as_constant_is_a_matter_of_rounding_not_of_scale():
+    """The rule of all of the analysis: a feature of any scale that varies counts, rounding does not."""
+    rng = np.random.default_rng(0)
+    features, target = rng.normal(size=(12, 3)), rng.normal(size=12)
+    features[:, 0] += target
+    wanted = prediction.leave_one_out_ridge(features, target)
+    for scale in (1e-14, 1e14):
+        np.testing.assert_allclose(
+            prediction.leave_one_out_ridge(features * scale, target), wanted, rtol=1e-9
+        )
+    constant = np.full((12, 1), 0.1) * (1 + np.finfo(float).eps * rng.integers(-1, 2, (12, 1)))
+    more = np.concatenate([features, constant], 1)
+    np.testing.assert_allclose(prediction.leave_one_out_ridge(more, target), wanted, rtol=1e-9)
