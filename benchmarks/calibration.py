@@ -84,8 +84,8 @@ SYSTEMS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "coupled": lambda r, c: autoregressive(r, c, np.array([[0.7, 0.2], [0.2, 0.7]])),
 }
 SAYS = {
-    "own-past": "accepts correlated noise; sees a common driver and a mixture, where the past of one unit\n"
-    "  does tell about another",
+    "own-past": "accepts correlated noise, and a mixture of equally slow sources, where no unit's past says\n"
+    "  more about another than its own; sees a common driver; takes a common drift for coupling",
     "phases": "takes correlated noise, a common driver and a mixture alike: it knows independent units only",
     "episodes": "sees correlated noise, a common driver and a mixture; accepts what is locked to the episode",
     "projections": "asks for special directions: correlated noise, a driver and a mixture have few of them",
@@ -98,6 +98,8 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=99)
     parser.add_argument("--full", action="store_true", help="500 recordings and 199 surrogates")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--nulls", nargs="+", choices=SHOWN, default=SHOWN, help="part of the table")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="part of it")
     options = parser.parse_args()
     count, draws = (500, 199) if options.full else (options.recordings, options.draws)
     begin = time.process_time()
@@ -105,9 +107,11 @@ def main() -> None:
     print("Each cell: one-sided / two-sided.\n")
     first = jnp.broadcast_to(jnp.arange(STEPS) % EPISODE == 0, (count, STEPS))
     heads = [f"{q} {r}" for r in ("pairs", "means") for q in QUANTITIES]
-    for null in SHOWN:
+    for null in options.nulls:
         print(f"{null}: {NULLS[null].hypothesis}\n{'':34}" + "".join(f"{head:>14}" for head in heads))
         for k, (name, system) in enumerate(SYSTEMS.items()):
+            if name not in options.systems:
+                continue
             z = system(np.random.default_rng([options.seed, k]), count).astype(np.float32)
             episodes = null == "episodes" or name == "time-locked episodes"
             found = measure_recordings(

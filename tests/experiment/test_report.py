@@ -53,7 +53,7 @@ def folders(tmp_path_factory):
     found = []
     for name, reward in (("sparse", "success()"), ("dense", DENSE)):
         found.append(run.run(_settings(reward), root / name, progress=False).folder)
-    analyze.analyze(found[0], draws=8)
+    analyze.analyze(found[0], draws=8, final_draws=16)
     return found
 
 
@@ -119,10 +119,13 @@ def test_the_numbers_are_those_of_the_folder(folders):
     last = [line for line in lines if line["kind"] == "eval"][-1]["seeds"]
     assert f"success in fresh episodes {wording.percent(np.mean(last['eval/success']))}" in page.text
     assert f"episode length, steps {wording.plain(np.mean(last['eval/length']))}" in page.text
-    measured = json.loads((folders[0] / "emergence.json").read_text())["members"][0]["points"][-1]
-    values = measured["units"]["phi_r"]
+    (member,) = json.loads((folders[0] / "emergence.json").read_text())["members"]
+    values, fresh = member["points"][-1]["units"]["phi_r"], member["untrained"]["units"]["phi_r"]["excess"]
     value, null = np.mean(values["value"]), np.mean(values["mean"])
-    assert f"all pairs of units {wording.plain(value)} {wording.plain(null)}" in page.text
+    change, signed = interval(np.array(fresh["difference"])), report._change
+    less = f"{signed(change.mean)} [{signed(change.low)}, {signed(change.high)}]"
+    p = inside.p_value(fresh["p"], fresh["p_floor"])
+    assert f"all pairs of units {wording.plain(value)} {less} {p} {wording.plain(null)}" in page.text
     excess = interval(np.subtract(values["value"], values["mean"]))
     assert f"{wording.plain(null)} +{wording.plain(excess.mean)} [+{wording.plain(excess.low)}," in page.text
 
@@ -206,7 +209,7 @@ def test_analysis_without_latents_says_so(folders, tmp_path):
 
 def test_analysis_is_repeatable_and_agrees_with_the_library(folders):
     before = [(folders[0] / name).read_bytes() for name in ("emergence.json", "emergence.npz")]
-    analyze.analyze(folders[0], draws=8)
+    analyze.analyze(folders[0], draws=8, final_draws=16)
     assert [(folders[0] / name).read_bytes() for name in ("emergence.json", "emergence.npz")] == before
     data = json.loads(before[0])
     (member,) = data["members"]
