@@ -85,7 +85,8 @@ SYSTEMS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
 }
 SAYS = {
     "own-past": "accepts correlated noise, and a mixture of equally slow sources, where no unit's past says\n"
-    "  more about another than its own; sees a common driver; takes a common drift for coupling",
+    "  more about another than its own; sees a common driver; takes a common drift, and what is\n"
+    "  locked to the episode, for coupling",
     "phases": "takes correlated noise, a common driver and a mixture alike: it knows independent units only",
     "episodes": "sees correlated noise, a common driver and a mixture; accepts what is locked to the episode",
     "projections": "asks for special directions: correlated noise, a driver and a mixture have few of them",
