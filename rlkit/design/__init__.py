@@ -1,5 +1,9 @@
 """Designing rewards: candidates are proposed, checked, trained side by side, and judged by sparse success."""
 
+from rlkit.design.audit import Audit, audit
+from rlkit.design.detectors import hacking
+from rlkit.design.evidence import Evidence, gather
+from rlkit.design.screen import Screen, screen
 from rlkit.design.types import (
     Candidate,
     Check,
@@ -13,13 +17,20 @@ from rlkit.design.types import (
 )
 
 __all__ = [
+    "Audit",
     "Candidate",
     "Check",
     "DesignTask",
     "Designer",
+    "Evidence",
     "History",
     "Outcome",
     "Record",
+    "Screen",
     "Verdict",
+    "audit",
+    "gather",
+    "hacking",
     "score",
+    "screen",
 ]

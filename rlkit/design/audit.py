@@ -8,7 +8,6 @@ import numpy as np
 from rlkit.design.checks import abstract
 from rlkit.design.episodes import Episodes, discounted, pay
 from rlkit.design.evidence import success_first
-from rlkit.design.reading import read_candidate
 from rlkit.design.search import search
 from rlkit.design.tabular import Optimum, optimum, pay_table, tabulate
 from rlkit.design.types import DesignTask, Verdict
@@ -65,7 +64,7 @@ def audit(
     for those that succeed; what each search finds is a starting point of the other.
 
     Args:
-      reward: a reward, or the text of one.
+      reward: a reward, which is all that is paid, or the text of one, to which the base of the task is added.
       env: a pure environment, or a task, which then says what else is to be known.
       key: PRNG key or seed.
       params: of the environment; None takes the default ones.
@@ -83,7 +82,7 @@ def audit(
     key = typed_key(key)
     if not task.env.spec.pure:
         raise UsageError(f"{task.env.spec.id} runs on the host; an audit needs a pure environment")
-    reward = read_candidate(reward, task.spec) if isinstance(reward, str) else reward
+    reward = task.reward(reward) if isinstance(reward, str) else reward
     contract = abstract(reward, task.spec)
     if contract.stops:
         raise UsageError(contract.reason)

@@ -1,6 +1,7 @@
 """The commands ``rlkit design`` and ``rlkit reward``."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -149,21 +150,23 @@ def _check(source: str, env: str | None) -> int:
     from rlkit.design.types import Candidate
 
     task, text = _task(source, env, "check")
-    verdicts = screen(task, 0)(Candidate(text))
-    for verdict in verdicts:
-        word = "undecided" if verdict.passed is None else "passed" if verdict.passed else "FAILED"
-        word = "warning" if verdict.passed is False and not verdict.blocks else word
-        print(f"{word:<10} {verdict.check}{f': {verdict.reason}' if verdict.reason else ''}")
-    return int(any(verdict.stops for verdict in verdicts))
+    return _told(screen(task, 0)(Candidate(text)))
 
 
 def _audit(source: str, env: str | None) -> int:
-    """What the highest-paid behaviour achieves."""
+    """What the highest-paid behaviour achieves; exit code 1 if that is not success."""
     import jax
 
     from rlkit.design.audit import audit
 
     task, text = _task(source, env, "audit")
-    found = audit(task.reward(text), task.env, jax.random.key(0))
-    print(found)
-    return 0
+    return _told(audit(task.reward(text), task, jax.random.key(0)).verdicts)
+
+
+def _told(verdicts: Sequence[Any]) -> int:
+    """Print verdicts; 1 if one of them stops the reward."""
+    for verdict in verdicts:
+        word = "undecided" if verdict.passed is None else "passed" if verdict.passed else "FAILED"
+        word = "warning" if verdict.passed is False and not verdict.blocks else word
+        print(f"{word:<10} {verdict.check}{f': {verdict.reason}' if verdict.reason else ''}")
+    return int(any(verdict.stops for verdict in verdicts))
