@@ -19,9 +19,15 @@ DESIGNERS = Table(
     {
         "evolution": Entry("rlkit.design.evolution:Evolution", "evolution of typed terms; needs no model"),
         "random": Entry("rlkit.design.evolution:RandomSearch", "random typed terms: the control"),
+        "llm": Entry("rlkit.design.llm:Independent", "a model, asked anew each time"),
+        "eureka": Entry("rlkit.design.eureka:Eureka", "a model that reads how its best reward trained"),
+        "auto-mc": Entry("rlkit.design.auto_mc:AutoMC", "a model with a critic and an analyst"),
     },
 )
-"""Makers ``maker(schema) -> Designer``. Your own: ``"module:maker"``."""
+"""Makers ``maker(schema) -> Designer``, of a writer those of :data:`MODELS`. Your own: ``"module:maker"``."""
+
+MODELS = ("llm", "eureka", "auto-mc")
+"""Designers that ask a model."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,13 @@ class DesignConfig(Training):
     base: str = option("success()", "a reward that is paid beside every candidate; none: empty")
     forbidden: tuple[str, ...] = option((), "features that a reward may not read")
     words: str = option("", "the task in words, for a model; empty: the environment's own")
-    designer: str = option("evolution", "what proposes rewards: evolution, random, or module:maker")
+    designer: str = option(
+        "evolution", "what proposes: evolution, random, llm, eureka, auto-mc, module:maker"
+    )
+    model: str = option("", "the model of llm, eureka and auto-mc: local, or its name at an endpoint")
+    mode: str = option("code", "what a model writes: programs or typed terms", choices=("code", "spec"))
+    max_calls: int = option(0, "most questions to a model; 0: no limit", low=0)
+    max_tokens: int = option(0, "most tokens of questions and answers; 0: no limit", low=0)
     candidates: int = option(8, "candidates of a generation", low=1, high=4096)
     generations: int = option(4, "generations of a restart", low=1)
     restarts: int = option(1, "independent searches; the best of all is taken", low=1)
@@ -72,6 +84,11 @@ class DesignConfig(Training):
 
     def make_designer(self, schema: Schema) -> Designer:
         """What proposes."""
+        if self.designer in MODELS:
+            from rlkit.design.models import designer_of
+
+            limits = {"calls": self.max_calls, "tokens": self.max_tokens}
+            return designer_of(self.designer, self.model, self.mode, schema, **limits)
         return {"evolution": Evolution, "random": RandomSearch}.get(
             self.designer, lambda s: DESIGNERS.make(self.designer, s)
         )(schema)

@@ -1,7 +1,8 @@
 """A design in a folder: everything is kept, and one that was stopped or killed goes on to the same bytes.
 
 ``config.json`` (re-runnable), ``journal.jsonl`` (every proposal, verdict and outcome, see
-:mod:`rlkit.design.journal`), ``env.json`` and ``timings.jsonl`` (where and how long: the only files that two
+:mod:`rlkit.design.journal`), ``transcript.jsonl`` (what a model was asked and answered),
+``env.json`` and ``timings.jsonl`` (where and how long: the only files that two
 equal designs do not share), and at the end ``winner.reward.json``, which :func:`rlkit.rewards.read` reads
 on any machine, ``winner.reward`` (its text alone), ``result.json`` and ``DONE``.
 """
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 from rlkit.design.config import DesignConfig
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.loop import BASELINES, Loop, Result
+from rlkit.design.models import recorded
 from rlkit.design.screen import screen
 from rlkit.design.training import Trainer
 from rlkit.design.types import Record, to_data
@@ -102,6 +104,7 @@ def _go(path: Path, config: DesignConfig, loop: Loop, say: Callable[[str], None]
     begin, cpu = time.perf_counter(), time.process_time()
     with listening() as stop, store.locked(path, say):
         loop.journal, loop.stop = Journal(path / JOURNAL), stop
+        loop.designer = recorded(loop.designer, path)
         found = machine(1, (config.env,))
         if loop.journal.once("machine", lambda: found) != found:
             say("the machine is not the one that began: results may differ in their last bits")

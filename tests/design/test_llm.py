@@ -296,3 +296,21 @@ def test_the_analyst_sees_failures_alone():
     assert second.parents == ("0.0.0",)
     assert '"time limit"' in asked[0][1]["content"]
     assert "It swings back and forth." in asked[1][1]["content"]
+
+
+def test_designers_of_a_configuration_keep_a_record(tmp_path):
+    from rlkit.design.config import DesignConfig
+    from rlkit.design.models import TRANSCRIPT, recorded
+
+    config = DesignConfig(designer="eureka", model="some-model", max_calls=3)
+    designer = config.make_designer(schema_of(TASK, KEY))
+    assert isinstance(designer, Eureka)
+    client, _ = answers([good(0)])
+    client.budget = designer.writer.client.budget
+    kept = recorded(dataclasses.replace(designer, writer=Writer(client)), tmp_path)
+    (candidate,) = kept.propose(TASK, History(), KEY, 1)
+    assert candidate.answer == good(0)
+    assert good(0) in json.loads((tmp_path / TRANSCRIPT).read_text())["answer"]["text"]
+    assert kept.writer.client.budget == Budget(calls=3)
+    with pytest.raises(UsageError, match="model=''"):
+        DesignConfig(designer="llm").make_designer(schema_of(TASK, KEY))
