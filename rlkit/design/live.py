@@ -4,6 +4,8 @@ import math
 import sys
 from typing import Any
 
+import numpy as np
+
 from rlkit.design.types import Record, score
 
 
@@ -36,7 +38,7 @@ def describe(record: Record, curve: str, over: str) -> str | None:
     outcome = record.outcome
     final = outcome.curve("success")[-1].mean()
     terms = ", ".join(
-        f"{name} {outcome.curve(name)[-1].mean():.3g}"
+        f"{name} {np.mean(outcome.terms[name][-1]):.3g}"
         for name in outcome.terms
         if name not in ("total", "base")
     )

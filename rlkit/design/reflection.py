@@ -33,7 +33,7 @@ def reflection(outcome: Outcome, *, task_score: str = "fitness", points: int = P
     count = len(outcome.steps)
     stride = max(1, count // points)
     names = [name for name in outcome.terms if name not in HIDDEN]
-    curves = {name: outcome.curve(name) for name in names}
+    curves = {name: np.asarray(outcome.terms[name], np.float64) for name in names}
     curves |= {"task_score": outcome.curve(task_score), "episode_length": outcome.curve("length")}
     steps = ", ".join(str(step) for step in outcome.steps[::stride])
     lines = [f"environment steps: [{steps}]"]

@@ -170,8 +170,12 @@ class Outcome:
         set_field(self, "terms", {name: _rows(rows) for name, rows in self.terms.items()})
 
     def curve(self, name: str) -> np.ndarray:
-        """float64 ``[C, S]``: ``"fitness"``, ``"success"``, ``"returned"``, ``"length"`` or a term."""
-        known = {n: getattr(self, n) for n in CURVES} | dict(self.terms)
+        """float64 ``[C, S]``: ``"fitness"``, ``"success"``, ``"returned"``, ``"length"`` or a term.
+
+        What is measured goes before a term of the same name, which is in ``terms``.
+        """
+        # A term may be called like a curve: it must not pass for it, or a candidate could score itself.
+        known = dict(self.terms) | {n: getattr(self, n) for n in CURVES}
         if name not in known:
             raise unknown_name("curve", name, known)
         return np.asarray(known[name], np.float64)

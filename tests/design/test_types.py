@@ -58,3 +58,10 @@ def test_forbidden_features_are_hidden_from_designers() -> None:
     assert name not in [f.name for f in task.spec.features]
     with pytest.raises(UnknownNameError):
         DesignTask(env, forbidden=("nothing",))
+
+
+@pytest.mark.parametrize("name", ["fitness", "success", "returned", "length"])
+def test_a_term_that_is_called_like_a_curve_does_not_pass_for_it(name: str) -> None:
+    curves = {curve: [[0.25]] for curve in ("fitness", "success", "returned", "length")}
+    outcome = Outcome([10], **curves, terms={name: [[99.0]]})  # pyrefly: ignore
+    assert outcome.curve(name) == score(outcome, "final", name) == 0.25
