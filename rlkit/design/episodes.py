@@ -29,12 +29,12 @@ class Episodes(NamedTuple):
     @property
     def solved(self) -> np.ndarray:
         """bool ``[N]``: the sparse signal of success was seen."""
-        return (self.valid & self.trajectory.transition.success).any(0)
+        return np.any(self.valid & np.asarray(self.trajectory.transition.success), 0)
 
     @property
     def terminated(self) -> np.ndarray:
         """bool ``[N]``: the episode ended by itself."""
-        return (self.valid & self.trajectory.transition.terminated).any(0)
+        return np.any(self.valid & np.asarray(self.trajectory.transition.terminated), 0)
 
     @property
     def length(self) -> np.ndarray:

@@ -10,6 +10,7 @@ from rlkit.design.search import held, periodic, search, still_action
 from rlkit.design.types import DesignTask
 from rlkit.errors import UsageError, check_count
 from rlkit.keys import typed_key
+from rlkit.spaces import Discrete
 from rlkit.types import Environment, FeatureSpec, Key, Transition
 
 STILL, LOOP, WANDER, SOUGHT = "still", "loop", "wander", "sought"
@@ -114,9 +115,8 @@ def _still(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Every action kept up (of a box, doing nothing and a few others), from places along each way."""
     space = env.spec.action_space
-    count = getattr(space, "n", 0)
-    if 0 < count <= 16:
-        kept = space.start + np.arange(count, dtype=np.int32)
+    if isinstance(space, Discrete) and space.n <= 16:
+        kept = space.start + np.arange(space.n, dtype=np.int32)
     else:
         kept = np.concatenate([still_action(space)[None], periodic(space, chance, 1, 7, 1)[0]])
     # As many places for all ways, so that the number of episodes does not depend on what was found.

@@ -1,8 +1,10 @@
 """Checks of what a reward pays for: whether anything that is not success pays more than success."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rlkit.design.checks import on_steps
@@ -104,9 +106,10 @@ def _endless(check: str, reward: Reward, evidence: Evidence) -> Verdict:
 def _resting(reward: Reward, episodes: Episodes) -> np.ndarray:
     """What staying in the state before each step would pay, ``[T, N]``."""
     t = episodes.trajectory.transition
-    no = np.zeros_like(t.terminated)
+    no: Any = np.zeros_like(t.terminated)
+    nothing: Any = np.zeros_like(t.reward)
     flat = jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), t._replace(
-        next_features=t.features, next_obs=t.obs, reward=np.zeros_like(t.reward),
+        next_features=t.features, next_obs=t.obs, reward=nothing,
         success=no, terminated=no, truncated=no, first=no,
     ))  # fmt: skip
     return _second(reward, flat, flat).reshape(t.terminated.shape)
@@ -148,14 +151,14 @@ def _second(reward: Reward, before: Transition, steps: Transition) -> np.ndarray
     """The pay for steps, for a reward with memory after it has seen the states before."""
     if not jax.tree.leaves(reward.init(jax.random.key(0))):
         return on_steps(reward, steps)[0]
+    no: Any = np.zeros_like(before.terminated)
     start = before._replace(
-        next_features=before.features, next_obs=before.obs, success=np.zeros_like(before.success),
-        terminated=np.zeros_like(before.terminated), first=np.ones_like(before.first),
+        next_features=before.features, next_obs=before.obs, success=no, terminated=no, first=~no,
     )  # fmt: skip
 
     def both(a: Transition, b: Transition) -> jax.Array:
         memory, _, _ = reward.apply(reward.init(jax.random.key(0)), a, reward.params)
-        return reward.apply(memory, b._replace(first=False), reward.params)[1]
+        return reward.apply(memory, b._replace(first=jnp.zeros((), bool)), reward.params)[1]
 
     return np.asarray(jax.vmap(both, axis_name="slots")(start, steps), np.float64)
 

@@ -1,6 +1,7 @@
 """Checks of which rewards are the same for a learner: potential differences, and equivalence to others."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -38,7 +39,7 @@ def potential_based(reward: Reward, evidence: Evidence, *, size: int = 256, bloc
         return verdict(None, "undecided: too few states were seen")
     chance = np.random.default_rng(0)
     s, u, v, e, w, act, act2 = chance.choice(usual, (7, size))
-    paths = {}
+    paths, ways = {}, []
     for gamma in dict.fromkeys((evidence.discount, 1.0)):
         ways = [_two(reward, steps, (s, mid, e), (act, act2), gamma) for mid in (u, v)]
         paths[gamma] = _rms(ways[0] - ways[1])
@@ -70,10 +71,11 @@ def _rms(x: np.ndarray) -> float:
 def _between(steps: Transition, a: np.ndarray, b: np.ndarray, act: np.ndarray, ends: bool) -> Transition:
     """Steps from the states ``a`` to the states ``b`` (rows of what was seen), without any reward so far."""
     pick = lambda tree, index: jax.tree.map(lambda x: x[index], tree)
-    no = np.zeros(a.shape, bool)
+    no: Any = np.zeros(a.shape, bool)
+    nothing: Any = np.zeros(a.shape, np.float32)
     return Transition(
         steps.obs[a], steps.action[act], steps.obs[b], pick(steps.features, a), pick(steps.features, b),
-        np.zeros(a.shape, np.float32), no | ends, no, no, ~no,
+        nothing, no | ends, no, no, ~no,
     )  # fmt: skip
 
 
@@ -85,7 +87,8 @@ def _two(reward: Reward, steps: Transition, states: tuple, actions: tuple, gamma
     """Discounted sum of two steps through three states, ``[size]``."""
     a, b, c = states
     first = _between(steps, a, b, actions[0], False)
-    second = _between(steps, b, c, actions[1], False)._replace(first=np.zeros(a.shape, bool))
+    later: Any = np.zeros(a.shape, bool)
+    second = _between(steps, b, c, actions[1], False)._replace(first=later)
     both = jax.tree.map(lambda *x: np.stack(x), first, second)
     memory = init_slots(reward, jax.random.key(0), a.size)
     _, paid = relabel(reward, memory, Trajectory(both, both.reward, {}, {}))

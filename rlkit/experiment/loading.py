@@ -1,5 +1,6 @@
 """What a run has learned, back in Python."""
 
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,7 +36,8 @@ def load(
       folder: the run folder; nothing is written there.
       seed: which seed; None gives all, leaves ``[S, ...]``.
       member: which member of a sweep the seed belongs to.
-      update: which checkpoint; None takes the newest one that is intact.
+      update: which checkpoint; None takes the newest one that is intact. Replay buffers that it does not
+        hold are empty in the state.
 
     Raises:
       UsageError: not a run folder, no such seed, member or checkpoint, or no checkpoint was made yet.
@@ -44,17 +46,17 @@ def load(
     path = store.existing(folder)
     settings = config.load(path / store.CONFIG)
     agent = config.build(settings)
-    pop = population(
-        agent, settings.seeds, members=config.members(settings, agent), devices=jax.local_devices()[:1]
-    )
+    pop = population(agent, settings.seeds, members=config.members(settings, agent))
     row = _row(seed, member, settings.seeds, pop.size)
     where = path / store.CHECKPOINTS
     have = checkpoint.steps(where)
     if update is not None and update not in have:
         raise UsageError(f"update={update}: {path} has checkpoints of {have or 'no update'}")
-    template = jax.eval_shape(pop.init, jax.random.key(settings.seed))
-    refused: list[str] = []
-    found = checkpoint.restore(where, template, refused.append, lambda u: update in (None, u))
+    key = jax.random.key(settings.seed)
+    found = checkpoint.restore(
+        where, jax.eval_shape(pop.init, key), _warn, lambda u: update in (None, u),
+        bulk=agent.bulk, fresh=lambda: pop.init(key),
+    )  # fmt: skip
     if found is None:
         raise UsageError(f"{path} has no checkpoint yet; train it on with: rlkit train --resume {path}")
     state = found.state
@@ -62,6 +64,10 @@ def load(
         state = jax.tree.map(lambda leaf: leaf[row], state)
     policy = agent.policy(state) if row is not None else jax.vmap(agent.policy)(state)
     return Loaded(agent, policy, state, settings, found.update)
+
+
+def _warn(sentence: str) -> None:
+    print(f"warning: {sentence}", file=sys.stderr)
 
 
 def _row(seed: int | None, member: int, seeds: int, size: int) -> int | None:
