@@ -126,7 +126,8 @@ def test_an_edited_configuration_is_refused_by_key(copy, name, saved):
 
 def test_another_machine_is_warned_of(copy, kept, monkeypatch, capsys):
     here = provenance.machine
-    monkeypatch.setattr(run, "machine", lambda n: here(n) | {"devices": 7, "threefry_partitionable": "no"})
+    other = {"devices": 7, "threefry_partitionable": "no"}
+    monkeypatch.setattr(run, "machine", lambda *given: here(*given) | other)
     shutil.rmtree(copy / store.CHECKPOINTS / "20")
     assert resume(copy).finished
     said = capsys.readouterr().err
