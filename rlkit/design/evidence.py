@@ -46,7 +46,7 @@ def success_first(episodes: Episodes) -> np.ndarray:
 
 def gather(
     task: DesignTask,
-    key: Key,
+    key: Key | int,
     *,
     steps: int = 200,
     starts: int = 4,

@@ -112,7 +112,7 @@ CHECKS = (
 
 def screen(
     task: DesignTask,
-    key: Key,
+    key: Key | int,
     *,
     skip: tuple[str, ...] = (),
     warn: tuple[str, ...] = (),

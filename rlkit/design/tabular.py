@@ -56,7 +56,7 @@ def tabulate(
         return index[name]
 
     @jax.jit
-    def expand(batch: PyTree) -> tuple[PyTree, jax.Array]:
+    def expand(batch: PyTree) -> tuple[PyTree, Transition, jax.Array]:
         def one(inner: PyTree, action: jax.Array) -> tuple[PyTree, Transition, jax.Array]:
             state = EnvState(inner, jnp.zeros((), jnp.int32))
             outs = [advance(env, k, state, action, params) for k in chances]
@@ -95,8 +95,8 @@ def tabulate(
         done += len(batch)
     table = np.concatenate(rows)
     steps = jax.tree.map(lambda *x: np.concatenate(x), *seen)
-    flags = (np.asarray(x).reshape(table.shape) for x in (steps.terminated, steps.success))
-    return World(table, steps, *flags, initial)
+    terminated, success = (np.asarray(x).reshape(table.shape) for x in (steps.terminated, steps.success))
+    return World(table, steps, terminated, success, initial)
 
 
 class Optimum(NamedTuple):

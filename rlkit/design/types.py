@@ -328,8 +328,8 @@ def record_from(data: Mapping[str, Any]) -> Record:
 def outcome_from(data: Mapping[str, Any]) -> Outcome:
     """The outcome that :func:`to_data` wrote."""
     nan = lambda rows: [[math.nan if x is None else x for x in row] for row in rows]
-    curves = {name: nan(data[name]) for name in CURVES}
-    return Outcome(**{**data, **curves, "terms": {name: nan(rows) for name, rows in data["terms"].items()}})
+    whole: dict[str, Any] = {**data, **{name: nan(data[name]) for name in CURVES}}
+    return Outcome(**whole | {"terms": {name: nan(rows) for name, rows in data["terms"].items()}})
 
 
 def candidate_from(data: Mapping[str, Any]) -> Candidate:

@@ -77,7 +77,7 @@ def _member(group: Group) -> dict[str, Any]:
     data = group.run.emergence
     if "members" not in data and len(group.run.members) == 1:  # of a version before there were any
         return data
-    return data | data["members"][group.index]
+    return data | data["members"][group.place]
 
 
 def _measured(group: Group, data: dict[str, Any]) -> Measured:

@@ -36,7 +36,7 @@ class Group(NamedTuple):
     seeds: slice
 
     @property
-    def index(self) -> int:
+    def place(self) -> int:
         """Which member of the run they are."""
         return self.seeds.start // max(1, self.seeds.stop - self.seeds.start)
 

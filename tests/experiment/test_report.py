@@ -463,7 +463,7 @@ def test_every_member_of_a_sweep_has_its_own_emergence(tmp_path):
     store.write_json(folder / "emergence.json", _emergence(low, high), digest=True)
     run = reading.read(folder)._replace(members=("rate=1", "rate=2"))
     groups = panels.groups([run])
-    assert [group.index for group in groups] == [0, 1]
+    assert [group.place for group in groups] == [0, 1]
     found = [inside.measured(group, run.notes.append) for group in groups]
     assert not any("emergence" in note for note in run.notes)
     np.testing.assert_array_equal(found[0].levels["units"][0].value[-1], [0.1, 0.3])
