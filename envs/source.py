@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 
 from rlkit.envs.autoreset import AutoReset
+from rlkit.envs.check import check_environment
 from rlkit.envs.core import Advance, advance, reset
 from rlkit.envs.rollout import Policy
 from rlkit.envs.rollout import rollout as pure_rollout
@@ -57,6 +58,7 @@ def source(env: Environment) -> Source:
         (``env.spec.pure`` is False, see :mod:`rlkit.envs.host`), which the program calls and which makes its
         source itself (``env.source()``).
     """
+    check_environment(env)
     if not env.spec.pure:
         make: Callable[[], Source] = getattr(env, "source")  # noqa: B009 (only environments on the host have it)
         return make()

@@ -175,7 +175,7 @@ def test_a_flip_in_any_file_is_named_or_harmless(copy, kept, share):
     settings = config.load(kept / store.CONFIG)
     files = [p for p in copy.rglob("*") if p.is_file() and store.CHECKPOINTS not in p.parts]
     files = [p for p in files if p.name != store.LOCK]
-    assert len(files) == 7  # config, env, metrics, timings, three recordings
+    assert len(files) == 8  # config, env, metrics, timings, three recordings, untrained networks
     for file in files:
         data = file.read_bytes()
         flip(file, int(share * len(data)), 3)
