@@ -21,6 +21,7 @@ _QUICK = (
     "classic/pendulum",
     "nav/pointmaze-umaze",
     "nav/pointmaze-large-far",
+    "nav/keydoor",
     "craft/mini",
 )
 _HOSTED = ("box2d/", "host:")  # no functions of a state: tests/envs/test_host.py
