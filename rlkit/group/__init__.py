@@ -1,0 +1,1 @@
+"""Group-relative policy optimisation: from rewards of groups of completions to gradients, in stages."""
