@@ -10,7 +10,7 @@ import numpy as np
 from rlkit.experiment.health import NonFiniteError, Sick, find_first, first_of_rows, sick_seeds
 from rlkit.experiment.logbook import Line, cut_windows, line, window_mean
 from rlkit.experiment.loop import Chunk, Program, Schedule, chunks
-from rlkit.experiment.population import Population, fold_keys
+from rlkit.experiment.population import Population, fold_keys, is_pure
 from rlkit.types import PyTree
 
 MAX_ROLLBACKS = 3
@@ -130,7 +130,7 @@ def _straight(training: Training, position: Position, see: Observers, stop: Call
                 saved = update
             see.advanced(chunk, count)
     except jax.errors.JaxRuntimeError as error:
-        failure = None if pop.agent.env.spec.pure else getattr(pop.agent.env, "failure")(error)  # noqa: B009
+        failure = None if is_pure(pop.agent) else getattr(pop.agent.env, "failure")(error)  # noqa: B009
         if failure is None:
             raise
         if at.update > saved:
@@ -154,7 +154,7 @@ def _diagnose(training: Training, good: Position, trouble: _Trouble) -> tuple[Si
         training.born,
     )
     if sick is None:
-        pure = training.population.agent.env.spec.pure
+        pure = is_pure(training.population.agent)
         why = "the device does not compute reproducibly; check it"
         if not pure:
             why = "environments on the host begin new episodes then, so that the update cannot be named"

@@ -16,7 +16,7 @@ import numpy as np
 from rlkit import fields
 from rlkit.errors import UsageError, unknown_name
 from rlkit.paths import dotted, named_leaves
-from rlkit.types import Agent, PyTree
+from rlkit.types import Agent, Learner, PyTree
 
 PARTS = ("agent", "env", "reward")
 
@@ -46,7 +46,8 @@ def sweep(agent: Agent, grid: Mapping[str, Sequence[float]]) -> Members:
       UnknownNameError: there is no such number; the message suggests the nearest one.
       UsageError: a field is fixed when the program is compiled, or a value is out of its range.
     """
-    trees = {"agent": agent.config, "env": agent.env.default_params(), "reward": agent.reward.params}
+    own = _settings(agent)
+    trees = {"agent": own["config"], "env": own["env_params"], "reward": own["reward_params"]}
     for name, values in grid.items():
         _check(agent, trees, name, values)
     rows = list(itertools.product(*grid.values()))
@@ -59,6 +60,19 @@ def grid_labels(grid: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
     """The labels of the members of a sweep, e.g. ``"learning_rate=0.0001"``; one empty text without one."""
     rows = itertools.product(*grid.values())
     return tuple(", ".join(f"{_short(n)}={v:.6g}" for n, v in zip(grid, row, strict=True)) for row in rows)
+
+
+def _settings(agent: Agent | Learner) -> dict[str, PyTree]:
+    """What may differ between members: by the names of :class:`Members`."""
+    if not isinstance(agent, Agent):
+        raise UsageError(
+            f"{agent.title} is no agent, so that it has no numbers to vary side by side; start a run for each"
+        )
+    return {
+        "config": agent.config,
+        "env_params": agent.env.default_params(),
+        "reward_params": agent.reward.params,
+    }
 
 
 def _short(name: str) -> str:
@@ -116,7 +130,7 @@ def _stack(tree: PyTree, part: str, columns: dict[str, list[float]], size: int) 
     return jax.tree_util.tree_map_with_path(stack, tree)
 
 
-def check_members(agent: Agent, members: Members) -> int:
+def check_members(agent: Agent | Learner, members: Members) -> int:
     """The number of members; raises a sentence if a part does not fit the agent.
 
     Raises:
@@ -125,12 +139,7 @@ def check_members(agent: Agent, members: Members) -> int:
     size = len(members.labels)
     if not size:
         raise UsageError("members have no labels; expected one for each")
-    trees = {
-        "config": agent.config,
-        "env_params": agent.env.default_params(),
-        "reward_params": agent.reward.params,
-    }
-    for part, own in trees.items():
+    for part, own in _settings(agent).items():
         given = getattr(members, part)
         if given is None:
             continue

@@ -47,6 +47,8 @@ def observers(
 ) -> tuple[Observe | None, Observe | None]:
     """What looks at a training: :func:`latent_probe` and :func:`evaluation`, None where the number is 0.
 
+    A learner that does not act, such as a reward model, has neither.
+
     Args:
       pop: the population.
       key: of the training.
@@ -54,6 +56,8 @@ def observers(
       eval_episodes: episodes per seed.
       batching: as in :func:`rlkit.experiment.population.population`.
     """
+    if getattr(pop.agent, "act", None) is None:
+        return None, None
     key = jax.random.fold_in(key, OBSERVERS)
     probe = latent_probe(pop, jax.random.fold_in(key, 0), probe_steps, batching) if probe_steps else None
     judge = evaluation(pop, jax.random.fold_in(key, 1), eval_episodes, batching) if eval_episodes else None

@@ -1,7 +1,7 @@
 """A population of seeds that advances by chunks of updates inside one compiled program."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ class Population(NamedTuple):
     the next.
     """
 
-    agent: Agent
+    agent: Agent  # or another learner
     num_seeds: int  # of each member
     members: Members | None
     sharding: NamedSharding  # of states: seeds over devices
@@ -83,6 +83,12 @@ def _finite(state: PyTree, bulk: tuple[str, ...]) -> jax.Array:
     return jnp.stack([jnp.isfinite(x).all() for x in float_leaves(state, bulk).values()])
 
 
+def is_pure(learner: Learner) -> bool:
+    """Whether training it runs on the device alone: true of learners without an environment."""
+    env = getattr(learner, "env", None)
+    return env is None or env.spec.pure
+
+
 def may_be_undefined(learner: Learner, metric: str) -> bool:
     """Whether NaN in a metric means "nothing to measure", as the learner says."""
     return metric.startswith(learner.undefined)
@@ -137,7 +143,7 @@ def resolve_batching(batching: str) -> str:
 
 
 def population(
-    agent: Agent,
+    agent: Agent | Learner,
     num_seeds: int,
     *,
     members: Members | None = None,
@@ -149,7 +155,7 @@ def population(
     """Build the functions that train ``num_seeds`` seeds of an agent side by side.
 
     Args:
-      agent: the agent; its scalar metrics become the columns of the rows.
+      agent: the agent, or another :class:`rlkit.types.Learner`; its scalar metrics become columns.
       num_seeds: ``S``; the result of a seed does not depend on it (with ``"map"`` to the bit, on the
         same number of devices; XLA compiles for another number with other last bits).
       members: settings to train side by side, each with all seeds; None trains the agent as it is. A
@@ -174,7 +180,7 @@ def population(
     batching = resolve_batching(batching)
     size = num_seeds * (1 if members is None else check_members(agent, members))
     chosen = list(jax.local_devices() if devices is None else devices)[:size]
-    pure = agent.env.spec.pure
+    pure = is_pure(agent)
     if not pure:  # nothing may run twice to fill devices up, nor be waited for by the others if it fails
         chosen = chosen[: max(n for n in range(1, len(chosen) + 1) if size % n == 0)]
     mesh = device_mesh("seeds", chosen)
@@ -189,7 +195,7 @@ def population(
     names = tuple(sorted(name for name, x in metrics.items() if x.ndim == 0))
     chunk = shard_seeds(_chunk(agent, step, max_chunk, skip_nonfinite), chosen, batching, in_place=True)
     return Population(
-        agent=agent,
+        agent=cast(Agent, agent),
         num_seeds=num_seeds,
         members=members,
         sharding=sharding,

@@ -23,7 +23,7 @@ from rlkit.experiment.signals import listening
 from rlkit.experiment.sinks import About, Sink, open_sinks, require
 from rlkit.experiment.untrained import untrained_latents
 from rlkit.keys import typed_key
-from rlkit.types import Agent, Key, PyTree
+from rlkit.types import Agent, Key, Learner, PyTree
 
 UNTRAINED = 0x9E7  # keeps the keys of untrained networks apart from those of seeds
 
@@ -63,7 +63,7 @@ def _start(pop: Population, key: Key) -> Position:
 
 
 def train(
-    agent: Agent,
+    agent: Agent | Learner,
     num_updates: int | None = None,
     key: Key | None = None,
     *,
@@ -91,7 +91,7 @@ def train(
     Its words are those of :class:`rlkit.experiment.config.TrainConfig`.
 
     Args:
-      agent: the agent.
+      agent: the agent, or any :class:`rlkit.types.Learner`, such as a reward model's.
       num_updates: calls of ``agent.step`` for each seed; or give ``total_steps``.
       key: typed PRNG key or a seed; None takes ``jax.random.key(0)``. Seed k starts from ``fold_in(key, k)``.
       total_steps: environment steps per seed, rounded up to whole updates.
@@ -128,6 +128,11 @@ def train(
     """
     if on_nan not in ON_NAN:
         raise unknown_name("value of on_nan", on_nan, ON_NAN)
+    if (probe_steps or eval_episodes) and getattr(agent, "act", None) is None:
+        raise UsageError(
+            f"probe_steps={probe_steps}, eval_episodes={eval_episodes}: expected 0, "
+            f"for {agent.title} does not act"
+        )
     key = typed_key(0 if key is None else key)
     num_updates = _updates(agent, num_updates, total_steps)
     require(name for name in log if isinstance(name, str))
@@ -159,7 +164,7 @@ def train(
     return Trained(end.state, pop, memory.lines, memory.latents, compared, end.update == num_updates)
 
 
-def _updates(agent: Agent, num_updates: int | None, total_steps: int | None) -> int:
+def _updates(agent: Agent | Learner, num_updates: int | None, total_steps: int | None) -> int:
     if (num_updates is None) == (total_steps is None):
         raise UsageError(
             f"num_updates={num_updates}, total_steps={total_steps}: expected one of them, how long to train"
