@@ -60,6 +60,15 @@ _ENTRIES: Mapping[str, Entry] = {
     },
     "craft/mini": Entry("rlkit.envs.craft_mini:CraftMini", "gather, craft, mine a diamond"),
     **{
+        f"judge/{name}": Entry(f"rlkit.envs.judges.{name}:{name.title()}Judge", summary)
+        for name, summary in (
+            ("tools", "call tools, then say which answer is better (ARM-Thinker)"),
+            ("order", "judge two answers in both orders (R1-Reward)"),
+            ("score", "give an answer a score (WavReward)"),
+            ("persona", "say whom you judge for, then what they prefer (P-GenRM)"),
+        )
+    },
+    **{
         f"mujoco/{robot}": Entry("rlkit.envs.brax:Robot", f"{summary} (brax)", {"robot": robot})
         for robot, summary in (
             ("ant", "four legs run"),
