@@ -1,0 +1,73 @@
+"""Reward models as pure functions, from heads; ensembles of them."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rlkit.draws import draw_bits
+from rlkit.errors import UsageError, check_count
+from rlkit.initialisers import orthogonal
+from rlkit.keys import typed_key
+from rlkit.networks import GATE_GAINS
+from rlkit.prefs.types import RewardModel, RewardOut, Segment
+from rlkit.types import Key, PyTree
+
+SCORE_GAINS = {"score": 1.0, "log_std": 0.1}
+"""Gains of the last layers: rewards begin at the scale of 1, standard deviations near it."""
+
+
+def reward_model(head: nn.Module, example: Segment) -> RewardModel:
+    """The pure functions of a head.
+
+    Kernels begin orthogonal (:func:`rlkit.initialisers.orthogonal`), everything else as its module says.
+
+    Args:
+      head: a module from :mod:`rlkit.prefs.heads`, or yours: ``Segment -> RewardOut``.
+      example: items of the kind that will be scored, arrays or ``jax.ShapeDtypeStruct``; only shapes count,
+        and neither batch nor length are remembered.
+
+    Raises:
+      UsageError: tokens for a head without a vocabulary, or features for one with.
+    """
+    _check_kind(head, example)
+    initialiser = orthogonal(head, example, gains=SCORE_GAINS | GATE_GAINS)
+
+    def init(key: Key) -> PyTree:
+        return initialiser.build(draw_bits(typed_key(key), (initialiser.words,))[0])
+
+    def apply(params: PyTree, item: Segment) -> RewardOut:
+        return head.apply({"params": params}, item)  # pyrefly: ignore[bad-return]
+
+    return RewardModel(init, apply)
+
+
+def _check_kind(head: nn.Module, example: Segment) -> None:
+    backbone = getattr(head, "backbone", None)
+    if not hasattr(backbone, "vocabulary"):
+        return
+    tokens = jnp.issubdtype(example.feats.dtype, jnp.integer)
+    if tokens and backbone.vocabulary is None:
+        raise UsageError("reward_model: items are tokens; expected Backbone(vocabulary=...), their number")
+    if not tokens and backbone.vocabulary is not None:
+        raise UsageError(
+            f"reward_model: items are features and the backbone has vocabulary={backbone.vocabulary}; "
+            "expected integer tokens [B, T], or vocabulary=None"
+        )
+
+
+def ensemble(model: RewardModel, size: int) -> RewardModel:
+    """Several members side by side, each from its own key: leaves of params and scores are ``[size, ...]``.
+
+    Args:
+      model: what each member is.
+      size: number of members.
+    """
+    size = check_count("size", size)
+
+    def init(key: Key) -> PyTree:
+        return jax.vmap(model.init)(jax.random.split(typed_key(key), size))
+
+    def apply(params: PyTree, item: Segment) -> RewardOut:
+        return jax.vmap(model.apply, (0, None))(params, item)
+
+    return RewardModel(init, apply)

@@ -1,0 +1,190 @@
+"""Losses on comparisons: Bradley-Terry, with ties, with uncertain rewards, and of rankings.
+
+A margin is the reward of the first item less that of the second. Everything is computed in float32
+logarithms, so that gradients are finite at any margin.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.errors import UsageError, check_count
+from rlkit.prefs.checks import axes, in_range, known, same_shape
+
+LOG_5 = float(np.log(5.0))  # of EditReward's released k
+
+LOG_STD_RANGE = (-5.0, 3.0)
+"""Where log standard deviations of rewards are kept; the bounds are ours."""
+
+
+def _float(x: jax.Array) -> jax.Array:
+    """At least float32: margins of half precision lose what comparisons are about."""
+    x = jnp.asarray(x)
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def pairwise_logistic(
+    margin: jax.Array, label: jax.Array | float = 1.0, offset: jax.Array | float = 0.0
+) -> jax.Array:
+    """Bradley-Terry: ``-(y log σ(m - o) + (1 - y) log σ(-m - o))``.
+
+    Bradley & Terry 1952; as a reward model's loss Christiano et al. 2017 (arXiv 1706.03741, eq. 1) with soft
+    labels. An offset above 0 asks for a margin.
+
+    Args:
+      margin: float ``[...]``.
+      label: probability that the first is preferred, ``[...]`` or a number.
+      offset: ``[...]`` or a number.
+
+    Returns:
+      ``[...]``, float32 at least.
+    """
+    m, y = _float(margin), jnp.asarray(label, jnp.float32)
+    if y.ndim:
+        same_shape("pairwise_logistic", margin=margin, label=label)
+    return -(y * jax.nn.log_sigmoid(m - offset) + (1.0 - y) * jax.nn.log_sigmoid(-m - offset))
+
+
+def win_tie(
+    margin: jax.Array, label: jax.Array, tie_weight: float = 1.0, tie_offset: float = 0.0
+) -> jax.Array:
+    """Bradley-Terry with win-ties: pairs of equally good items are pulled together (arXiv 2512.22170, BT-WT).
+
+    A pair with the label 1/2 costs ``-(log σ(m) + log σ(-m)) / 2``, which is least at a margin of 0. The
+    released code has ``tie_weight=2, tie_offset=3``. Ties cost ranking power among the good, and keep rewards
+    from growing along what merely goes with being good: choose their weight.
+
+    Args:
+      margin: float ``[...]``.
+      label: ``[...]``: 1, 0 or 1/2.
+      tie_weight: factor of the loss of ties.
+      tie_offset: offset in the loss of ties.
+
+    Returns:
+      ``[...]``.
+    """
+    label = jnp.asarray(label, jnp.float32)
+    tie = label == 0.5
+    loss = pairwise_logistic(margin, label, jnp.where(tie, tie_offset, 0.0))
+    return jnp.where(tie, tie_weight, 1.0) * loss
+
+
+def rao_kupper(margin: jax.Array, outcome: jax.Array, log_k: jax.Array | float = LOG_5) -> jax.Array:
+    """Bradley-Terry with a probability of ties (Rao & Kupper 1967).
+
+    ``P(win) = σ(m - log k)``, ``P(loss) = σ(-m - log k)``, and a tie has the rest,
+    ``(k² - 1) P(win) P(loss)``.
+
+    Args:
+      margin: float ``[...]``.
+      outcome: ``[...]``: 1 the first won, 0 the second, 1/2 a tie.
+      log_k: ``log k > 0``, may be learned; ``k = 5`` in EditReward's released code.
+
+    Returns:
+      ``[...]``: the negative log-likelihood.
+
+    Raises:
+      UsageError: ``log_k`` is not above 0, or shapes differ.
+    """
+    same_shape("rao_kupper", margin=margin, outcome=outcome)
+    in_range("rao_kupper", "log_k", log_k, 0.0, np.inf, strict=True, hint="k is above 1, else no pair ties")
+    m, outcome = _float(margin), jnp.asarray(outcome, jnp.float32)
+    win, lose = jax.nn.log_sigmoid(m - log_k), jax.nn.log_sigmoid(-m - log_k)
+    tie = win + lose + jnp.log(jnp.expm1(2.0 * jnp.asarray(log_k, m.dtype)))
+    return -jnp.where(outcome == 0.5, tie, jnp.where(outcome > 0.5, win, lose))
+
+
+def _quadrature(margin, log_std_first, log_std_second, order: int) -> tuple[jax.Array, np.ndarray]:
+    """``[order, ...]``: margins at the nodes of Gauss-Hermite quadrature, and their weights ``[order]``."""
+    same_shape("gaussian_pairwise", margin=margin, log_std_first=log_std_first, log_std_second=log_std_second)
+    m, a, b = _float(margin), _float(log_std_first), _float(log_std_second)
+    std = jnp.exp(0.5 * jnp.logaddexp(2.0 * a, 2.0 * b))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(check_count("order", order))
+    shape = (-1, *[1] * m.ndim)
+    return m + std * nodes.astype(np.float32).reshape(shape), (weights / weights.sum()).astype(np.float32)
+
+
+def gaussian_pairwise(
+    margin: jax.Array,
+    log_std_first: jax.Array,
+    log_std_second: jax.Array,
+    label: jax.Array | float = 1.0,
+    order: int = 16,
+) -> jax.Array:
+    """Comparison of Gaussian rewards: ``-log E σ(z)``, ``z ~ N(m, σ1² + σ2²)`` (arXiv 2509.26346).
+
+    The expectation is a Gauss-Hermite sum; at 16 nodes its error is below 1e-3 up to a standard deviation of
+    3.
+
+    Args:
+      margin: difference of the means, float ``[...]``.
+      log_std_first: of the first reward, ``[...]``.
+      log_std_second: of the second.
+      label: probability that the first is preferred, ``[...]`` or a number.
+      order: number of nodes.
+
+    Returns:
+      ``[...]``.
+    """
+    z, weights = _quadrature(margin, log_std_first, log_std_second, order)
+    log_w = jnp.log(weights).reshape(-1, *[1] * (z.ndim - 1))
+    win = jax.nn.logsumexp(log_w + jax.nn.log_sigmoid(z), 0)
+    lose = jax.nn.logsumexp(log_w + jax.nn.log_sigmoid(-z), 0)
+    y = jnp.asarray(label, jnp.float32)
+    return -(y * win + (1.0 - y) * lose)
+
+
+def gaussian_pairwise_released(
+    margin: jax.Array,
+    log_std_first: jax.Array,
+    log_std_second: jax.Array,
+    label: jax.Array | float = 1.0,
+    order: int = 16,
+) -> jax.Array:
+    """``E[-log σ(z)]``, what EditReward's released code computes, there with 1000 samples.
+
+    It is not the paper's loss (:func:`gaussian_pairwise`): ``-log σ`` is convex, so this grows with the
+    variance at every mean, and the standard deviations that it learns shrink to nothing. Arguments as there.
+    """
+    z, weights = _quadrature(margin, log_std_first, log_std_second, order)
+    y = jnp.asarray(label, jnp.float32)
+    each = -(y * jax.nn.log_sigmoid(z) + (1.0 - y) * jax.nn.log_sigmoid(-z))
+    return jnp.tensordot(weights, each, 1, precision=jax.lax.Precision.HIGHEST)
+
+
+def reward_centering(first: jax.Array, second: jax.Array) -> jax.Array:
+    """``(r1 + r2)²``, which fixes the level that comparisons leave free (Eisenstein et al. 2023, 2312.09244).
+
+    TRL offers it with the coefficient 0.01. Shapes ``[...]`` as the rewards'.
+    """
+    same_shape("reward_centering", first=first, second=second)
+    return jnp.square(_float(first) + _float(second))
+
+
+def plackett_luce(scores: jax.Array, order: jax.Array, valid: jax.Array | None = None) -> jax.Array:
+    """Negative log-likelihood of rankings (Luce 1959, Plackett 1975).
+
+    ``-Σ_k (s_(k) - log Σ_{j >= k} exp s_(j))``: each place is won against those that are not placed yet. With
+    two items it is Bradley-Terry's.
+
+    Args:
+      scores: float ``[B, K]``.
+      order: integer ``[B, K]``: indices of the items, best first.
+      valid: bool ``[B, K]``, by place: whether there is an item; None: all are. Those that are come first.
+
+    Returns:
+      ``[B]``.
+
+    Raises:
+      UsageError: shapes differ, or a known ``order`` is no permutation.
+    """
+    axes("plackett_luce", "scores", scores, 2, "[B, K]")
+    same_shape("plackett_luce", scores=scores, order=order, valid=valid)
+    in_range("plackett_luce", "order", order, 0, scores.shape[1] - 1)
+    places = known(order)
+    if places is not None and not np.all(np.sort(places, -1) == np.arange(scores.shape[1])):
+        raise UsageError("plackett_luce: order has a row that is no permutation of the items")
+    ranked = jnp.take_along_axis(_float(scores), order, -1)
+    valid = jnp.ones(ranked.shape, bool) if valid is None else valid
+    left = jax.lax.cumlogsumexp(jnp.where(valid, ranked, -1e30), axis=1, reverse=True)
+    return jnp.sum(jnp.where(valid, left - ranked, 0.0), -1)

@@ -1,0 +1,70 @@
+"""Losses on the steps of items. Steps that are masked have exactly no gradient, whatever stands there."""
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.prefs.checks import axes, same_shape
+from rlkit.prefs.losses.pairwise import pairwise_logistic
+
+
+def _only(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """Zeros where the mask is false, so that not even NaN passes, forwards or backwards."""
+    return jnp.where(mask, x, 0.0)
+
+
+def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:
+    """Mean over the last axis of what is not masked, ``[..., T] -> [...]``; 0 where all is."""
+    same_shape("masked_mean", x=x, mask=mask)
+    return jnp.sum(_only(x, mask), -1) / jnp.maximum(jnp.sum(mask, -1), 1)
+
+
+def step_logistic(logit: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Array:
+    """Binary cross-entropy of each step.
+
+    Args:
+      logit: that the step is right, float ``[B, T]``.
+      label: probability that it is, ``[B, T]``.
+      mask: bool ``[B, T]``: where there is a label.
+
+    Returns:
+      ``[B, T]``, 0 where masked; :func:`masked_mean` reduces it.
+    """
+    same_shape("step_logistic", logit=logit, label=label, mask=mask)
+    return _only(pairwise_logistic(_only(logit, mask), _only(jnp.asarray(label, jnp.float32), mask)), mask)
+
+
+def step_mse(logit: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Array:
+    """``(σ(logit) - label)²`` of each step; arguments and result as :func:`step_logistic`."""
+    same_shape("step_mse", logit=logit, label=label, mask=mask)
+    return _only(jnp.square(jax.nn.sigmoid(_only(logit, mask)) - _only(label, mask)), mask)
+
+
+def step_q_ranking(q: jax.Array, correct: jax.Array, mask: jax.Array, zeta: float = 4.0) -> jax.Array:
+    """Comparative loss of process Q-values (Li & Li 2024, arXiv 2410.11287; used by BiPRM, 2508.01682).
+
+    With the correct steps ``c_1 < ... < c_m``, the wrong ones ``W`` and a virtual ``Q_{c_0} = 0``, the mean
+    over ``t = 0 .. m`` of ``-log(e^{Q_{c_t}} / (Σ_{s<=t} e^{Q_{c_s}} + Σ_{w∈W} e^{Q_w + ζ}))``: later correct
+    steps are worth more, wrong ones less than all by ζ. The term of ``t = 0`` counts only if some step is
+    wrong.
+
+    Args:
+      q: float ``[B, T]``.
+      correct: bool ``[B, T]``.
+      mask: bool ``[B, T]``: where there is a label.
+      zeta: ζ, margin in nats.
+
+    Returns:
+      ``[B]``; 0 for an item without labels.
+    """
+    axes("step_q_ranking", "q", q, 2, "[B, T]")
+    same_shape("step_q_ranking", q=q, correct=correct, mask=mask)
+    nothing = jnp.float32(-1e30)
+    right, wrong = mask & (correct > 0), mask & ~(correct > 0)
+    q = _only(jnp.asarray(q, jnp.float32), mask)
+    start = jnp.zeros_like(q[:, :1])
+    values = jnp.concatenate([start, q], 1)  # the virtual Q_{c_0} first
+    counts = jnp.concatenate([jnp.any(wrong, 1, keepdims=True), right], 1)
+    among = jnp.concatenate([start, jnp.where(right, q, nothing)], 1)
+    worse = jax.nn.logsumexp(jnp.where(wrong, q + zeta, nothing), 1, keepdims=True)
+    against = jnp.logaddexp(jax.lax.cumlogsumexp(among, axis=1), worse)
+    return masked_mean(against - values, counts)
