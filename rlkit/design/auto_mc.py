@@ -17,7 +17,7 @@ from rlkit.design import prompts
 from rlkit.design.clients import Client, ClientError, Completion, Message
 from rlkit.design.eureka import chosen
 from rlkit.design.extraction import json_value
-from rlkit.design.llm import Writer, start
+from rlkit.design.llm import Writer, by_a_person, start
 from rlkit.design.types import Candidate, DesignTask, History, Record
 from rlkit.errors import UsageError, check_count
 from rlkit.rewards.language import Node, Program, ProgramError
@@ -100,12 +100,17 @@ class AutoMC:
       critic: that reviews; None: the same.
       reviews: most reviews of a candidate, each followed by another attempt if it fails.
       analyse: whether failed episodes are analysed.
+      safety: words on what the agent must not do, added to the task.
+      warm_start: a person's reward, which takes the place of the first generation's answers; what it pays is
+        taken as it is.
     """
 
     writer: Writer
     critic: Client | None = None
     reviews: int = 3
     analyse: bool = True
+    safety: str = ""
+    warm_start: str = ""
     name: str = "auto-mc"
 
     def __post_init__(self) -> None:
@@ -117,11 +122,18 @@ class AutoMC:
         object.__setattr__(self, "writer", replace(self.writer, finish=scaled, advice=ADVICE))
 
     @property
+    def watches(self) -> bool:
+        """Whether it wants to see how episodes of trained policies end."""
+        return self.analyse
+
+    @property
     def _reader(self) -> Writer:
         client = self.writer.client if self.critic is None else self.critic
         return replace(self.writer, client=client, max_tokens=1024)
 
     def propose(self, task: DesignTask, history: History, key: Key, count: int) -> list[Candidate]:
+        if self.warm_start and history.generations == 0:
+            return by_a_person(self.warm_start, count)
         keys = list(jax.random.split(key, 2 + 2 * self.reviews))
         parent = chosen(history, history.generations - 1) if history.generations else None
         analysis = self._analysis(task, parent, keys.pop())
@@ -161,7 +173,7 @@ class AutoMC:
             known = {name: text for name, text in said.items() if text}
             extra += [f"What is known about it:\n{prompts.quoted('findings', known)}"] if known else []
             extra += ["Write a better reward."]
-        return start(self.writer, task, extra=extra)
+        return start(self.writer, task, self.safety, extra)
 
     def _review(self, task: DesignTask, candidates: Sequence[Candidate], key: Key) -> list[str]:
         """What is wrong with each candidate; empty if it is accepted, or cannot be reviewed."""

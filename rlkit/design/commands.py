@@ -11,6 +11,7 @@ from rlkit.experiment.commands import take
 
 DESIGN_HELP = """usage: rlkit design ENV [options], rlkit design --resume FOLDER
   --resume FOLDER   continue a design that was stopped or killed; takes no configuration
+  --say WORDS       with --resume, where the design pauses: about its last generation; @FILE reads them
   --from FILE       start from a config.json; other options change it
   --root FOLDER     where folders are made (default: designs)
   --folder FOLDER   the folder itself; it must not exist
@@ -23,12 +24,15 @@ def design(args: list[str]) -> int:
     if "-h" in args or "--help" in args:
         print(DESIGN_HELP)
     resumed, args = take(args, "--resume")
+    words, args = take(args, "--say")
     source, args = take(args, "--from")
     root, args = take(args, "--root")
     target, args = take(args, "--folder")
     quiet, args = "--quiet" in args, [arg for arg in args if arg != "--quiet"]
     if resumed is not None and (args or source or root or target):
         raise UsageError("--resume continues the design as it was configured; give it no other options")
+    if words is not None and resumed is None:
+        raise UsageError("--say goes with --resume FOLDER, of a design that pauses")
     if args and not args[0].startswith("-"):
         args = ["--env", *args]
     from rlkit.design import folder
@@ -39,17 +43,41 @@ def design(args: list[str]) -> int:
         config = folder.load(resumed)
     else:
         default = _from(source) if source else DesignConfig()
-        config = parse(DesignConfig, args, "rlkit design", default)
+        config = _filled(parse(DesignConfig, args, "rlkit design", default))
     table = Table(config.curve, config.score)
     tell = (lambda record: None) if quiet else table.tell
     say = lambda sentence: print(sentence, file=sys.stderr)
     if resumed is not None:
-        found = folder.resume(resumed, tell=tell, say=say)
+        found = folder.resume(resumed, words=_words(words or ""), tell=tell, say=say)
     else:
         found = folder.run(config, target, root=root or "designs", tell=tell, say=say)
     if found.result.finished:
         _conclude(found, config)
     return found.exit_code
+
+
+def _filled(config: Any) -> Any:
+    """The configuration with the contents of the files that it names: its folder then holds all of them."""
+    import dataclasses
+
+    texts = {name: _words(getattr(config, name)) for name in ("words", "safety")}
+    begin = config.warm_start
+    if begin:
+        begin, base = _text(begin)
+        if base and base != config.base:
+            raise UsageError(f"warm_start: it is paid beside {base!r}, the candidates beside {config.base!r}")
+    feedback = tuple(map(_words, config.feedback))
+    return dataclasses.replace(config, **texts, warm_start=begin, feedback=feedback)
+
+
+def _words(text: str) -> str:
+    """A text, or that of the file behind an @."""
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read the words in {text[1:]}: {error}") from error
 
 
 def _from(source: str) -> Any:
@@ -70,6 +98,7 @@ def _conclude(found: Any, config: Any) -> None:
         return
     print(found.result.winner.candidate.text)
     print(sentence(config, found.result))
+    _told(found.result.audited, "audit: ")
     print(
         f"{summary['proposed']} candidates by {config.designer}, {summary['refused']} refused, "
         f"{summary['trained']} trained, {summary['environment_steps']} environment steps"
@@ -163,10 +192,10 @@ def _audit(source: str, env: str | None) -> int:
     return _told(audit(task.reward(text), task, jax.random.key(0)).verdicts)
 
 
-def _told(verdicts: Sequence[Any]) -> int:
+def _told(verdicts: Sequence[Any], lead: str = "") -> int:
     """Print verdicts; 1 if one of them stops the reward."""
     for verdict in verdicts:
         word = "undecided" if verdict.passed is None else "passed" if verdict.passed else "FAILED"
         word = "warning" if verdict.passed is False and not verdict.blocks else word
-        print(f"{word:<10} {verdict.check}{f': {verdict.reason}' if verdict.reason else ''}")
+        print(f"{word:<10} {lead}{verdict.check}{f': {verdict.reason}' if verdict.reason else ''}")
     return int(any(verdict.stops for verdict in verdicts))

@@ -1,5 +1,6 @@
 """What a design is made of, as data: one frozen dataclass that travels through JSON unchanged."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +9,12 @@ import jax
 from rlkit.design.evolution import Evolution, RandomSearch
 from rlkit.design.genome import Schema, schema_of
 from rlkit.design.training import Training
-from rlkit.design.types import CURVES, SCORES, Designer, DesignTask
+from rlkit.design.types import CURVES, SCORES, Candidate, Designer, DesignTask, History
 from rlkit.errors import UsageError
 from rlkit.experiment.config import env_options
 from rlkit.fields import option
 from rlkit.registry import Entry, Table
+from rlkit.types import Key
 
 DESIGNERS = Table(
     "designer",
@@ -44,8 +46,20 @@ class DesignConfig(Training):
     )
     model: str = option("", "the model of llm, eureka and auto-mc: local, or its name at an endpoint")
     mode: str = option("code", "what a model writes: programs or typed terms", choices=("code", "spec"))
+    temperature: float = option(1.0, "of what a model writes", low=0.0)
+    answer_tokens: int = option(2048, "longest answer of a model", low=1)
+    turns: int = option(1, "generations that eureka's conversation holds; 1 is the paper's", low=1)
+    safety: str = option("", "what the agent must not do, in words for a model; @FILE reads them")
+    warm_start: str = option("", "a person's reward to begin with: its text, or a file of one")
+    feedback: tuple[str, ...] = option((), "a person's words to a model, by generation; @FILE reads them")
+    pause: bool = option(False, "after each generation wait for --resume FOLDER --say WORDS")
     max_calls: int = option(0, "most questions to a model; 0: no limit", low=0)
     max_tokens: int = option(0, "most tokens of questions and answers; 0: no limit", low=0)
+    max_money: float = option(0.0, "most that a model may cost, by the prices; 0: no limit", low=0.0)
+    prompt_price: float = option(0.0, "of a million tokens of questions", low=0.0)
+    completion_price: float = option(0.0, "of a million tokens of answers", low=0.0)
+    max_trainings: int = option(0, "most candidates that are trained by the search; 0: no limit", low=0)
+    max_cpu_seconds: float = option(0.0, "CPU time after which no generation begins; 0: no limit", low=0.0)
     candidates: int = option(8, "candidates of a generation", low=1, high=4096)
     generations: int = option(4, "generations of a restart", low=1)
     restarts: int = option(1, "independent searches; the best of all is taken", low=1)
@@ -53,6 +67,7 @@ class DesignConfig(Training):
     potential_only: bool = option(False, "only potential differences: the base's optimal policies stay")
     memory: bool = option(True, "allow terms that remember: milestones, best distances")
     checks: bool = option(True, "check candidates before they are trained")
+    audit: bool = option(True, "audit the best of each generation, and the winner")
     curve: str = option("fitness", "what ranks candidates", choices=CURVES[:2])
     score: str = option("mean", "of a curve over checkpoints: max, final or mean", choices=SCORES)
     drop: float = option(0.0, "share of a generation that is dropped on the way", low=0.0, high=0.99)
@@ -65,6 +80,16 @@ class DesignConfig(Training):
         super().__post_init__()
         DESIGNERS[self.designer]  # raises for what is not there
         env_options(self)
+        asks = self.designer in MODELS
+        if (self.pause or self.feedback) and self.designer in DESIGNERS and not asks:
+            raise UsageError(
+                f"pause and feedback: {self.designer} reads no words; expected a designer that asks a model "
+                f"({', '.join(MODELS)})"
+            )
+        if self.max_money and not self.prompt_price + self.completion_price:
+            raise UsageError(
+                f"max_money={self.max_money:g}: expected prompt_price or completion_price beside it"
+            )
 
     def task(self) -> DesignTask:
         """The task; the discount is the agent's, where it has one."""
@@ -87,8 +112,35 @@ class DesignConfig(Training):
         if self.designer in MODELS:
             from rlkit.design.models import designer_of
 
-            limits = {"calls": self.max_calls, "tokens": self.max_tokens}
-            return designer_of(self.designer, self.model, self.mode, schema, **limits)
-        return {"evolution": Evolution, "random": RandomSearch}.get(
+            return designer_of(self, schema)
+        made: Designer = {"evolution": Evolution, "random": RandomSearch}.get(
             self.designer, lambda s: DESIGNERS.make(self.designer, s)
         )(schema)
+        return WarmStarted(made, self.warm_start) if self.warm_start else made
+
+
+@dataclass(frozen=True)
+class WarmStarted:
+    """A designer whose first candidate is a person's reward; the others are its own.
+
+    Attributes:
+      designer: what proposes.
+      text: the reward.
+    """
+
+    designer: Designer
+    text: str
+
+    @property
+    def name(self) -> str:
+        return self.designer.name
+
+    @property
+    def watches(self) -> bool:
+        return getattr(self.designer, "watches", False)
+
+    def propose(self, task: DesignTask, history: History, key: Key, count: int) -> Sequence[Candidate]:
+        if history.generations:
+            return self.designer.propose(task, history, key, count)
+        own = Candidate(self.text, origin="human")
+        return [own, *(self.designer.propose(task, history, key, count - 1) if count > 1 else ())]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from rlkit.design import prompts
 from rlkit.design.clients import Message
-from rlkit.design.llm import Writer, start
+from rlkit.design.llm import Writer, by_a_person, start
 from rlkit.design.reflection import reflection
 from rlkit.design.types import CURVES, Candidate, DesignTask, History, Record
 from rlkit.errors import check_count, unknown_name
@@ -72,10 +72,7 @@ class Eureka:
 
     def propose(self, task: DesignTask, history: History, key: Key, count: int) -> list[Candidate]:
         if self.warm_start and history.generations == 0:
-            skipped = Candidate(
-                "", origin="human", error="not asked: the first generation is a person's reward"
-            )
-            return [Candidate(self.warm_start, origin="human"), *[skipped] * (count - 1)]
+            return by_a_person(self.warm_start, count)
         messages = self.messages(task, history)
         parent = chosen(history, history.generations - 1) if history.generations else None
         parents = () if parent is None else (parent.candidate.id,)

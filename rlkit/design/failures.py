@@ -5,6 +5,7 @@ found; eight episodes and sixteen steps are ours, the latter because its policy 
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -16,13 +17,41 @@ EPISODES, STEPS = 8, 16
 _WIDEST = 16  # entries of a feature that are shown
 
 
+def player(agent: Agent, steps: int, envs: int = EPISODES) -> Callable[[PyTree, Key], Trajectory]:
+    """A function that plays greedily with the policy of a state, to be compiled once and called for many.
+
+    Args:
+      agent: the agent, bound to the designed reward.
+      steps: of each environment; the time limit lets every episode end.
+      envs: environments side by side.
+
+    Returns:
+      ``play(state, key)``: experience ``[steps, envs, ...]`` with what :func:`describe` reads, paid with the
+      reward's parameters that are in the state.
+    """
+    from rlkit.agents import probe
+
+    def play(state: PyTree, key: Key) -> Trajectory:
+        settings = agent.settings(state)
+        given: dict[str, PyTree] = {
+            "env_params": settings.env_params,
+            "reward_params": settings.reward_params,
+        }
+        seen = probe(agent, agent.policy(state), key, steps, envs, greedy=True, **given)
+        small = {name: x for name, x in seen.transition.next_features.items() if x[0, 0].size <= _WIDEST}
+        none: Any = ()  # pictures and the like stay on the device
+        kept = seen.transition._replace(obs=none, next_obs=none, features={}, next_features=small)
+        return Trajectory(kept, seen.reward, seen.terms, {})
+
+    return play
+
+
 def failures_of(
     agent: Agent,
-    policy: PyTree,
+    state: PyTree,
     key: Key,
     *,
-    env_params: PyTree = None,
-    reward_params: PyTree = None,
+    steps: int | None = None,
     envs: int = EPISODES,
     episodes: int = EPISODES,
     last: int = STEPS,
@@ -31,25 +60,21 @@ def failures_of(
 
     Args:
       agent: the agent, bound to the designed reward.
-      policy: ``agent.policy(state)``.
+      state: of the agent.
       key: typed PRNG key.
-      env_params: None takes the environment's.
-      reward_params: None takes the reward's.
-      envs: environments side by side; each plays its time limit.
+      steps: of each environment; None takes the time limit.
+      envs: environments side by side.
       episodes: most failed episodes that are described.
       last: most steps of each.
 
     Returns:
       See :func:`describe`.
     """
-    from rlkit.agents import probe
-
-    params = agent.env.default_params() if env_params is None else env_params
-    steps = int(params.max_steps)
-    play = lambda p, k: probe(
-        agent, p, k, steps, envs, env_params=params, reward_params=reward_params, greedy=True
-    )
-    return describe(jax.device_get(jax.jit(play)(policy, key)), episodes, last)
+    if steps is None:
+        given = agent.settings(state).env_params
+        steps = int((agent.env.default_params() if given is None else given).max_steps)
+    found = jax.device_get(jax.jit(player(agent, steps, envs))(state, key))
+    return describe(found, episodes, last)
 
 
 def describe(trajectory: Trajectory, episodes: int = EPISODES, last: int = STEPS) -> dict[str, Any]:

@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 
 from rlkit.design.config import DesignConfig
 from rlkit.design.journal import JOURNAL, Journal
-from rlkit.design.loop import BASELINES, Loop, Result
+from rlkit.design.loop import Loop
 from rlkit.design.models import recorded
+from rlkit.design.results import BASELINES, Result
 from rlkit.design.screen import screen
 from rlkit.design.training import Trainer
-from rlkit.design.types import Record, to_data
+from rlkit.design.transcripts import Transcript
+from rlkit.design.types import Designer, Record, to_data
 from rlkit.errors import UsageError
 from rlkit.experiment import cache, store
 from rlkit.experiment import config as configs
@@ -70,10 +72,17 @@ def run(
 def resume(
     folder: str | Path,
     *,
+    words: str = "",
     tell: Callable[[Record], None] = lambda record: None,
     say: Callable[[str], None] = lambda sentence: None,
 ) -> Outcome:
-    """Go on with a design that was stopped or killed; arguments as of :func:`run`.
+    """Go on with a design that was stopped or killed, or that waits for a person's words.
+
+    Args:
+      folder: of the design.
+      words: what the person says, where the design pauses.
+      tell: as of :func:`run`.
+      say: as of :func:`run`.
 
     Raises:
       UsageError: not the folder of a design, it has finished, or it has been changed.
@@ -83,7 +92,11 @@ def resume(
     config = load(path)
     if (path / store.DONE).exists():
         raise UsageError(f"{path} has finished; its reward is {path / WINNER}")
-    return _go(path, config, _build(config, tell), say)
+    if words and not config.pause:
+        raise UsageError(f"words: {path} does not wait for any; expected a design with pause")
+    loop = _build(config, tell)
+    loop.words = words
+    return _go(path, config, loop, say)
 
 
 def load(folder: str | Path) -> DesignConfig:
@@ -115,9 +128,14 @@ def _go(path: Path, config: DesignConfig, loop: Loop, say: Callable[[str], None]
         store.append_jsonl(
             path / store.TIMINGS, {"event": "session", "compiled": loop.trainer.compiled, **spent}
         )
+        if result.waiting and not stop():
+            say(f"generation {result.waiting} waits; go on with: rlkit design --resume {path} --say WORDS")
+            return Outcome(path, result, 0)
         if not result.finished:
             say(f"stopped; continue with: rlkit design --resume {path}")
             return Outcome(path, result, stop.exit_code)
+        if result.spent:
+            say(f"the search ended early: {result.spent}")
         _write(path, config, loop, result)
     return Outcome(path, result, int(result.winner is None))
 
@@ -128,7 +146,7 @@ def _write(path: Path, config: DesignConfig, loop: Loop, result: Result) -> None
         store.write_json(path / WINNER, sealed)
         text = result.winner.candidate.text
         store.replace(path / "winner.reward", lambda file: file.write(text.encode()))
-    summary = summarise(config, result)
+    summary = summarise(config, result) | {"asked": asked(loop.designer)}
     store.write_json(path / RESULT, summary)
     store.write_json(path / store.DONE, {"winner": summary["winner"]})
 
@@ -155,6 +173,15 @@ def winner_data(config: DesignConfig, loop: Loop, result: Result) -> dict[str, A
         "scores": {name: to_data(outcome) for name, outcome in result.fresh.outcomes.items()},
         "machine": loop.journal.steps.get("machine"),
     }
+
+
+def asked(designer: Designer) -> dict[str, float] | None:
+    """What a model was asked and what that cost, the sums of the transcript; None without one."""
+    client = getattr(getattr(designer, "writer", None), "client", None)
+    if not isinstance(client, Transcript):
+        return None
+    spent = client.spent
+    return {**dataclasses.asdict(spent), "money": spent.money(client.budget)}
 
 
 def spec_digest(loop: Loop) -> str:
@@ -190,6 +217,8 @@ def summarise(config: DesignConfig, result: Result) -> dict[str, Any]:
         "proposed": len(records),
         "refused": sum(bool(record.refused) for record in records),
         "trained": len(trained),
+        "spent": result.spent,
+        "audit": [to_data(verdict) for verdict in result.audited],
         "environment_steps": sum(r.outcome.steps[-1] for r in trained if r.outcome and r.outcome.steps)
         * config.seeds,
     }

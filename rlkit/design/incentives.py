@@ -16,6 +16,8 @@ from rlkit.types import Reward, Transition
 
 _MARGIN = 1e-3
 READINGS = ("pairs", "best", "strict")
+EPISODE = "episode"
+"""Of a verdict's numbers: which episode of the evidence is paid more than success."""
 
 
 def _margin(*values: float) -> float:
@@ -59,6 +61,7 @@ def dying(reward: Reward, evidence: Evidence) -> Verdict:
     numbers = {"ending": float(value[place]), "success": float(honest[place])}
     if numbers["ending"] <= numbers["success"] + _margin(*numbers.values()):
         return Verdict("dying", True, numbers=numbers)
+    numbers[EPISODE] = float(place)
     reason = f"ending the episode without success is worth {value[place]:.4g}, success {honest[place]:.4g}"
     return Verdict("dying", False, reason, numbers=numbers)
 
@@ -98,6 +101,7 @@ def _endless(check: str, reward: Reward, evidence: Evidence) -> Verdict:
     numbers = {"loop": float(value[place]), "success": float(honest[place]), "rate": float(found.rate[place])}
     if numbers["loop"] <= numbers["success"] + _margin(numbers["loop"], numbers["success"]):
         return Verdict(check, True, blocks=blocks, numbers=numbers)
+    numbers[EPISODE] = float(place)
     what = "going round in a loop" if blocks else "staying without success"
     reason = f"{what} for ever is worth {value[place]:.4g}, success {honest[place]:.4g} (discounted)"
     return Verdict(check, False, reason, blocks, numbers)
@@ -217,8 +221,8 @@ def hack_replay(
     """Whether a reward pays a known exploit more per step than its parents do.
 
     Amounts are in units of the root mean square of what each reward pays on the evidence, so that
-    another scale changes nothing. Without parents an exploit may not be paid more than the mean step with
-    success in sight: than successes are on average.
+    another scale changes nothing. Without parents it is a warning if an exploit is paid more per step than
+    successes are on average.
 
     Args:
       reward: the reward.
@@ -239,16 +243,16 @@ def hack_replay(
         than = "success"
     else:
         return Verdict("hack replay", None, "undecided: it has no parent and no success is known")
-    excess = mine - allowed
+    excess, blocks = mine - allowed, bool(parents)
     worst = int(np.argmax(excess))
     numbers = {"exploit": float(mine[worst]), "allowed": float(allowed[worst])}
     if excess[worst] <= _margin(mine[worst], allowed[worst]):
-        return Verdict("hack replay", True, numbers=numbers)
+        return Verdict("hack replay", True, blocks=blocks, numbers=numbers)
     reason = (
         f"a known exploit is paid {mine[worst]:.3g} per step, {than} {allowed[worst]:.3g} "
         "(in units of its typical pay)"
     )
-    return Verdict("hack replay", False, reason, numbers=numbers)
+    return Verdict("hack replay", False, reason, blocks, numbers)
 
 
 def _rates(reward: Reward, episodes: Episodes, evidence: Evidence) -> np.ndarray:

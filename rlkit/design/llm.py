@@ -127,13 +127,17 @@ class Independent:
     Attributes:
       writer: the model.
       safety: words on what the agent must not do, added to the task (DrEureka, arXiv 2406.01967 §3.1).
+      warm_start: a person's reward, which takes the place of the first generation's answers.
     """
 
     writer: Writer
     safety: str = ""
+    warm_start: str = ""
     name: str = "llm"
 
     def propose(self, task: DesignTask, history: History, key: Key, count: int) -> list[Candidate]:
+        if self.warm_start and history.generations == 0:
+            return by_a_person(self.warm_start, count)
         messages = start(self.writer, task, self.safety)
         return self.writer.write(task, [messages] * count, key, origin=self.name)
 
@@ -142,3 +146,9 @@ def start(writer: Writer, task: DesignTask, safety: str = "", extra: Sequence[st
     """The conversation before any answer."""
     also = [f"The agent must stay safe:\n{prompts.quoted('safety', safety)}"] if safety else []
     return prompts.opening(task, writer.rules, extra=[*also, *extra])
+
+
+def by_a_person(text: str, count: int) -> list[Candidate]:
+    """The first generation of a design that begins with a person's reward: no model is asked."""
+    error = "not asked: the first generation is a person's reward"
+    return [Candidate(text, origin="human"), *[Candidate("", origin="human", error=error)] * (count - 1)]

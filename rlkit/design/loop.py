@@ -1,77 +1,45 @@
 """The loop of a design: propose, check, train, score; then judge what was found on seeds it never saw."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 
 from rlkit.design.config import DesignConfig
+from rlkit.design.detectors import hacking
 from rlkit.design.journal import Journal
+from rlkit.design.results import BASELINES, Fresh, Result
 from rlkit.design.training import Keep, Trainer
 from rlkit.design.types import (
     Candidate,
     Designer,
     DesignTask,
+    Exploit,
     History,
     Outcome,
     Record,
     Verdict,
     candidate_from,
+    exploit_from,
     outcome_from,
     score,
     to_data,
 )
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment.intervals import Interval, difference, interval
 from rlkit.types import Key
 
 Screen = Callable[[Candidate, History], tuple[Verdict, ...]]
 """``screen(candidate, history) -> verdicts``, see :mod:`rlkit.design.screen`."""
 
-BASELINES = {"sparse": "success()", "environment's own": "task()"}
-"""What the winner is compared with, at as many steps of as many seeds."""
-
-
-class Fresh(NamedTuple):
-    """Outcomes on seeds that chose nothing."""
-
-    outcomes: dict[str, Outcome]  # "winner" and the baselines
-
-    def values(self, name: str, curve: str, over: str = "final") -> np.ndarray:
-        """One number per seed."""
-        outcome = self.outcomes[name]
-        if outcome.error:
-            return np.full(0, np.nan)
-        points = outcome.curve(curve)
-        return {"max": points.max(0), "final": points[-1], "mean": points.mean(0)}[over]
-
-    def interval(self, name: str, curve: str, over: str = "final") -> Interval:
-        """Mean over seeds with its 95 % interval."""
-        return interval(self.values(name, curve, over))
-
-    def gain(self, curve: str, over: str = "final", against: str = "sparse") -> Interval:
-        """How much better the winner is, with its 95 % interval."""
-        return difference(self.values("winner", curve, over), self.values(against, curve, over))
-
-
-class Result(NamedTuple):
-    """How a design ended."""
-
-    finished: bool  # False: a signal ended it
-    histories: tuple[History, ...]  # by restart
-    validated: tuple[Record, ...] = ()  # the finalists with their scores on other seeds, best first
-    fresh: Fresh | None = None
-
-    @property
-    def winner(self) -> Record | None:
-        """The best finalist; None if nothing could be trained."""
-        return next(iter(self.validated), None)
+AUDIT = {"steps": 200, "starts": 2, "population": 32, "generations": 12}
+"""Of audits on the way: smaller than :func:`rlkit.design.audit`'s own, because there is one a generation."""
 
 
 class _Ended(Exception):
-    """A signal asked for an end."""
+    """A signal asked for an end, or a person's words are waited for."""
 
 
 class Loop:
@@ -86,6 +54,7 @@ class Loop:
       journal: what is known already, and where to note what is found.
       tell: called after each step with what happened: ``tell(record)``.
       stop: asked between steps; true ends the design, to be continued.
+      words: what a person says about the generation that waits for it.
     """
 
     def __init__(
@@ -98,25 +67,66 @@ class Loop:
         journal: Journal | None = None,
         tell: Callable[[Record], None] = lambda record: None,
         stop: Callable[[], bool] = lambda: False,
+        words: str = "",
     ):
         self.task, self.config, self.designer, self.trainer = task, config, designer, trainer
-        self.screen, self.tell, self.stop = screen, tell, stop
+        self.screen, self.tell, self.stop, self.words = screen, tell, stop, words
+        self.trainings = 0  # candidates trained so far, those on record included
+        self.began = time.process_time()
         self.journal = Journal() if journal is None else journal
         self.key = jax.random.key(config.seed)
 
     def run(self) -> Result:
         """Design to the end, or until asked to stop."""
         histories: list[History] = []
+        self.trainings, spent, waiting = 0, "", ""
         try:
             for restart in range(self.config.restarts):
                 histories.append(History())
                 for generation in range(self.config.generations):
+                    if spent := spent or self._spent(histories[-1], f"{restart}.{generation}"):
+                        break
                     histories[-1] = self.generation(histories[-1], restart, generation)
+                    waiting = f"{restart}.{generation}"
+                    if generation + 1 < self.config.generations:
+                        histories[-1] = self._heard(histories[-1], generation, waiting)
+                    waiting = ""
             validated = self.validate(histories)
             fresh = self.judge(validated[0].candidate) if validated else None
+            audited = self._audit_of("winner", validated[0].candidate)[0] if validated else ()
         except _Ended:
-            return Result(False, tuple(histories))
-        return Result(True, tuple(histories), validated, fresh)
+            return Result(False, tuple(histories), spent=spent, waiting=waiting)
+        return Result(True, tuple(histories), validated, fresh, audited, spent)
+
+    def _spent(self, history: History, name: str) -> str:
+        """The budget that is spent, in words; empty while there is some left."""
+        config = self.config
+        last = history.generation(-1) if history.records else ()
+        refused = [r.candidate.error for r in last if r.candidate.notes.get("budget")]
+        if refused:
+            return refused[0]
+        if config.max_trainings and self.trainings >= config.max_trainings:
+            return f"the budget of trainings={config.max_trainings} is spent"
+        if not config.max_cpu_seconds:
+            return ""
+        # On record, because another process would have spent another time.
+        before = max((x for n, x in self.journal.steps.items() if n.endswith("cpu seconds")), default=0.0)
+        now = lambda: before + time.process_time() - self.began
+        used = self.journal.once(f"{name} cpu seconds", now)
+        self.began = time.process_time()
+        over = used >= config.max_cpu_seconds
+        return f"the budget of cpu_seconds={config.max_cpu_seconds:g} is spent" if over else ""
+
+    def _heard(self, history: History, generation: int, name: str) -> History:
+        """The history with a person's words about its last generation, where there are any."""
+        step, given = f"{name} heard", self.config.feedback
+        said = given[generation] if generation < len(given) else ""
+        if self.config.pause:
+            if step not in self.journal and not self.words:
+                raise _Ended
+            said = self.journal.once(step, lambda: self.words)
+            self.words = ""
+        return history._replace(feedback=(*history.feedback, said))
 
     def _go_on(self) -> None:
         if self.stop():
@@ -136,15 +146,65 @@ class Loop:
         proposed = self.journal.once(f"{name} proposed", lambda: self._propose(history, key, name))
         candidates = [candidate_from(data) for data in proposed]
         records = [self._checked(candidate, history) for candidate in candidates]
+        records = self._affordable(records)
         good = [i for i, record in enumerate(records) if not record.refused]
+        self.trainings += len(good)
         # Every generation starts from the same keys: candidates of all of them can be compared.
         outcomes = self._train([candidates[i] for i in good], self._key(2, restart))
         for i, outcome in zip(good, outcomes, strict=True):
             found = score(outcome, self.config.score, self.config.curve)
-            records[i] = dataclasses.replace(records[i], outcome=outcome, score=found)
             if outcome.stopped:  # what was dropped is not compared with what was trained to the end
-                records[i] = dataclasses.replace(records[i], score=-np.inf)
-        return history._replace(records=(*history.records, *records))
+                found = -np.inf
+            alarm = hacking(outcome)
+            seen = records[i].verdicts if alarm.passed is None else (*records[i].verdicts, alarm)
+            records[i] = dataclasses.replace(records[i], verdicts=seen, outcome=outcome, score=found)
+        exploits = self._audited(name, records)
+        return history._replace(records=(*history.records, *records), exploits=(*history.exploits, *exploits))
+
+    def _affordable(self, records: list[Record]) -> list[Record]:
+        """Records of which no more can be trained than the budget has left."""
+        most, left = self.config.max_trainings, self.config.max_trainings - self.trainings
+        out = []
+        for record in records:
+            over = bool(most) and left <= 0 and not record.refused
+            left -= not record.refused
+            verdict = Verdict("budget", False, f"not trained: the budget of trainings={most} is spent")
+            out.append(dataclasses.replace(record, verdicts=(*record.verdicts, verdict)) if over else record)
+        return out
+
+    def _audited(self, name: str, records: list[Record]) -> tuple[Exploit, ...]:
+        """Audit the best of a generation: its verdicts go into its record, exploits are returned."""
+        places = [i for i, record in enumerate(records) if np.isfinite(record.score)]
+        if not places:
+            return ()
+        best = max(places, key=lambda i: records[i].score)
+        verdicts, exploits = self._audit_of(name, records[best].candidate)
+        records[best] = dataclasses.replace(records[best], verdicts=(*records[best].verdicts, *verdicts))
+        return exploits
+
+    def _audit_of(self, name: str, candidate: Candidate) -> tuple[tuple[Verdict, ...], tuple[Exploit, ...]]:
+        if not self.config.audit:
+            return (), ()
+        self._go_on()
+        data = self.journal.once(f"{name} audited", lambda: self._audit(candidate))
+        return tuple(Verdict(**v) for v in data["verdicts"]), tuple(map(exploit_from, data["exploits"]))
+
+    def _audit(self, candidate: Candidate) -> dict[str, Any]:
+        from rlkit.design.audit import audit
+
+        seed = self.config.seed
+        try:
+            found = audit(candidate.text, self.task, jax.random.key(seed), **AUDIT)
+        except RlkitError as error:
+            failed = Verdict("audit", None, f"undecided: {error}", blocks=False)
+            return {"verdicts": [to_data(failed)], "exploits": []}
+        verdicts = [to_data(dataclasses.replace(verdict, blocks=False)) for verdict in found.verdicts]
+        actions = np.asarray(found.exploits.trajectory.transition.action)
+        exploits = [
+            to_data(Exploit(candidate.id, seed, int(start), actions[:, i].tolist()))
+            for i, start in enumerate(found.exploits.start)
+        ]
+        return {"verdicts": verdicts, "exploits": exploits}
 
     def _propose(self, history: History, key: Key, name: str) -> list[Any]:
         found = list(self.designer.propose(self.task, history, key, self.config.candidates))
@@ -179,8 +239,9 @@ class Loop:
         names = [f"{candidate.id} {what}" for candidate in candidates]
         known = frozenset(i for i, name in enumerate(names) if name in self.journal)
         if len(known) < len(candidates):
-            keep = self._keep(candidates) if what == "trained" else None
-            for i, outcome in self.trainer.train(candidates, key, keep=keep, known=known, **options):
+            if what == "trained":
+                options |= {"keep": self._keep(candidates), "watch": getattr(self.designer, "watches", False)}
+            for i, outcome in self.trainer.train(candidates, key, known=known, **options):
                 if names[i] not in self.journal:
                     self.journal.note(names[i], to_data(outcome))
                     self.tell(

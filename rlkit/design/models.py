@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.design.clients import Client
+from rlkit.design.config import DesignConfig
 from rlkit.design.genome import Schema
 from rlkit.design.llm import Writer
 from rlkit.design.transcripts import Budget, Transcript
@@ -35,18 +36,27 @@ def client_of(model: str) -> Client:
     return Endpoint(model)
 
 
-def designer_of(
-    name: str, model: str, mode: str, schema: Schema, *, calls: int = 0, tokens: int = 0
-) -> Designer:
-    """``"eureka"``, ``"auto-mc"`` or ``"llm"`` on a model; ``calls`` and ``tokens`` of 0 are no limit."""
+def designer_of(config: DesignConfig, schema: Schema) -> Designer:
+    """``"eureka"``, ``"auto-mc"`` or ``"llm"`` on the model of a configuration."""
     from rlkit.design.auto_mc import AutoMC
     from rlkit.design.eureka import Eureka
     from rlkit.design.llm import Independent
 
-    budget = Budget(calls or math.inf, tokens or math.inf)
-    writer = Writer(Transcript(client_of(model), budget=budget), mode, schema)
-    makers: dict[str, Any] = {"eureka": Eureka, "auto-mc": AutoMC, "llm": Independent}
-    return makers[name](writer)
+    budget = Budget(
+        config.max_calls or math.inf,
+        config.max_tokens or math.inf,
+        config.max_money or math.inf,
+        config.prompt_price,
+        config.completion_price,
+    )
+    client = Transcript(client_of(config.model), budget=budget)
+    writer = Writer(client, config.mode, schema, config.temperature, config.answer_tokens)
+    begin = {"safety": config.safety, "warm_start": config.warm_start}
+    if config.designer == "eureka":
+        return Eureka(writer, **begin, turns=config.turns, task_score=config.curve)
+    if config.designer == "auto-mc":
+        return AutoMC(writer, **begin)
+    return Independent(writer, **begin)
 
 
 def recorded(designer: Designer, folder: Path) -> Designer:
@@ -57,5 +67,6 @@ def recorded(designer: Designer, folder: Path) -> Designer:
     asked = writer.client
     client, budget = (asked.client, asked.budget) if isinstance(asked, Transcript) else (asked, Budget())
     kept = Transcript(client, folder / TRANSCRIPT, budget=budget)
+    kept.count_known()
     new: Any = designer
     return dataclasses.replace(new, writer=dataclasses.replace(writer, client=kept))

@@ -4,23 +4,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
 import numpy as np
 
 from rlkit.design import checks, incentives, invariance
+from rlkit.design.episodes import Episodes, join, play
 from rlkit.design.evidence import Evidence, gather
 from rlkit.design.reading import read_candidate
-from rlkit.design.types import Candidate, DesignTask, History, Verdict
+from rlkit.design.types import Candidate, DesignTask, Exploit, History, Verdict
 from rlkit.errors import RlkitError, unknown_name
 from rlkit.rewards.designed import with_base
 from rlkit.rewards.reading import is_program, read
 from rlkit.types import Key, Reward
+
+MOST = 16
+"""Exploits of each source that a candidate is held against; the newest."""
 
 
 @dataclass(frozen=True, eq=False)
 class Screen:
     """The checks before training, as one call: made by :func:`screen`.
 
-    It remembers canonical forms of rewards that it has seen, which saves time and changes no verdict.
+    It remembers canonical forms of rewards and episodes of exploits that it has seen, which saves time and
+    changes no verdict.
 
     Attributes:
       task: the task.
@@ -35,7 +41,7 @@ class Screen:
     skip: tuple[str, ...] = ()
     warn: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
-    _known: dict[str, Any] = field(default_factory=dict, repr=False)
+    _known: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __call__(self, candidate: Candidate, history: History = History()) -> tuple[Verdict, ...]:
         """All verdicts on a candidate; the first that stops it before it can be paid is the last one."""
@@ -64,7 +70,7 @@ class Screen:
                 reward, self.evidence, self._trained(candidate, history)
             ),
             "hack replay": lambda: incentives.hack_replay(
-                reward, self.evidence, self._parents(candidate, history)
+                reward, self.evidence, self._parents(candidate, history), self.exploits(history)
             ),
         }
         verdicts = [contract]
@@ -75,6 +81,28 @@ class Screen:
             if name == "probe" and verdicts[-1].passed is False:
                 break  # what is not finite cannot be compared
         return tuple(verdicts)
+
+    def exploits(self, history: History) -> Episodes | None:
+        """What earlier rewards were found to pay for without success: episodes of the evidence that a check
+        named, those that audits found, and what the evidence holds already. None if there is none."""
+        named = {
+            int(v.numbers[incentives.EPISODE])
+            for record in history.records
+            for v in record.verdicts
+            if v.stops and incentives.EPISODE in v.numbers
+        }
+        parts = [self.evidence.exploits] if self.evidence.exploits is not None else []
+        parts += [self.evidence.episodes.take(sorted(named)[-MOST:])] if named else []
+        parts += [self._played(exploit) for exploit in history.exploits[-MOST:]]
+        return join(*parts) if parts else None
+
+    def _played(self, exploit: Exploit) -> Episodes:
+        if exploit not in self._known:
+            space = self.task.env.spec.action_space
+            actions = np.asarray(exploit.actions, space.dtype if space.shape else np.int32)[:, None]
+            key, start = jax.random.key(exploit.seed), np.array([exploit.start])
+            self._known[exploit] = play(self.task.env, self.task.params, key, actions, start, "exploit")
+        return self._known[exploit]
 
     def _level(self, verdict: Verdict) -> Verdict:
         blocks = (verdict.blocks or verdict.check in self.stop) and verdict.check not in self.warn

@@ -32,6 +32,7 @@ from rlkit.types import Agent, Key, PyTree
 
 ROWS = 256  # most rows of a block
 ENGINES = 4  # programs that are kept
+WATCHING = 2**31 - 1  # folded into the key of judgements for episodes that are described
 
 
 def _default_agent() -> Any:
@@ -89,6 +90,7 @@ class Engine:
         self.init = jax.jit(over_seeds(start, self.batching))
         options = compiler_options()
         self.judge = jax.jit(over_seeds(self._judge, self.batching), compiler_options=options)
+        self.play: Any = None  # compiled where somebody looks at episodes
         self.program: Any = None
         self.born = np.zeros(0, bool)  # which floating leaves of a state are finite at its start
 
@@ -125,6 +127,16 @@ class Engine:
         point |= {f"eval/{name}": np.asarray(x) for name, x in self.judge((state, keys)).items()}
         return _Block(state, [*block.points, point], block.finite & (np.asarray(finite) | ~self.born).all(1))
 
+    def watch(self, block: _Block, key: Key) -> dict[str, Any]:
+        """How episodes of the policy of a block of one row end: :func:`rlkit.design.failures.describe`."""
+        from rlkit.design.failures import describe, player
+
+        state = jax.tree.map(lambda x: x[0], block.state)
+        if self.play is None:
+            limit = int(self.agent.settings(state).env_params.max_steps)
+            self.play = jax.jit(player(self.agent, limit), compiler_options=compiler_options())
+        return describe(jax.device_get(self.play(state, key)))
+
     @property
     def length(self) -> int:
         """Number of checkpoints."""
@@ -160,6 +172,7 @@ class Trainer:
         seeds: int | None = None,
         keep: Keep | None = None,
         known: frozenset[int] = frozenset(),
+        watch: bool = False,
     ) -> Iterator[tuple[int, Outcome]]:
         """Train candidates; each with the same keys, so that they differ by their rewards alone.
 
@@ -169,6 +182,7 @@ class Trainer:
           seeds: of each; None takes the settings'.
           keep: drop the worse ones on the way.
           known: places whose outcome is known already; a block of nothing else is not trained again.
+          watch: describe how episodes of each candidate's first seed end (``Outcome.failures``).
 
         Yields:
           Places and outcomes, as they become known. A candidate that cannot be trained has an error.
@@ -177,7 +191,7 @@ class Trainer:
         groups, errors = grouped(candidates, self.task, self.schema)
         yield from ((i, Outcome(error=error)) for i, error in errors.items())
         for group in groups:
-            yield from _Rows(self, group, key, seeds).train(keep, known)
+            yield from _Rows(self, group, key, seeds, watch).train(keep, known)
 
     def engine(self, group: Group, rows: int) -> Engine:
         """The program of a group, compiled at the first use."""
@@ -197,8 +211,8 @@ class Trainer:
 class _Rows:
     """All rows of a group: seed by seed of each candidate."""
 
-    def __init__(self, trainer: Trainer, group: Group, key: Key, seeds: int):
-        self.trainer, self.group, self.seeds = trainer, group, seeds
+    def __init__(self, trainer: Trainer, group: Group, key: Key, seeds: int, watch: bool):
+        self.trainer, self.group, self.seeds, self.watch = trainer, group, seeds, watch
         self.key_train, self.key_eval = jax.random.split(key)
         total = len(group.places) * seeds
         self.width = 1 if resolve_batching("auto") == "map" else min(ROWS, 1 << (total - 1).bit_length())
@@ -271,7 +285,14 @@ class _Rows:
         steps = [stop * per_update for stop in engine.stops[:points]]
         fitness, success, returned, length = (curve(f"eval/{name}") for name in CURVES)
         at = steps[-1] if stopped else 0
-        return Outcome(steps, fitness, success, returned, length, terms, at)
+        look = self.watch and not stopped
+        seen = engine.watch(blocks[0], jax.random.fold_in(self.key_eval, WATCHING)) if look else {}
+        for episode in seen.get("episodes", ()):
+            for step in episode["steps"]:
+                step["paid"] = {
+                    own: step["paid"][slot] for slot, own in shown.items() if slot in step["paid"]
+                }
+        return Outcome(steps, fitness, success, returned, length, terms, at, failures=seen)
 
 
 def _split(block: _Block) -> list[_Block]:

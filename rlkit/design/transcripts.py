@@ -112,12 +112,22 @@ class Transcript:
         self.workers = check_count("workers", workers)
         self._lock = threading.Lock()
         self._spent, self._counted = Spent(), set[str]()
-        self._answers: dict[str, Answer] = {} if self.path is None else _read(self.path, client is None)
+        read = {} if self.path is None else _read(self.path, client is None)
+        self._asked = {digest: request for digest, (request, _) in read.items()}
+        self._answers: dict[str, Answer] = {digest: answer for digest, (_, answer) in read.items()}
 
     @property
     def spent(self) -> Spent:
         """What the answers that were used have cost, each once, wherever they came from."""
         return self._spent
+
+    def count_known(self) -> None:
+        """Count all answers on record as spent: they belong to one design, which goes on."""
+        with self._lock:
+            for digest, request in self._asked.items():
+                if digest not in self._counted:
+                    self._counted.add(digest)
+                    self._spent = _pay(self._spent, request, self._answers[digest])
 
     def complete(
         self,
@@ -227,8 +237,8 @@ def _pay(spent: Spent, request: Request, answer: Answer) -> Spent:
     return spent.plus(usage)
 
 
-def _read(path: Path, needed: bool) -> dict[str, Answer]:
-    """The answers of a file; a last line that was cut off by a kill is removed."""
+def _read(path: Path, needed: bool) -> dict[str, tuple[Request, Answer]]:
+    """The questions and answers of a file; a last line that was cut off by a kill is removed."""
     if not path.exists() and not needed:
         return {}
     try:
@@ -239,11 +249,12 @@ def _read(path: Path, needed: bool) -> dict[str, Answer]:
     if len(whole) < len(data) and not needed:
         with path.open("r+b") as file:
             file.truncate(len(whole))
-    answers: dict[str, Answer] = {}
+    answers: dict[str, tuple[Request, Answer]] = {}
     for number, line in enumerate(whole.splitlines(), 1):
         try:
             entry = json.loads(line)
-            digest = Request(**entry["request"]).digest
+            request = Request(**entry["request"])
+            digest = request.digest
             answer = ClientError(entry["error"]) if "error" in entry else _completion(entry["answer"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(
@@ -251,7 +262,7 @@ def _read(path: Path, needed: bool) -> dict[str, Answer]:
             ) from error
         if digest != entry.get("digest"):
             raise UsageError(f"{path}:{number}: the question is not the one that was asked; it was changed")
-        answers[digest] = answer
+        answers[digest] = request, answer
     return answers
 
 

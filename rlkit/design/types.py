@@ -227,11 +227,29 @@ class Record:
         return "; ".join(reason for reason in reasons if reason)
 
 
+@dataclass(frozen=True)
+class Exploit:
+    """An episode that a reward was found to pay for without success, so that it can be played again.
+
+    Attributes:
+      candidate: id of the reward.
+      seed: of the key with which it was played (:func:`rlkit.design.episodes.play`).
+      start: number of its initial state.
+      actions: ``[T, ...]``, nested.
+    """
+
+    candidate: str
+    seed: int
+    start: int
+    actions: tuple
+
+
 class History(NamedTuple):
     """All records of one restart of a design, in order."""
 
     records: tuple[Record, ...] = ()
     feedback: tuple[str, ...] = ()  # a person's words, by generation; empty where there are none
+    exploits: tuple[Exploit, ...] = ()  # that audits of its rewards found
 
     @property
     def generations(self) -> int:
@@ -265,7 +283,10 @@ class History(NamedTuple):
 
 @runtime_checkable
 class Designer(Protocol):
-    """Proposes rewards. Pure in all but its calls of a model, whose answers are on record."""
+    """Proposes rewards. Pure in all but its calls of a model, whose answers are on record.
+
+    One with ``watches = True`` is shown how episodes of trained policies end (``Outcome.failures``).
+    """
 
     @property
     def name(self) -> str:
@@ -290,7 +311,7 @@ class Check(Protocol):
     def __call__(self, candidate: Candidate, task: DesignTask, key: Key, history: History) -> Verdict: ...
 
 
-def to_data(thing: Candidate | Verdict | Outcome | Record) -> dict[str, Any]:
+def to_data(thing: Candidate | Verdict | Outcome | Record | Exploit) -> dict[str, Any]:
     """As JSON; numbers that are not finite are ``None``."""
     return _plain(dataclasses.asdict(thing))
 
@@ -330,6 +351,13 @@ def outcome_from(data: Mapping[str, Any]) -> Outcome:
     nan = lambda rows: [[math.nan if x is None else x for x in row] for row in rows]
     whole: dict[str, Any] = {**data, **{name: nan(data[name]) for name in CURVES}}
     return Outcome(**whole | {"terms": {name: nan(rows) for name, rows in data["terms"].items()}})
+
+
+def exploit_from(data: Mapping[str, Any]) -> Exploit:
+    """The exploit that :func:`to_data` wrote."""
+    nested = lambda x: tuple(map(nested, x)) if isinstance(x, list) else x
+    made: dict[str, Any] = {**data, "actions": nested(data["actions"])}
+    return Exploit(**made)
 
 
 def candidate_from(data: Mapping[str, Any]) -> Candidate:

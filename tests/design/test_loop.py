@@ -13,7 +13,8 @@ from rlkit.design.config import DesignConfig
 from rlkit.design.evolution import Evolution
 from rlkit.design.folder import sentence, summarise, winner_data
 from rlkit.design.journal import JOURNAL, Journal
-from rlkit.design.loop import Fresh, Loop, Result
+from rlkit.design.loop import Loop
+from rlkit.design.results import Fresh, Result
 from rlkit.design.types import History, Record
 from rlkit.errors import UsageError
 from rlkit.rewards import read

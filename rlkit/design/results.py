@@ -1,0 +1,50 @@
+"""How a design ended: what it found, and scores on seeds that chose nothing."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from rlkit.design.types import History, Outcome, Record, Verdict
+from rlkit.experiment.intervals import Interval, difference, interval
+
+BASELINES = {"sparse": "success()", "environment's own": "task()"}
+"""What the winner is compared with, at as many steps of as many seeds."""
+
+
+class Fresh(NamedTuple):
+    """Outcomes on seeds that chose nothing."""
+
+    outcomes: dict[str, Outcome]  # "winner" and the baselines
+
+    def values(self, name: str, curve: str, over: str = "final") -> np.ndarray:
+        """One number per seed."""
+        outcome = self.outcomes[name]
+        if outcome.error:
+            return np.full(0, np.nan)
+        points = outcome.curve(curve)
+        return {"max": points.max(0), "final": points[-1], "mean": points.mean(0)}[over]
+
+    def interval(self, name: str, curve: str, over: str = "final") -> Interval:
+        """Mean over seeds with its 95 % interval."""
+        return interval(self.values(name, curve, over))
+
+    def gain(self, curve: str, over: str = "final", against: str = "sparse") -> Interval:
+        """How much better the winner is, with its 95 % interval."""
+        return difference(self.values("winner", curve, over), self.values(against, curve, over))
+
+
+class Result(NamedTuple):
+    """How a design ended."""
+
+    finished: bool  # False: it is to be continued
+    histories: tuple[History, ...]  # by restart
+    validated: tuple[Record, ...] = ()  # the finalists with their scores on other seeds, best first
+    fresh: Fresh | None = None
+    audited: tuple[Verdict, ...] = ()  # what an audit says of the winner; nothing where none was asked for
+    spent: str = ""  # the budget that ended the search early, in words
+    waiting: str = ""  # the generation that waits for a person's words
+
+    @property
+    def winner(self) -> Record | None:
+        """The best finalist; None if nothing could be trained."""
+        return next(iter(self.validated), None)
