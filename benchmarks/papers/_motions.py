@@ -15,7 +15,7 @@ FPS = 30.0
 def crouch(body: Body, depth: float = 0.3) -> np.ndarray:
     """A pose with bent knees, flat feet and no force that nothing explains, ``[nq]``."""
     model, data = body.model, mujoco.MjData(body.model)
-    place = {name: at for name, at in zip(body.hinge_names, body.hinge_qpos, strict=True)}
+    place = dict(zip(body.hinge_names, body.hinge_qpos, strict=True))
 
     def posed(x: np.ndarray) -> np.ndarray:
         height, pitch, abdomen, hip = x
@@ -64,7 +64,7 @@ class Balance:
         A, B = np.zeros((2 * nv, 2 * nv)), np.zeros((2 * nv, nu))
         mujoco.mj_forward(model, data)
         mujoco.mjd_transitionFD(model, data, 1e-6, True, A, B, None, None)
-        com, foot = np.zeros((2, 3, nv))
+        com = np.zeros((3, nv))
         mujoco.mj_jacSubtreeCom(model, data, com, 1)
         left, right = np.zeros((2, 3, nv))
         mujoco.mj_jacBodyCom(model, data, left, None, model.body("left_foot").id)
@@ -88,7 +88,9 @@ def clean_motion(body: Body, balance: Balance, seed: int, seconds: float = 6.0) 
     rng = np.random.default_rng(seed)
     model, data = balance.model, mujoco.MjData(balance.model)
     data.qpos[:] = balance.pose
-    arms = [q for q, n in zip(body.hinge_qpos, body.hinge_names, strict=True) if "shoulder_y" in n or "elbow" in n]
+    arms = [
+        q for q, n in zip(body.hinge_qpos, body.hinge_names, strict=True) if "shoulder_y" in n or "elbow" in n
+    ]
     size, rate = rng.uniform(0.1, 0.5, len(arms)), rng.uniform(0.3, 0.9, len(arms))
     phase, push = rng.uniform(0, 2 * np.pi, len(arms)), rng.normal(0, 0.01, model.nu)
     frames, every = [], 1.0 / FPS
@@ -151,7 +153,7 @@ def perturbations(body: Body, size: float = 1.0) -> dict[str, Callable[[np.ndarr
         return out
 
     def fast(motion: np.ndarray, seed: int) -> np.ndarray:
-        return motion[:: 4][np.r_[0 : len(motion) // 4, len(motion) // 4 - 2 : 0 : -1]]
+        return motion[::4][np.r_[0 : len(motion) // 4, len(motion) // 4 - 2 : 0 : -1]]
 
     return {
         "float 10 cm": lambda m, s: _raised(m, 0.1 * size),

@@ -1,4 +1,4 @@
-"""The command line: ``rlkit train | analyze | report | demo | render | export | agents | rewards | envs``.
+"""The command line: ``rlkit train | analyze | report | design | score | envs`` and others.
 
 Nothing slow is imported before a command needs it. Errors are one sentence (``--debug`` shows the
 traceback); the exit code is 2 for a request that cannot be carried out, 1 for a failure, and 128
@@ -38,6 +38,7 @@ COMMANDS = {
         "rlkit.design.commands:design", "design a reward for an environment, or resume a design"
     ),
     "reward": Command("rlkit.design.commands:reward", "check, show or audit a reward"),
+    "score": Command("rlkit.experiment.scoring:score", "score how physically plausible motions are"),
     "envs": Command("rlkit.experiment.commands:envs", "list environments, or describe one"),
 }
 

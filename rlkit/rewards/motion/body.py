@@ -1,6 +1,7 @@
 """What scores of motion need to know about a MuJoCo model: feet, joints, limits of angles and torques."""
 
 import copy
+import importlib
 import math
 from collections.abc import Sequence
 from importlib import resources
@@ -14,6 +15,11 @@ from rlkit.errors import UsageError, unknown_name
 BODIES = ("standing", "gymnasium")
 """Humanoids by name: our own with ankles and flat feet (nq 28, 21 motors, the joints of DeepMind Control's),
 and the one of Gymnasium's Humanoid (nq 24, 17 motors, a sphere as a foot)."""
+
+
+def engine() -> Any:
+    """The module ``mujoco``, imported when it is first needed; type checkers do not see what it holds."""
+    return importlib.import_module("mujoco")
 
 
 class Body(NamedTuple):
@@ -62,7 +68,7 @@ def body(source: Any = "standing", feet: Sequence[str] | None = None) -> Body:
       UsageError: the file cannot be read; the first joint is not free; there is no level floor; or a foot is
         unknown or of a shape that is not supported.
     """
-    import mujoco
+    mujoco = engine()
 
     model = _loaded(source)
     if model.njnt == 0 or model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE:
@@ -101,7 +107,7 @@ def body(source: Any = "standing", feet: Sequence[str] | None = None) -> Body:
 
 
 def _loaded(source: Any) -> Any:
-    import mujoco
+    mujoco = engine()
 
     if isinstance(source, mujoco.MjModel):
         return copy.copy(source)
@@ -126,12 +132,14 @@ def _loaded(source: Any) -> Any:
 
 
 def _floor(model: Any) -> int:
-    import mujoco
+    mujoco = engine()
 
     planes = [g for g in range(model.ngeom) if model.geom_type[g] == mujoco.mjtGeom.mjGEOM_PLANE]
     fixed = [g for g in planes if model.geom_bodyid[g] == 0 and abs(model.geom_quat[g, 0]) > 1 - 1e-9]
     if len(fixed) != 1:
-        raise UsageError(f"the model has {len(fixed)} level planes fixed to the world; expected one, the floor")
+        raise UsageError(
+            f"the model has {len(fixed)} level planes fixed to the world; expected one, the floor"
+        )
     return fixed[0]
 
 
@@ -140,7 +148,9 @@ def _feet(model: Any, feet: Sequence[str] | None) -> tuple[str, ...]:
     if feet is None:
         feet = [name for name in known if name.lower().endswith("foot")]
         if not feet:
-            raise UsageError(f"no body's name ends with 'foot'; say which stand on the floor: feet=(...), of {known}")
+            raise UsageError(
+                f"no body's name ends with 'foot'; say which stand on the floor: feet=(...), of {known}"
+            )
     for name in feet:
         if name not in known:
             raise unknown_name("body", name, known, where="of the model")
@@ -149,7 +159,7 @@ def _feet(model: Any, feet: Sequence[str] | None) -> tuple[str, ...]:
 
 def _balls(model: Any, foot: str) -> list[tuple[int, tuple[np.ndarray, float]]]:
     """``(body, (centre, radius))`` of the balls on which a foot stands."""
-    import mujoco
+    mujoco = engine()
 
     kind = mujoco.mjtGeom
     number = model.body(foot).id
@@ -169,7 +179,7 @@ def _balls(model: Any, foot: str) -> list[tuple[int, tuple[np.ndarray, float]]]:
                 offsets, radius = corners * size, 0.0
             else:
                 raise UsageError(
-                    f"foot {foot!r} has a geom of type {kind(shape).name}; expected spheres, capsules or boxes"
+                    f"foot {foot!r} has a {kind(shape).name}; expected spheres, capsules or boxes"
                 )
             turn = np.zeros(9)
             mujoco.mju_quat2Mat(turn, model.geom_quat[g])
@@ -188,7 +198,7 @@ def _is_below(model: Any, b: int, top: int) -> bool:
 
 def _torques(model: Any) -> np.ndarray:
     """What motors can do to each joint, N m: gear times the largest control (or force, where limited)."""
-    import mujoco
+    mujoco = engine()
 
     limit = np.full(model.njnt, math.inf)
     for a in range(model.nu):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from rlkit.errors import unknown_name
 from rlkit.rewards.motion.features import MotionFeatures
-from rlkit.rewards.motion.kinematic import Terms
+from rlkit.rewards.motion.kinematic import Terms, mean_of
 from rlkit.rewards.motion.support import support_distance
 
 FLOORS = ("aligned", "true")
@@ -14,11 +14,11 @@ NEAR = 0.02
 
 
 def published_contact(features: MotionFeatures, *, floor: str = "aligned") -> tuple[jax.Array, Terms]:
-    """PhyMotion's contact score ``1 - (v_slip + v_pen + v_float + v_bal) / 4`` (arXiv 2605.14269, its release).
+    """PhyMotion's contact score ``1 - (v_slip + v_pen + v_float + v_bal) / 4`` (arXiv 2605.14269, release).
 
     The lowest points of feet stand for the origins of ankles and toes, all of them weighing what the
-    release's four weigh. With ``floor="aligned"``, as published, the whole motion is first lowered so that the
-    lowest foot touches 0: a floating body then scores like one that stands, and ``v_pen`` is always 0.
+    release's four weigh. With ``floor="aligned"``, as published, the whole motion is first lowered so that
+    the lowest foot touches 0: a floating body then scores like one that stands, and ``v_pen`` is always 0.
     ``floor="true"`` measures heights from the floor that there is.
 
     Returns:
@@ -35,7 +35,7 @@ def published_contact(features: MotionFeatures, *, floor: str = "aligned") -> tu
     speed, root = length(features.foot_velocity), length(features.body_velocity[:, 0])
     touches = (height < NEAR) & (speed < 0.05)
     ratio = length(features.foot_velocity - features.body_velocity[:, :1]) / (root[:, None] + 1e-6)
-    away = support_distance(features.com[:, :2], features.foot_point[..., :2], touches, features.support_radius)
+    away = from_support(features, features.com[:, :2], touches)
     # The release sums over four points and divides by two feet.
     over_feet = lambda x: 2.0 * jnp.mean(x)
     violations = {
@@ -44,7 +44,12 @@ def published_contact(features: MotionFeatures, *, floor: str = "aligned") -> tu
         "float": jnp.mean((ratio < 0.6) | (ratio > 1.75), dtype=speed.dtype),
         "balance": jnp.mean(jnp.clip(away, 0.0, 0.5) / 0.5),
     }
-    return jnp.clip(1.0 - sum(violations.values()) / 4, 0.0, 1.0), violations
+    return jnp.clip(1.0 - mean_of(violations.values()), 0.0, 1.0), violations
+
+
+def from_support(features: MotionFeatures, point: jax.Array, touches: jax.Array) -> jax.Array:
+    """Distance of points ``[T, 2]`` from the polygon of the feet's points that touch, m ``[T]``."""
+    return support_distance(point, features.foot_point[..., :2], touches, features.support_radius)
 
 
 def touching(features: MotionFeatures) -> jax.Array:
@@ -53,7 +58,7 @@ def touching(features: MotionFeatures) -> jax.Array:
 
 
 def flying(features: MotionFeatures) -> jax.Array:
-    """Frames of ballistic flight, bool ``[T]``: no foot touches, and less than 0.3 of the weight is carried."""
+    """Frames of ballistic flight, bool ``[T]``: no foot touches, less than 0.3 of the weight is carried."""
     return ~jnp.any(touching(features), 1) & (features.free_force[:, 2] < 0.3 * features.weight)
 
 
@@ -62,12 +67,12 @@ def contact_terms(features: MotionFeatures) -> Terms:
 
     ``slip``: exp(-v / 0.2 m/s) of the fastest point that touches, along the floor; ``penetration``:
     exp(-(depth - 5 mm)₊ / 0.02 m) of whatever is deepest in the floor; ``airborne``: 0 where no foot touches
-    though at least 0.3 of the weight must be carried, else 1; ``balance``: exp(-d / 0.1 m) with d the distance
-    of the centre of mass from the polygon of support, 1 in flight.
+    though at least 0.3 of the weight must be carried, else 1; ``balance``: exp(-d / 0.1 m) with d the
+    distance of the centre of mass from the polygon of support, 1 in flight.
     """
     touches, flight = touching(features), flying(features)
     along = jnp.sqrt(jnp.sum(features.foot_velocity[..., :2] ** 2, -1))
-    away = support_distance(features.com[:, :2], features.foot_point[..., :2], touches, features.support_radius)
+    away = from_support(features, features.com[:, :2], touches)
     lowest = jnp.maximum(-jnp.min(features.foot_point[..., 2], 1), features.floor_penetration)
     return {
         "slip": jnp.exp(-jnp.max(along * touches, 1) / 0.2),

@@ -3,18 +3,17 @@
 import jax
 import jax.numpy as jnp
 
-from rlkit.rewards.motion.contact import flying, published_contact, touching
+from rlkit.rewards.motion.contact import flying, from_support, published_contact, touching
 from rlkit.rewards.motion.features import MotionFeatures
-from rlkit.rewards.motion.kinematic import Terms
-from rlkit.rewards.motion.support import support_distance
+from rlkit.rewards.motion.kinematic import Terms, mean_of
 
 
 def published_dynamic(features: MotionFeatures, *, floor: str = "aligned") -> tuple[jax.Array, Terms]:
-    """PhyMotion's dynamic score ``(s_tau + s_grf + s_met + s_bal) / 4`` (arXiv 2605.14269, its release).
+    """PhyMotion's dynamic score ``(s_tau + s_grf + s_met + s_bal) / 4`` (arXiv 2605.14269, release).
 
     Forces are those without contacts. The release's torque limits are those of a man of 72 kg. It leaves out
-    the root's turning, which is included here. ``floor`` as in :func:`published_contact`, whose balance counts
-    here a second time.
+    the root's turning, which is included here. ``floor`` as in :func:`published_contact`, whose balance
+    counts here a second time.
 
     Returns:
       The score in [0, 1] (scalar) and its parts, greater is better.
@@ -31,7 +30,7 @@ def published_dynamic(features: MotionFeatures, *, floor: str = "aligned") -> tu
         "work": jnp.maximum(1.0 - work / 10_000.0, 0.0),
         "balance": 1.0 - published_contact(features, floor=floor)[1]["balance"],
     }
-    return jnp.clip(sum(parts.values()) / 4, 0.0, 1.0), parts
+    return jnp.clip(mean_of(parts.values()), 0.0, 1.0), parts
 
 
 def zero_moment_point(features: MotionFeatures) -> jax.Array:
@@ -54,8 +53,7 @@ def dynamic_terms(features: MotionFeatures) -> Terms:
     """
     force, flight = features.free_force, flying(features)
     residual = jnp.sqrt(jnp.sum(features.root_residual[:, :3] ** 2, -1))
-    ground = features.foot_point[..., :2]
-    away = support_distance(zero_moment_point(features), ground, touching(features), features.support_radius)
+    away = from_support(features, zero_moment_point(features), touching(features))
     asked = jnp.max(jnp.abs(features.torque) / features.torque_limit, axis=1, initial=0.0)
     up = jnp.maximum(force[:, 2], 0.1 * features.weight)
     slope = jnp.sqrt(jnp.sum(force[:, :2] ** 2, -1)) / up

@@ -1,5 +1,6 @@
 """Features of a motion, computed by MuJoCo's C library or by MJX."""
 
+import importlib
 from typing import Any, NamedTuple
 
 import jax
@@ -10,7 +11,8 @@ from rlkit.errors import UsageError, unknown_name
 from rlkit.rewards.motion.body import Body
 from rlkit.rewards.motion.features import MotionFeatures
 
-BACKENDS = ("mujoco", "mjx")
+_MODULES = {"mujoco": "on_host", "mjx": "on_device"}
+BACKENDS = tuple(_MODULES)
 LEAST = 3
 """Frames that a motion must have: accelerations are second differences."""
 
@@ -71,10 +73,7 @@ def motion_features(
         raise unknown_name("backend", backend, BACKENDS)
     qpos, qvel, qacc = _checked(body, qpos, dt, qvel, qacc)
     qpos = np.asarray(qpos, np.float64) if backend == "mujoco" else jnp.asarray(qpos, jnp.result_type(float))
-    if backend == "mujoco":
-        from rlkit.rewards.motion import on_host as computed
-    else:
-        from rlkit.rewards.motion import on_device as computed
+    computed: Any = importlib.import_module(f"rlkit.rewards.motion.{_MODULES[backend]}")
     speed, change = computed.derivatives(body, qpos, dt)
     speed = speed if qvel is None else qvel[1:-1]
     change = change if qacc is None else qacc[1:-1]
@@ -97,10 +96,10 @@ def _checked(body: Body, qpos: Any, dt: Any, *rates: Any) -> tuple[Any, ...]:
         if value is None or isinstance(value, jax.core.Tracer):
             continue
         bad = np.argwhere(~np.isfinite(np.asarray(value, float)))
-        if bad.size or name == "dt" and not float(value) > 0:
-            where = f" in frame {bad[0][0]}" if bad.size and bad[0].size else ""
+        if len(bad) or (name == "dt" and not float(value) > 0):
+            where = f" in frame {bad[0][0]}" if len(bad) and bad[0].size else ""
             wanted = "expected seconds between frames, greater than 0" if name == "dt" else "expected numbers"
-            raise UsageError(f"{name}{where} is {'not finite' if bad.size else value}; {wanted}")
+            raise UsageError(f"{name}{where} is {'not finite' if len(bad) else value}; {wanted}")
     if not isinstance(qpos, jax.core.Tracer):
         off = np.abs(np.linalg.norm(np.asarray(qpos, float)[:, 3:7], axis=1) - 1)
         if off.max() > 0.05:
@@ -122,32 +121,32 @@ def _assemble(
     ends = poses.body_position[:, body.limbs - 1]
     height = xp.array([0.0, 0.0, body.floor_height])
     moment = xp.einsum("tij,tj->ti", forces.root_rotation, forces.free[:, 3:6])
-    found = MotionFeatures(
-        dt=dt,
-        time=xp.arange(1, qpos.shape[0] - 1) * dt,
-        body_position=inner(poses.body_position),
-        body_velocity=velocity(poses.body_position),
-        body_acceleration=xp.diff(poses.body_position, n=2, axis=0) / dt**2,
-        limb_length=inner(xp.sqrt(xp.sum((ends[:, :, 0] - ends[:, :, 1]) ** 2, -1))),
-        com=inner(poses.com),
-        foot_point=inner(poses.foot_point) - height,
-        foot_velocity=velocity(poses.foot_point),
-        joint_velocity=qvel[:, body.hinge_dof],
-        joint_acceleration=qacc[:, body.hinge_dof],
-        limit_excess=xp.max(excess, axis=1, initial=0.0),
-        self_penetration=forces.self_penetration,
-        self_contact=forces.self_contact,
-        floor_penetration=forces.floor_penetration,
-        root_residual=forces.inverse[:, :6],
-        torque=forces.inverse[:, body.hinge_dof],
-        free_force=forces.free,
-        free_moment=moment + xp.cross(inner(qpos)[:, :3] - height, forces.free[:, :3]),
-        support_radius=body.support_radius,
-        torque_limit=body.torque_limit,
-        published_torque_limit=published_torque_limits(body.hinge_names),
-        weight=body.weight,
-    )
-    return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), found)
+    known: dict[str, Any] = {
+        "dt": dt,
+        "time": xp.arange(1, qpos.shape[0] - 1) * dt,
+        "body_position": inner(poses.body_position),
+        "body_velocity": velocity(poses.body_position),
+        "body_acceleration": xp.diff(poses.body_position, n=2, axis=0) / dt**2,
+        "limb_length": inner(xp.sqrt(xp.sum((ends[:, :, 0] - ends[:, :, 1]) ** 2, -1))),
+        "com": inner(poses.com),
+        "foot_point": inner(poses.foot_point) - height,
+        "foot_velocity": velocity(poses.foot_point),
+        "joint_velocity": qvel[:, body.hinge_dof],
+        "joint_acceleration": qacc[:, body.hinge_dof],
+        "limit_excess": xp.max(excess, axis=1, initial=0.0),
+        "self_penetration": forces.self_penetration,
+        "self_contact": forces.self_contact,
+        "floor_penetration": forces.floor_penetration,
+        "root_residual": forces.inverse[:, :6],
+        "torque": forces.inverse[:, body.hinge_dof],
+        "free_force": forces.free,
+        "free_moment": moment + xp.cross(inner(qpos)[:, :3] - height, forces.free[:, :3]),
+        "support_radius": body.support_radius,
+        "torque_limit": body.torque_limit,
+        "published_torque_limit": published_torque_limits(body.hinge_names),
+        "weight": body.weight,
+    }
+    return MotionFeatures(**{name: jnp.asarray(x, jnp.result_type(float)) for name, x in known.items()})
 
 
 _PUBLISHED = {

@@ -22,7 +22,9 @@ class MotionFeatures(NamedTuple):
     body_acceleration: Array  # [T, J, 3]: m/s²
     limb_length: Array  # [T, S]: distances between bodies and their parents
     com: Array  # [T, 3]: centre of mass
-    foot_point: Array  # [T, P, 3]: lowest points of the balls on which feet stand; height above the floor last
+    foot_point: (
+        Array  # [T, P, 3]: lowest points of the balls on which feet stand; height above the floor last
+    )
     foot_velocity: Array  # [T, P, 3]: of these points
     joint_velocity: Array  # [T, H]: rad/s
     joint_acceleration: Array  # [T, H]: rad/s²

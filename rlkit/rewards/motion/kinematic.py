@@ -1,11 +1,18 @@
 """How a body moves in itself: limbs, speeds, jitter, collisions with itself."""
 
+from collections.abc import Iterable
+
 import jax
 import jax.numpy as jnp
 
 from rlkit.rewards.motion.features import MotionFeatures
 
 Terms = dict[str, jax.Array]
+
+
+def mean_of(parts: Iterable[jax.Array]) -> jax.Array:
+    """The mean of some arrays of one shape."""
+    return jnp.mean(jnp.stack(list(parts)), 0)
 
 
 def published_kinematic(features: MotionFeatures, *, limbs: str = "limits") -> tuple[jax.Array, Terms]:
@@ -34,7 +41,7 @@ def published_kinematic(features: MotionFeatures, *, limbs: str = "limits") -> t
         "jitter": jnp.clip((jitter - 4.5) / 90.0, 0.0, 1.0),
         "self": jnp.clip((100.0 * jnp.mean(features.self_contact) - 2.0) / 18.0, 0.0, 1.0),
     }
-    return jnp.clip(1.0 - sum(violations.values()) / 4, 0.0, 1.0), violations
+    return jnp.clip(1.0 - mean_of(violations.values()), 0.0, 1.0), violations
 
 
 def kinematic_terms(features: MotionFeatures) -> Terms:

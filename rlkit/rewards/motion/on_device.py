@@ -51,8 +51,8 @@ def frames(body: Body, qpos: jax.Array, qvel: jax.Array, qacc: jax.Array) -> tup
         return pose(mjx.com_pos(model, mjx.kinematics(model, blank.replace(qpos=q))))
 
     def moving(q: jax.Array, v: jax.Array, a: jax.Array) -> tuple[Pose, Forces]:
-        data = mjx.inverse(model, blank.replace(qpos=q, qvel=v, qacc=a))
-        contact = data._impl.contact
+        data: Any = mjx.inverse(model, blank.replace(qpos=q, qvel=v, qacc=a))
+        contact: Any = getattr(data, "_impl", data).contact
         depth = jnp.maximum(-contact.dist, 0.0)
         floor = jnp.any(contact.geom == body.floor, 1)
         own = jnp.where(floor, 0.0, depth)

@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from rlkit.rewards.motion.body import Body
+from rlkit.rewards.motion.body import Body, engine
 from rlkit.rewards.motion.extract import Forces, Pose
 
 
 def derivatives(body: Body, qpos: Any, dt: Any) -> tuple[np.ndarray, np.ndarray]:
     """Central velocities and accelerations ``[N - 2, nv]`` of poses ``[N, nq]``."""
-    import mujoco
+    mujoco = engine()
 
     qpos, dt = np.ascontiguousarray(qpos, np.float64), float(dt)
     steps = np.zeros((len(qpos) - 1, body.model.nv))
@@ -21,7 +21,7 @@ def derivatives(body: Body, qpos: Any, dt: Any) -> tuple[np.ndarray, np.ndarray]
 
 def frames(body: Body, qpos: Any, qvel: Any, qacc: Any) -> tuple[Pose, Forces]:
     """Kinematics of all frames ``[N]``, forces of the inner ones ``[N - 2]``."""
-    import mujoco
+    mujoco = engine()
 
     model, data = body.model, mujoco.MjData(body.model)
     poses, forces = [], []
@@ -45,7 +45,7 @@ def frames(body: Body, qpos: Any, qvel: Any, qacc: Any) -> tuple[Pose, Forces]:
 
 
 def _forces(body: Body, data: Any) -> Forces:
-    import mujoco
+    mujoco = engine()
 
     model, contact = body.model, data.contact
     count = data.ncon

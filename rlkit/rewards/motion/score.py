@@ -1,4 +1,4 @@
-"""PhyMotion (arXiv 2605.14269): one score of a motion from three axes, as published and as simulators want it."""
+"""PhyMotion (arXiv 2605.14269): one score of a motion, as published and as simulators want it."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from rlkit.rewards.motion.contact import contact_terms, published_contact
 from rlkit.rewards.motion.dynamic import dynamic_terms, published_dynamic
 from rlkit.rewards.motion.features import MotionFeatures
-from rlkit.rewards.motion.kinematic import Terms, kinematic_terms, published_kinematic
+from rlkit.rewards.motion.kinematic import Terms, kinematic_terms, mean_of, published_kinematic
 
 
 class MotionScore(NamedTuple):
@@ -16,7 +16,9 @@ class MotionScore(NamedTuple):
 
     score: jax.Array  # mean of the axes
     axes: Terms  # "kinematic", "contact", "dynamic"
-    terms: Terms  # what the axes are made of, "contact/slip" ...; violations (greater is worse) where published
+    terms: (
+        Terms  # what the axes are made of, "contact/slip" ...; violations (greater is worse) where published
+    )
 
 
 def published_motion_score(
@@ -48,7 +50,7 @@ def motion_score(features: MotionFeatures, *, worst: float = 0.1) -> MotionScore
     axes = {}
     for name, terms in frame_terms(features).items():
         parts = {part: mean_and_worst(value, worst) for part, value in terms.items()}
-        axes[name] = sum(parts.values()) / len(parts), parts
+        axes[name] = mean_of(parts.values()), parts
     return _scored(axes)
 
 
@@ -63,8 +65,7 @@ def frame_terms(features: MotionFeatures) -> dict[str, Terms]:
 
 def frame_score(features: MotionFeatures) -> jax.Array:
     """The score of each frame ``[T]``: the mean over axes of the mean over their terms."""
-    axes = [sum(terms.values()) / len(terms) for terms in frame_terms(features).values()]
-    return sum(axes) / len(axes)
+    return mean_of([mean_of(terms.values()) for terms in frame_terms(features).values()])
 
 
 def mean_and_worst(values: jax.Array, worst: float = 0.1) -> jax.Array:
@@ -79,4 +80,4 @@ def mean_and_worst(values: jax.Array, worst: float = 0.1) -> jax.Array:
 def _scored(axes: dict) -> MotionScore:
     scores = {name: value for name, (value, _) in axes.items()}
     terms = {f"{name}/{part}": value for name, (_, parts) in axes.items() for part, value in parts.items()}
-    return MotionScore(sum(scores.values()) / len(scores), scores, terms)
+    return MotionScore(mean_of(scores.values()), scores, terms)
