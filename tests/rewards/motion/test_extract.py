@@ -163,13 +163,14 @@ def test_bad_bodies(tmp_path):
     with pytest.raises(UnknownNameError, match="did you mean 'left_foot'"):
         motion.body("standing", feet=("left_fot",))
     free = "<freejoint/><geom size='0.1'/><body name='a'><joint/><geom size='0.1'/></body>"
+    ball = "<joint type='ball'/>"
     level = "<geom type='plane' size='1 1 1'/>"
     for inside, message in (
         (f"<body>{free}</body>", "0 level planes"),
         (f"{level}<body><joint/><geom size='0.1'/></body>", "not free"),
         (f"{level}<body>{free}</body>", "ends with 'foot'"),
         (
-            f"{level}<body>{free.replace('<joint/>', '<joint type=' + chr(39) + 'ball' + chr(39) + '/>')}</body>",
+            f"{level}<body>{free.replace('<joint/>', ball)}</body>",
             "expected hinges",
         ),
     ):

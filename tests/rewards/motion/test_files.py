@@ -75,7 +75,8 @@ def test_command(tmp_path, capsys, clean):
     assert set(first["axes"]) == {"kinematic", "contact", "dynamic"}
     assert main(["score", *paths, "--formula", "published"]) == 0
     out = capsys.readouterr().out
-    assert "contact" in out and out.count("published") == 2
+    assert "contact" in out
+    assert out.count("published") == 2
     for arguments, message in (
         (["score"], "files of motions first"),
         (["score", paths[0], "--body", "gymnasium"], "the body 'standing' has 28"),
