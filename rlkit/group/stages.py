@@ -1,4 +1,4 @@
-"""Composition of stages: in sequence, on a part of the batch, under a name; and the five slots."""
+"""Composition of stages: in sequence, on a part of the batch, one after another in time, under a name."""
 
 import inspect
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
-from rlkit.group.types import Completions, Context, Credit, Stage
+from rlkit.group.types import Completions, Context, Stage
 from rlkit.types import Metrics, PyTree
 
 
@@ -57,13 +57,18 @@ def chain(*stages: Stage) -> Stage:
             own = ctx._replace(key=jax.random.fold_in(ctx.key, i))
             after, x, new = stage.apply(before, x, batch, own)
             states.append(after)
-            metrics = _merge(metrics, new)
+            metrics = merge(metrics, new)
         return tuple(states), x, metrics
 
     return Stage(init, apply)
 
 
-def _merge(metrics: Metrics, new: Metrics) -> Metrics:
+def merge(metrics: Metrics, new: Metrics) -> Metrics:
+    """Metrics of two stages.
+
+    Raises:
+      UsageError: both report the same one.
+    """
     for name in new.keys() & metrics.keys():
         raise UsageError(f"two stages report the metric {name!r}; wrap one of them: named('...', stage)")
     return metrics | new
@@ -105,35 +110,24 @@ def _select(chosen: jax.Array, new: jax.Array, old: jax.Array) -> jax.Array:
     return jnp.where(jnp.expand_dims(chosen, tuple(range(chosen.ndim, new.ndim))), new, old)
 
 
-def pipeline(
-    rewards: Stage, shape: Stage, combine: Stage, advantage: Stage, filters: Stage | None = None
-) -> Stage:
-    """The five slots in their order, as one stage from nothing to a :class:`rlkit.group.types.Credit`.
+def switched(first: Stage, second: Stage, at: int) -> Stage:
+    """One stage before update number ``at``, another from then on. Both run, and both states move on.
 
     Args:
-      rewards: the batch's terms, by name: ``() -> terms``.
-      shape: terms to terms.
-      combine: terms to one number per completion, ``[P, G]``.
-      advantage: that number to a credit.
-      filters: credit to credit; None changes nothing.
-
-    Returns:
-      The stage. Its metrics are those of its slots, and ``reward/mean``, ``reward/std`` (within groups)
-      and ``frac_zero_std``, the share of prompts whose completions all have the same reward.
+      first: the stage of the first updates.
+      second: the stage after them; gives ``x`` of the same structure and reports the same metrics.
+      at: number of the update where it changes.
     """
-    slots = chain(rewards, shape, combine, advantage, filters or identity())
+    check_stage("switched", first), check_stage("switched", second)
 
-    def apply(state: PyTree, x: Any, batch: Completions, ctx: Context) -> tuple[PyTree, Credit, Metrics]:
-        state, credit, metrics = slots.apply(state, x, batch, ctx)
-        spread = jnp.std(credit.reward, axis=1)
-        told = {
-            "reward/mean": jnp.mean(credit.reward),
-            "reward/std": jnp.mean(spread),
-            "frac_zero_std": jnp.mean(jnp.ptp(credit.reward, axis=1) == 0.0),
-        }
-        return state, credit, _merge(metrics, told)
+    def apply(state: PyTree, x: Any, batch: Completions, ctx: Context) -> tuple[PyTree, Any, Metrics]:
+        one, before, told = first.apply(state[0], x, batch, ctx)
+        two, after, tell = second.apply(state[1], x, batch, ctx)
+        late = ctx.step >= at
+        x, metrics = jax.tree.map(lambda a, b: jnp.where(late, b, a), (before, told), (after, tell))
+        return (one, two), x, metrics
 
-    return Stage(slots.init, apply)
+    return Stage(lambda: (first.init(), second.init()), apply)
 
 
 def check_stage(where: str, value: Any) -> Stage:

@@ -14,7 +14,7 @@ prompt are its *group*. A *pipeline* turns what reward functions said about them
 Axes: ``P`` prompts, ``G`` completions of a prompt, ``T`` tokens of a completion, ``L`` tokens of a prompt.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -86,7 +86,8 @@ class Plan(NamedTuple):
     """What is to be done with a batch."""
 
     state: PyTree  # of the controller
-    updates: tuple[Update, ...]  # gradient steps, in this order; how many is static
+    updates: tuple[Update, ...]  # gradient steps, in this order; how many is static. One whose mask is
+    # all 0 is no step: neither parameters nor the optimiser's state change.
     loss: LossConfig  # with the coefficients of this step
     metrics: Metrics
 
@@ -110,6 +111,7 @@ class Method(NamedTuple):
     pipeline: Stage
     loss: LossConfig
     controller: Controller
-    reads: tuple[str, ...] = ()  # names in `batch.rewards` or `batch.extras` without which it cannot run
+    reads: Mapping[str, str] = {}  # columns of `batch.rewards` or
+    # `batch.extras` without which it cannot run, with their axes: {"accuracy": "PG", "flag": "PGT"}
     group_size: int = 2  # the fewest completions of a prompt that it can learn from
     reference: bool = False  # whether it needs `batch.reference_log_prob`
