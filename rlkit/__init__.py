@@ -24,7 +24,7 @@ from rlkit.types import (
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("agents", "analysis", "envs", "experiment", "rewards")
+_SUBPACKAGES = ("agents", "analysis", "envs", "experiment", "group", "rewards")
 
 __all__ = [
     "ActInfo",

@@ -15,28 +15,34 @@ class Calls(NamedTuple):
     values: jax.Array  # int32 [..., C, K]: value of each parameter, -1: the call does not give it
 
 
-def multiset_jaccard(a: jax.Array, b: jax.Array, ids: int) -> jax.Array:
+def _shared(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """How many members two multisets share, and how many they have together; float32 ``[...]``."""
+    members, others = a >= 0, b >= 0
+    own = jnp.sum((a[..., :, None] == a[..., None, :]) & members[..., None, :], -1)
+    across = jnp.sum((a[..., :, None] == b[..., None, :]) & others[..., None, :], -1)
+    # Each of the `own` equal members of a carries its part of what they share with b.
+    shared = jnp.sum(jnp.where(members, jnp.minimum(own, across) / jnp.maximum(own, 1), 0.0), -1)
+    return shared, (jnp.sum(members, -1) + jnp.sum(others, -1)).astype(jnp.float32)
+
+
+def multiset_jaccard(a: jax.Array, b: jax.Array) -> jax.Array:
     """``sum min / (|a| + |b| - sum min)`` of two multisets of ids; 1 if both are empty.
 
     Args:
       a: int32 ``[..., N]``; negative entries are no members.
       b: int32 ``[..., M]``.
-      ids: how many ids there are.
 
     Returns:
       float32 ``[...]``.
     """
-    first, second = (jnp.sum(jax.nn.one_hot(x, ids), -2) for x in (a, b))
-    both = jnp.sum(jnp.minimum(first, second), -1)
-    union = jnp.sum(first + second, -1) - both
-    return jnp.where(union > 0, both / jnp.where(union > 0, union, 1.0), 1.0)
+    shared, size = _shared(a, b)
+    return jnp.where(size > 0, shared / jnp.where(size > 0, size - shared, 1.0), 1.0)
 
 
-def set_f1(predicted: jax.Array, gold: jax.Array, ids: int) -> jax.Array:
-    """``2 |common| / (|predicted| + |gold|)`` of two multisets of ids (words); 1 if both are empty."""
-    first, second = (jnp.sum(jax.nn.one_hot(x, ids), -2) for x in (predicted, gold))
-    both, size = jnp.sum(jnp.minimum(first, second), -1), jnp.sum(first + second, -1)
-    return jnp.where(size > 0, 2.0 * both / jnp.where(size > 0, size, 1.0), 1.0)
+def multiset_f1(predicted: jax.Array, gold: jax.Array) -> jax.Array:
+    """``2 |common| / (|predicted| + |gold|)`` of two multisets of ids, e.g. words; 1 if both are empty."""
+    shared, size = _shared(predicted, gold)
+    return jnp.where(size > 0, 2.0 * shared / jnp.where(size > 0, size, 1.0), 1.0)
 
 
 GRANULARITIES = ("fine", "intermediate", "coarse")
@@ -46,7 +52,6 @@ def tool_call_reward(
     gold: Calls,
     predicted: Calls,
     parsed: jax.Array,
-    tools: int,
     largest: float = 3.0,
     granularity: str = "fine",
 ) -> jax.Array:
@@ -61,7 +66,6 @@ def tool_call_reward(
       gold: ``[...]`` of up to ``C`` calls.
       predicted: ``[...]`` of up to ``C'`` calls.
       parsed: bool ``[...]``: the predicted calls could be read.
-      tools: how many tools there are.
       largest: see above.
       granularity: ``"fine"``; ``"intermediate"`` (the definition is ours): the values of a call count only
         if exactly the right parameters are given; ``"coarse"``: all or nothing.
@@ -79,7 +83,7 @@ def tool_call_reward(
         value = jnp.where(exact, largest, -largest)
     else:
         score, best = _match(gold, predicted, strict=granularity == "intermediate")
-        names = multiset_jaccard(gold.name, predicted.name, tools)
+        names = multiset_jaccard(gold.name, predicted.name)
         value = 2.0 * largest * (names + score) / (1.0 + best) - largest
         value = jnp.where(exact, largest, value)
     value = jnp.where(parsed, value, -largest)
