@@ -17,7 +17,6 @@ from rlkit.errors import UsageError, check_count, missing_extra
 from rlkit.weights import packaged_weights
 
 
-
 class Local:
     """A model that runs here. One question at a time; equal questions have equal answers on one machine."""
 

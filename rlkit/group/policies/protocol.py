@@ -1,8 +1,8 @@
 """What a policy of tokens is: three pure functions, whoever wrote the network.
 
-A policy reads rows of tokens that are padded at their end, if at all, and gives the logits of the token that
-follows each of them. It must be causal: what it says at a place depends on no later token, so padding needs no
-mask. With a cache it reads a row in pieces.
+A policy reads rows of tokens that are padded at their end, if at all, and gives the logits of the token
+that follows each of them. It must be causal: what it says at a place depends on no later token, so that
+padding needs no mask. With a cache it reads a row in pieces.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,9 @@ from rlkit.types import Key, PyTree
 class Cache(NamedTuple):
     """What a policy remembers of the tokens that it has read."""
 
-    position: jax.Array  # int32 [B]: tokens that count; the next one takes this place, overwriting what is there
+    position: (
+        jax.Array
+    )  # int32 [B]: tokens that count; the next one takes this place, overwriting what is there
     memory: PyTree = ()  # the policy's own, e.g. keys and values
 
 
@@ -36,8 +38,8 @@ class TokenPolicy(NamedTuple):
     vocabulary: int  # V
     context: int  # tokens that a row may have
     cache: Callable[[int, int], Cache] | None = None
-    """``cache(batch, length) -> cache`` that has read nothing, for rows of at most ``length`` tokens. None: the
-    policy reads its whole row for each new token."""
+    """``cache(batch, length) -> cache`` that has read nothing, for rows of at most ``length`` tokens. None:
+    the policy reads its whole row for each new token."""
 
     cache_axis: int = 0  # of the batch in the leaves of a cache's memory
     trainable: Callable[[PyTree], PyTree] = lambda params: jax.tree.map(lambda _: True, params)

@@ -19,8 +19,12 @@ class Sampling:
 
     temperature: float = option(1.0, "of the softmax; 0 takes the likeliest token", low=0.0)
     top_k: int = option(0, "draw from the likeliest so many tokens; 0: from all", low=0)
-    top_p: float = option(1.0, "draw from the likeliest tokens of this probability in all", above=0.0, high=1.0)
-    min_p: float = option(0.0, "draw from tokens of this share of the likeliest one's probability", low=0.0, high=1.0)
+    top_p: float = option(
+        1.0, "draw from the likeliest tokens of this probability in all", above=0.0, high=1.0
+    )
+    min_p: float = option(
+        0.0, "draw from tokens of this share of the likeliest one's probability", low=0.0, high=1.0
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -137,7 +141,8 @@ def write(
     rest, first = choose(jnp.int32(0), logits, over, reply, state)
     carry, others = jax.lax.scan(step, (memory, first[0], rest), jnp.arange(1, length))
     tokens, mask, log_prob = (
-        jnp.concatenate([a[None], b]).T.reshape(count, group, length) for a, b in zip(first, others, strict=True)
+        jnp.concatenate([a[None], b]).T.reshape(count, group, length)
+        for a, b in zip(first, others, strict=True)
     )
     truncated = ~carry[2][0].reshape(count, group) if eos is not None else jnp.zeros((count, group), bool)
     return Written(tokens, mask, log_prob, truncated)
