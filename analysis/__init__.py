@@ -1,433 +1,65 @@
-"""Integrated information decomposition and causal emergence of any recorded units."""
+"""Integrated information decomposition and causal emergence of any recorded units.
+
+What most users need is here; the rooms hold the rest: ``atoms``, ``moments``, ``parts``, ``macro``,
+``study`` and ``loop``.
+"""
 
 if __name__ != "rlkit.analysis":
     raise ImportError("this folder is installed as rlkit.analysis: import rlkit.analysis instead of analysis")
 
-from rlkit.analysis.alignment import (
-    Alignment,
-    NullComparison,
-    alignment_against_nulls,
-    embed,
-    null_metrics,
-    random_projection_metrics,
-    reward_alignment,
-    reward_direction,
-)
-from rlkit.analysis.auxiliary import (
-    emergence_loss,
-)
-from rlkit.analysis.baselines import (
-    Baselines,
-    latent_autocorrelation,
-    latent_baselines,
-    latent_entropy,
-    latent_magnitude,
-    latent_mutual_information,
-)
-from rlkit.analysis.bias import (
-    correct_bias,
-    effective_count,
-    effective_counts,
-    information_bias,
-    log_det_bias,
-    pair_information_bias,
-)
-from rlkit.analysis.blocks import (
-    correlation_of,
-    group_information,
-    masked_logdet,
-)
-from rlkit.analysis.copula import (
-    average_ranks,
-    rank_normal,
-    tie_fraction,
-)
-from rlkit.analysis.dimension import (
-    Drift,
-    active_units,
-    drift,
-    effective_dimension,
-    effective_sample_size,
-    leading_components,
-)
-from rlkit.analysis.discrete import (
-    all_pairs_discrete_atoms,
-    atoms_from_distribution,
-    bin_rows,
-    contingency,
-    discrete_local_atoms,
-    discrete_pair_atoms,
-    state_atoms,
-)
-from rlkit.analysis.emergence import (
+from typing import Any
+
+from rlkit.analysis import atoms, loop, macro, moments, parts, study
+from rlkit.analysis.atoms import (
+    ATOM_NAMES,
+    Atoms,
     PhiID,
+    all_pairs_atoms,
+    local_atoms,
     phi_id,
     phi_id_covariance,
     phi_id_distribution,
-)
-from rlkit.analysis.gaussian import (
-    all_pairs_atoms,
-    all_pairs_information,
-    atoms_from_covariance,
-    block_information,
-    own_correlation,
-    pair_atoms,
-    pair_information,
-    pairs_mean,
-)
-from rlkit.analysis.halves import (
-    half_means,
-    vector_halves,
-)
-from rlkit.analysis.headline import (
-    Emergence,
-    measure_emergence,
-)
-from rlkit.analysis.intrinsic import (
-    emergence_reward,
-)
-from rlkit.analysis.lattice import (
-    ATOM_NAMES,
-    DERIVED,
-    INVERSE,
-    KNOWN_NAMES,
-    MATRIX,
-    Atoms,
-    Information,
-    Redundancy,
-    decompose,
-    derived,
-    recompose,
-    unit_scale,
-)
-from rlkit.analysis.life import (
-    Life,
-    baselines_over,
-    study_life,
-)
-from rlkit.analysis.local import (
-    all_pairs_local_atoms,
-    expected_atoms,
-    local_atoms,
-)
-from rlkit.analysis.macro import (
-    Integration,
-    MacroEmergence,
-    criteria,
-    integrated_information,
-    macro_emergence,
-    macro_emergence_from_covariance,
-)
-from rlkit.analysis.macro_discrete import (
-    joint_symbols,
-    macro_emergence_discrete,
-    macro_emergence_exact,
-)
-from rlkit.analysis.markov import (
-    CausalPrimitives,
-    causal_emergence,
-    causal_primitives,
-    check_tpm,
-    coarse_grain,
-    degeneracy,
-    determinism,
-    effective_information,
-    estimate_tpm,
-    transition_counts,
-)
-from rlkit.analysis.moments import (
-    Moments,
-    clip_correlation,
-    correlation,
-    covariance,
-    lagged_moments,
-    lagged_rows,
-    ledoit_wolf,
-    merge_moments,
-    pair_mask,
-    psum_moments,
-    shrink,
-)
-from rlkit.analysis.nulls import (
-    NULLS,
-    Null,
-    NullTest,
-    against_null,
-    compare,
-    holm,
-    null_draws,
-    p_text,
-    pooled_p,
-)
-from rlkit.analysis.partitions import (
-    cut_weight,
-    exact_bipartition,
-    fiedler_bipartition,
-    information_graph,
-    normalized_cut,
-    normalized_cut_bipartition,
-    partition_information,
-)
-from rlkit.analysis.prediction import (
-    Prediction,
-    compare_predictors,
-    early_count,
-    early_features,
-    final_return,
-    leave_one_out_ridge,
-    predict_final_return,
-)
-from rlkit.analysis.published import (
-    PublishedEmergence,
     pigozzi_levin_emergence,
 )
-from rlkit.analysis.queyranne import (
-    CutFunction,
-    minimize_cut,
-    minimum_cut_bipartition,
-    queyranne_bipartition,
-)
-from rlkit.analysis.recordings import (
-    Quality,
-    measure_recordings,
-    recording_quality,
-)
-from rlkit.analysis.redundancy import (
-    REDUNDANCIES,
-    ccs_redundancy,
-    local_mmi_redundancy,
-    mmi_redundancy,
-    pointwise_redundancy,
-    redundancy_of_least,
-    soft_minimum,
-)
-from rlkit.analysis.resampling import (
-    OwnPast,
-    episode_shuffle,
-    equal_episodes,
-    fit_own_past,
-    own_past,
-)
-from rlkit.analysis.reversibility import (
-    GaussianEmergence,
-    SpectralEmergence,
-    gaussian_effective_information,
-    gaussian_emergence,
-    linear_dynamics,
-    spectral_emergence,
-)
-from rlkit.analysis.routes import independent_information, own_past_information
-from rlkit.analysis.scales import (
-    CausalPath,
-    causal_path,
-    dynamical_inconsistency,
-    emergent_complexity,
-    greedy_causal_path,
-)
-from rlkit.analysis.sides import unit_mask
-from rlkit.analysis.streaming import (
-    decay_moments,
-    pair_moments,
-    update_moments,
-    windowed_moments,
-    zero_moments,
-)
-from rlkit.analysis.surrogates import (
-    EpisodeBasis,
-    circular_shift,
-    episode_basis,
-    joint_shuffle,
-    phase_randomised,
-    random_projection,
-)
-from rlkit.analysis.untrained import Paired, against_untrained, paired
-from rlkit.analysis.validate import (
-    AnalysisWarning,
-    check_covariance,
-    check_distribution,
-    check_samples,
-)
+from rlkit.analysis.loop import emergence_loss, emergence_reward
+from rlkit.analysis.macro import causal_path, effective_information, macro_emergence, macro_emergence_discrete
+from rlkit.analysis.moments import AnalysisWarning, drift, effective_sample_size, lagged_moments, pair_mask
+from rlkit.analysis.parts import fiedler_bipartition, half_means
+from rlkit.analysis.study import NULLS, Emergence, measure_emergence, measure_recordings, study_life
 
 __all__ = [
     "ATOM_NAMES",
-    "DERIVED",
-    "INVERSE",
-    "KNOWN_NAMES",
-    "MATRIX",
     "NULLS",
-    "REDUNDANCIES",
-    "Alignment",
     "AnalysisWarning",
     "Atoms",
-    "Baselines",
-    "CausalPath",
-    "CausalPrimitives",
-    "CutFunction",
-    "Drift",
     "Emergence",
-    "EpisodeBasis",
-    "GaussianEmergence",
-    "Information",
-    "Integration",
-    "Life",
-    "MacroEmergence",
-    "Moments",
-    "Null",
-    "NullComparison",
-    "NullTest",
-    "OwnPast",
-    "Paired",
     "PhiID",
-    "Prediction",
-    "PublishedEmergence",
-    "Quality",
-    "Redundancy",
-    "SpectralEmergence",
-    "active_units",
-    "against_null",
-    "against_untrained",
-    "alignment_against_nulls",
     "all_pairs_atoms",
-    "all_pairs_discrete_atoms",
-    "all_pairs_information",
-    "all_pairs_local_atoms",
-    "atoms_from_covariance",
-    "atoms_from_distribution",
-    "average_ranks",
-    "baselines_over",
-    "bin_rows",
-    "block_information",
-    "causal_emergence",
     "causal_path",
-    "causal_primitives",
-    "ccs_redundancy",
-    "check_covariance",
-    "check_distribution",
-    "check_samples",
-    "check_tpm",
-    "circular_shift",
-    "clip_correlation",
-    "coarse_grain",
-    "compare",
-    "compare_predictors",
-    "contingency",
-    "correct_bias",
-    "correlation",
-    "correlation_of",
-    "covariance",
-    "criteria",
-    "cut_weight",
-    "decay_moments",
-    "decompose",
-    "degeneracy",
-    "derived",
-    "determinism",
-    "discrete_local_atoms",
-    "discrete_pair_atoms",
     "drift",
-    "dynamical_inconsistency",
-    "early_count",
-    "early_features",
-    "effective_count",
-    "effective_counts",
-    "effective_dimension",
     "effective_information",
     "effective_sample_size",
-    "embed",
     "emergence_loss",
     "emergence_reward",
-    "emergent_complexity",
-    "episode_basis",
-    "episode_shuffle",
-    "equal_episodes",
-    "estimate_tpm",
-    "exact_bipartition",
-    "expected_atoms",
     "fiedler_bipartition",
-    "final_return",
-    "fit_own_past",
-    "gaussian_effective_information",
-    "gaussian_emergence",
-    "greedy_causal_path",
-    "group_information",
     "half_means",
-    "holm",
-    "independent_information",
-    "information_bias",
-    "information_graph",
-    "integrated_information",
-    "joint_shuffle",
-    "joint_symbols",
     "lagged_moments",
-    "lagged_rows",
-    "latent_autocorrelation",
-    "latent_baselines",
-    "latent_entropy",
-    "latent_magnitude",
-    "latent_mutual_information",
-    "leading_components",
-    "leave_one_out_ridge",
-    "ledoit_wolf",
-    "linear_dynamics",
     "local_atoms",
-    "local_mmi_redundancy",
-    "log_det_bias",
     "macro_emergence",
     "macro_emergence_discrete",
-    "macro_emergence_exact",
-    "macro_emergence_from_covariance",
-    "masked_logdet",
     "measure_emergence",
     "measure_recordings",
-    "merge_moments",
-    "minimize_cut",
-    "minimum_cut_bipartition",
-    "mmi_redundancy",
-    "normalized_cut",
-    "normalized_cut_bipartition",
-    "null_draws",
-    "null_metrics",
-    "own_correlation",
-    "own_past",
-    "own_past_information",
-    "p_text",
-    "pair_atoms",
-    "pair_information",
-    "pair_information_bias",
     "pair_mask",
-    "pair_moments",
-    "paired",
-    "pairs_mean",
-    "partition_information",
-    "phase_randomised",
     "phi_id",
     "phi_id_covariance",
     "phi_id_distribution",
     "pigozzi_levin_emergence",
-    "pointwise_redundancy",
-    "pooled_p",
-    "predict_final_return",
-    "psum_moments",
-    "queyranne_bipartition",
-    "random_projection",
-    "random_projection_metrics",
-    "rank_normal",
-    "recompose",
-    "recording_quality",
-    "redundancy_of_least",
-    "reward_alignment",
-    "reward_direction",
-    "shrink",
-    "soft_minimum",
-    "spectral_emergence",
-    "state_atoms",
     "study_life",
-    "tie_fraction",
-    "transition_counts",
-    "unit_mask",
-    "unit_scale",
-    "update_moments",
-    "vector_halves",
-    "windowed_moments",
-    "zero_moments",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for room in (atoms, loop, macro, moments, parts, study):
+        if name in room.__all__:
+            raise AttributeError(f"rlkit.analysis.{name} is in a room: {room.__name__}.{name}")
+    raise AttributeError(f"module 'rlkit.analysis' has no attribute {name!r}")

@@ -44,7 +44,7 @@ def peak_mb() -> float:
 
 def rlkit(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[str, Any]:
     begin = cpu()
-    from rlkit.experiment.devices import use_host_devices
+    from rlkit.experiment.training.devices import use_host_devices
 
     use_host_devices(options.get("devices", 1))
     import jax
@@ -58,7 +58,7 @@ def rlkit(job: dict[str, Any], seeds: int, options: dict[str, Any]) -> dict[str,
         import os
 
         os.environ["RLKIT_CACHE"] = options["cache"]
-        from rlkit.experiment import cache
+        from rlkit.experiment.training import cache
 
         cache.enable()
     imported = cpu()

@@ -27,9 +27,10 @@ from phi_id import latents
 
 from rlkit import envs
 from rlkit.agents import PPOConfig, evaluate, ppo
-from rlkit.analysis import all_pairs_atoms, all_pairs_local_atoms, lagged_moments, measure_emergence
+from rlkit.analysis import all_pairs_atoms, lagged_moments, measure_emergence
+from rlkit.analysis.atoms import all_pairs_local_atoms
 from rlkit.compiling import compiler_options, known
-from rlkit.experiment.population import resolve_batching
+from rlkit.experiment.training.population import resolve_batching
 from rlkit.parallel import over_seeds, seed_keys
 
 ON_CPU = jax.default_backend() == "cpu"

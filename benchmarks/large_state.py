@@ -17,7 +17,7 @@ import numpy as np
 
 from rlkit.compiling import compiler_options
 from rlkit.envs import make
-from rlkit.experiment.population import population
+from rlkit.experiment.training.population import population
 from rlkit.rewards import task
 from rlkit.types import ActInfo, Agent, Key
 

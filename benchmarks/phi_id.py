@@ -21,7 +21,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.stats import multivariate_normal
 
-from rlkit.analysis import MATRIX, all_pairs_atoms, all_pairs_local_atoms, lagged_moments
+from rlkit.analysis import all_pairs_atoms, lagged_moments
+from rlkit.analysis.atoms import MATRIX, all_pairs_local_atoms
 
 THREADS = ("NPROC", "OMP_NUM_THREADS")
 UNITS = 64

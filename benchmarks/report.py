@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rlkit.experiment import config, store
-from rlkit.experiment.config import TrainConfig
+from rlkit.experiment.runs import store
+from rlkit.experiment.training import config
+from rlkit.experiment.training.config import TrainConfig
 
 METRICS = ("episode/return", "episode/success", "episode/paid", "reward/success", "reward/progress")
 

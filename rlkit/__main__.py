@@ -2,6 +2,6 @@
 
 import sys
 
-from rlkit.experiment.cli import main
+from rlkit.cli import main
 
 sys.exit(main())

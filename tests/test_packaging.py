@@ -17,7 +17,7 @@ ROOMS = ("agents", "analysis", "envs")
 # Packages that are slow to import or drawn in by one environment only.
 HEAVY = (
     *("brax", "mujoco", "gymnasium", "craftax", "jumanji", "gymnasium_robotics"),
-    *("orbax", "matplotlib", "flax", "tyro", "rich", "jinja2", "PIL"),
+    *("orbax", "matplotlib", "flax", "jax", "tyro", "rich", "jinja2", "PIL"),
 )
 
 
@@ -149,7 +149,7 @@ def test_the_wheel_works_in_an_empty_environment(built, tmp_path):
     code = (
         "import sys; sys.path.append(sys.argv[1])\n"
         "import rlkit, rlkit.agents, rlkit.analysis, rlkit.envs, rlkit.rewards, rlkit.experiment\n"
-        "import rlkit.experiment.cli, importlib.util\n"
+        "import rlkit.cli, importlib.util\n"
         "assert rlkit.__file__.startswith(sys.prefix), rlkit.__file__\n"
         "assert rlkit.agents.__file__.startswith(sys.prefix)\n"
         "print([m for m in ('agents', 'analysis', 'envs') if importlib.util.find_spec(m)])\n"

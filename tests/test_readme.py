@@ -26,8 +26,8 @@ def test_the_python_block_runs_and_learns(capsys):
 
 
 def test_commands_exist_with_their_options():
-    from rlkit.experiment.cli import COMMANDS
-    from rlkit.experiment.config import TrainConfig
+    from rlkit.cli import COMMANDS
+    from rlkit.experiment.training.config import TrainConfig
 
     shell = "\n".join(_blocks("sh"))
     for command in re.findall(r"rlkit (\w+)", shell):

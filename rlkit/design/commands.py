@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.errors import UsageError
-from rlkit.experiment.arguments import parse
-from rlkit.experiment.commands import take
+from rlkit.experiment.commands.actions import take
+from rlkit.experiment.commands.arguments import parse
 
 DESIGN_HELP = """usage: rlkit design ENV [options], rlkit design --resume FOLDER
   --resume FOLDER   continue a design that was stopped or killed; takes no configuration
@@ -82,15 +82,15 @@ def _words(text: str) -> str:
 
 def _from(source: str) -> Any:
     from rlkit.design.config import DesignConfig
-    from rlkit.experiment import config as configs
-    from rlkit.experiment.store import read_json
+    from rlkit.experiment.runs.store import read_json
+    from rlkit.experiment.training import config as configs
 
     return configs.from_dict(read_json(Path(source)), f"in {source}", DesignConfig)
 
 
 def _conclude(found: Any, config: Any) -> None:
     from rlkit.design.folder import RESULT, WINNER, sentence
-    from rlkit.experiment.store import read_json
+    from rlkit.experiment.runs.store import read_json
 
     summary = read_json(found.folder / RESULT)
     if found.result.winner is None:

@@ -11,7 +11,7 @@ from rlkit.design.genome import Schema, schema_of
 from rlkit.design.training import Training
 from rlkit.design.types import CURVES, SCORES, Candidate, Designer, DesignTask, History
 from rlkit.errors import UsageError
-from rlkit.experiment.config import env_options
+from rlkit.experiment.training.config import env_options
 from rlkit.fields import option
 from rlkit.registry import Entry, Table
 from rlkit.types import Key

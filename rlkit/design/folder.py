@@ -24,11 +24,12 @@ from rlkit.design.training import Trainer
 from rlkit.design.transcripts import Transcript
 from rlkit.design.types import Designer, Record, to_data
 from rlkit.errors import UsageError
-from rlkit.experiment import cache, store
-from rlkit.experiment import config as configs
-from rlkit.experiment.intervals import Interval
-from rlkit.experiment.provenance import machine, provenance
-from rlkit.experiment.signals import listening
+from rlkit.experiment.reports.intervals import Interval
+from rlkit.experiment.runs import store
+from rlkit.experiment.training import cache
+from rlkit.experiment.training import config as configs
+from rlkit.experiment.training.provenance import machine, provenance
+from rlkit.experiment.training.signals import listening
 from rlkit.rewards.designed import SUFFIX, seal
 
 WINNER, RESULT = f"winner{SUFFIX}", "result.json"

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from rlkit import outside
 from rlkit.errors import UsageError
-from rlkit.experiment import outside
 
 JOURNAL = "journal.jsonl"
 

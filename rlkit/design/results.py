@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from rlkit.design.types import History, Outcome, Record, Verdict
-from rlkit.experiment.intervals import Interval, difference, interval
+from rlkit.experiment.reports.intervals import Interval, difference, interval
 
 BASELINES = {"sparse": "success()", "environment's own": "task()"}
 """What the winner is compared with, at as many steps of as many seeds."""

@@ -21,9 +21,9 @@ from rlkit.design.genome import Schema
 from rlkit.design.grouping import Group, grouped
 from rlkit.design.types import CURVES, Candidate, DesignTask, Outcome
 from rlkit.errors import UsageError
-from rlkit.experiment.health import born_finite
-from rlkit.experiment.loop import compile_chunk
-from rlkit.experiment.population import Population, population, resolve_batching
+from rlkit.experiment.training.health import born_finite
+from rlkit.experiment.training.loop import compile_chunk
+from rlkit.experiment.training.population import Population, population, resolve_batching
 from rlkit.fields import option
 from rlkit.parallel import over_seeds
 from rlkit.rewards import read

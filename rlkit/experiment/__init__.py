@@ -1,1 +1,34 @@
-"""Runs, checkpoints, reports and the command line."""
+"""Training, run folders and reports: what a user calls is here, the rooms hold the parts.
+
+``runs`` is the folder of a run and what is read and written in it, ``training`` trains, resumes and
+loads, ``reports`` analyses and tells, ``commands`` is what the command line does. A room imports
+from those before it only.
+"""
+
+from rlkit.experiment.reports.analyze import analyze
+from rlkit.experiment.reports.animation import render
+from rlkit.experiment.reports.report import compare, report
+from rlkit.experiment.train import Trained, train
+from rlkit.experiment.training.config import TrainConfig
+from rlkit.experiment.training.devices import use_host_devices
+from rlkit.experiment.training.export import export_policy
+from rlkit.experiment.training.loading import load
+from rlkit.experiment.training.members import Members, sweep
+from rlkit.experiment.training.run import resume, run
+
+__all__ = [
+    "Members",
+    "TrainConfig",
+    "Trained",
+    "analyze",
+    "compare",
+    "export_policy",
+    "load",
+    "render",
+    "report",
+    "resume",
+    "run",
+    "sweep",
+    "train",
+    "use_host_devices",
+]

@@ -10,18 +10,18 @@ import numpy as np
 
 from rlkit.bulk import around, replace_rest, rest
 from rlkit.errors import UsageError, check_count, unknown_name
-from rlkit.experiment.config import ON_NAN
-from rlkit.experiment.driver import Observers, Position, Training, drive, no_rows
-from rlkit.experiment.health import born_finite, idle_seeds, nothing_learnt
-from rlkit.experiment.logbook import Line, line
-from rlkit.experiment.loop import Chunk, compile_chunk, schedule
-from rlkit.experiment.members import Members
-from rlkit.experiment.observe import Observe, observers, without_observations
-from rlkit.experiment.population import Population, population
-from rlkit.experiment.progress import Progress, no_progress, progress_bar
-from rlkit.experiment.signals import listening
-from rlkit.experiment.sinks import About, Sink, open_sinks, require
-from rlkit.experiment.untrained import untrained_latents
+from rlkit.experiment.runs.logbook import Line, line
+from rlkit.experiment.runs.sinks import About, Sink, open_sinks, require
+from rlkit.experiment.training.config import ON_NAN
+from rlkit.experiment.training.driver import Observers, Position, Training, drive, no_rows
+from rlkit.experiment.training.health import born_finite, idle_seeds, nothing_learnt
+from rlkit.experiment.training.loop import Chunk, compile_chunk, schedule
+from rlkit.experiment.training.members import Members
+from rlkit.experiment.training.observe import Observe, observers, without_observations
+from rlkit.experiment.training.population import Population, population
+from rlkit.experiment.training.progress import Progress, no_progress, progress_bar
+from rlkit.experiment.training.signals import listening
+from rlkit.experiment.training.untrained import untrained_latents
 from rlkit.keys import typed_key
 from rlkit.types import Agent, Key, Learner, PyTree
 
@@ -33,7 +33,7 @@ class Trained(NamedTuple):
 
     state: PyTree  # leaves [S, ...]
     population: Population
-    lines: list[Line]  # as in metrics.jsonl, see rlkit.experiment.logbook
+    lines: list[Line]  # as in metrics.jsonl, see rlkit.experiment.runs.logbook
     latents: dict[
         int, dict[str, np.ndarray]
     ]  # by update: what the probe returned, but "obs" of all but the last
@@ -88,7 +88,7 @@ def train(
 ) -> Trained:
     """Train a population of seeds.
 
-    Its words are those of :class:`rlkit.experiment.config.TrainConfig`.
+    Its words are those of :class:`rlkit.experiment.training.config.TrainConfig`.
 
     Args:
       agent: the agent, or any :class:`rlkit.types.Learner`, such as a reward model's.
@@ -96,9 +96,9 @@ def train(
       key: typed PRNG key or a seed; None takes ``jax.random.key(0)``. Seed k starts from ``fold_in(key, k)``.
       total_steps: environment steps per seed, rounded up to whole updates.
       seeds: seeds of each member, trained side by side.
-      members: settings to train side by side, see :func:`rlkit.experiment.members.sweep`.
+      members: settings to train side by side, see :func:`rlkit.experiment.training.members.sweep`.
       env_params: the environment's parameters for all; None takes its own.
-      batching: ``"map"``, ``"vmap"`` or ``"auto"``, see :func:`rlkit.experiment.population.population`.
+      batching: ``"map"``, ``"vmap"`` or ``"auto"``, see :func:`rlkit.experiment.training.population`.
       devices: devices to spread the seeds over; None takes all.
       log_every: updates between log points; None makes about 200.
       probes: number of probe points beside the start.
@@ -111,7 +111,7 @@ def train(
       evaluate: another one in the place of that of ``eval_episodes``: its values ``[S]`` are logged as lines
         of kind ``"eval"``.
       log: where lines of the log go as well: names of sinks (``"tensorboard"``, ``"wandb"``, ``"mlflow"``),
-        sinks, or functions of a line, see :mod:`rlkit.experiment.logbook`.
+        sinks, or functions of a line, see :mod:`rlkit.experiment.runs.logbook`.
       log_folder: where sinks that write files do so.
       on_nan: ``"stop"`` raises; ``"skip"`` undoes the update and goes on with other random numbers;
         ``"rollback"`` goes back to the last tenth of the training with other random numbers.

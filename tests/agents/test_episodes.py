@@ -8,7 +8,7 @@ from small import Restless, jit
 
 from rlkit.agents import PPOConfig, evaluate, ppo
 from rlkit.agents.episodes import run_episodes
-from rlkit.experiment.animation import record
+from rlkit.experiment.reports.animation import record
 
 
 def agent_of(limit=500):

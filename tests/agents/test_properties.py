@@ -12,8 +12,8 @@ from small import close, jit, same_bits
 from rlkit.agents import evaluate, probe
 from rlkit.bulk import is_below
 from rlkit.compiling import compiler_options, known
-from rlkit.experiment import checkpoint
-from rlkit.experiment.population import float_leaves
+from rlkit.experiment.runs import checkpoint
+from rlkit.experiment.training.population import float_leaves
 from rlkit.parallel import over_seeds, seed_keys
 
 SEEDS = 3

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.analysis import alignment as module
+from rlkit.analysis.study import alignment as module
 
 SEEDS, CHECKPOINTS, FEATURES = 8, 21, 5
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.analysis import baselines
+from rlkit.analysis.study import baselines
 
 BINS = 6
 

@@ -5,10 +5,10 @@ import oracles
 import pytest
 from scipy.special import digamma
 
-from rlkit.analysis import bias, gaussian
-from rlkit.analysis.lattice import recompose
-from rlkit.analysis.moments import lagged_moments
-from rlkit.analysis.streaming import update_moments, zero_moments
+from rlkit.analysis.atoms import bias, gaussian
+from rlkit.analysis.atoms.lattice import recompose
+from rlkit.analysis.moments.lagged import lagged_moments
+from rlkit.analysis.moments.streaming import update_moments, zero_moments
 
 
 def test_log_det_bias_equals_the_wishart_formula(x64):

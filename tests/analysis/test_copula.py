@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlkit.analysis import copula, gaussian, lattice
-from rlkit.analysis.moments import lagged_moments
+from rlkit.analysis.atoms import gaussian, lattice
+from rlkit.analysis.moments import copula
+from rlkit.analysis.moments.lagged import lagged_moments
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import oracles
 import pytest
 
 from rlkit import analysis
-from rlkit.analysis.validate import AnalysisWarning
+from rlkit.analysis.moments.validate import AnalysisWarning
 from rlkit.errors import UsageError
 
 
@@ -65,26 +65,28 @@ GAUSSIAN = [delayed, delayed_affine, constant, constant_until_the_end, copies, a
 def routes(z):
     """{name: 16 atoms and all sums of the pair (0, 1)}: every way to them."""
     pair = lambda atoms: [
-        np.asarray(atoms[name])[..., 0, 1] for name in (*analysis.ATOM_NAMES, *analysis.DERIVED)
+        np.asarray(atoms[name])[..., 0, 1] for name in (*analysis.ATOM_NAMES, *analysis.atoms.DERIVED)
     ]
-    one = lambda atoms: [np.nanmean(atoms[name]) for name in (*analysis.ATOM_NAMES, *analysis.DERIVED)]
+    one = lambda atoms: [np.nanmean(atoms[name]) for name in (*analysis.ATOM_NAMES, *analysis.atoms.DERIVED)]
     moments = analysis.lagged_moments(jnp.asarray(z))
     found = {}
-    for redundancy in analysis.REDUNDANCIES:
+    for redundancy in analysis.atoms.REDUNDANCIES:
         found[f"phi_id {redundancy}"] = pair(analysis.phi_id(z, redundancy=redundancy))
         found[f"phi_id one {redundancy}"] = one(analysis.phi_id(z, pairs=(0, 1), redundancy=redundancy))
         found[f"local {redundancy}"] = one(analysis.local_atoms(z, 0, 1, redundancy=redundancy))
         traced = jax.jit(lambda z, r=redundancy: analysis.phi_id(z, redundancy=r).atoms)(jnp.asarray(z))
         found[f"traced {redundancy}"] = pair(traced)
     found["all pairs"] = pair(analysis.all_pairs_atoms(moments))
-    found["pair"] = one(analysis.pair_atoms(moments))
-    found["all pairs local"] = pair(analysis.all_pairs_local_atoms(z))
+    found["pair"] = one(analysis.atoms.pair_atoms(moments))
+    found["all pairs local"] = pair(analysis.atoms.all_pairs_local_atoms(z))
     found["sets"] = one(analysis.phi_id(z, pairs=([0], [1, 2])))
     found["local sets"] = one(analysis.local_atoms(z, [0, 2], [1], redundancy="ccs"))
     return found
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::rlkit.analysis.validate.AnalysisWarning")
+@pytest.mark.filterwarnings(
+    "ignore::RuntimeWarning", "ignore::rlkit.analysis.moments.validate.AnalysisWarning"
+)
 @pytest.mark.parametrize("case", GAUSSIAN)
 def test_every_path_says_nan(case):
     z, _ = case()
@@ -105,7 +107,7 @@ def test_the_warning_names_the_pair_and_the_cause(case, double):
             lambda **o: analysis.phi_id(z, **o),
             lambda **o: analysis.phi_id(z, pairs=(0, 1), **o),
             lambda **o: analysis.local_atoms(z, 0, 1, **o),
-            lambda **o: analysis.all_pairs_local_atoms(z, **o),
+            lambda **o: analysis.atoms.all_pairs_local_atoms(z, **o),
         ):
             with pytest.warns(AnalysisWarning, match=cause):
                 call()
@@ -126,7 +128,7 @@ def test_sets_with_too_few_pairs_or_too_low_a_rank(x64):
     z[:, 2] = z[:, 0] + z[:, 1]
     with pytest.warns(AnalysisWarning, match="unit 2 is a linear function of the units before it"):
         result = analysis.phi_id(z, pairs=([0, 1], [2]))
-    assert np.isnan([result[name] for name in (*analysis.ATOM_NAMES, *analysis.DERIVED)]).all()
+    assert np.isnan([result[name] for name in (*analysis.ATOM_NAMES, *analysis.atoms.DERIVED)]).all()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert np.isfinite(analysis.phi_id(z)["phi_r"]).all()  # no two of them are singular
@@ -145,12 +147,14 @@ def test_discrete_constants_are_undefined_and_delayed_copies_are_an_entropy(x64)
     z, cause = constant()
     for call in (
         lambda: analysis.phi_id(z, pairs=(0, 1), estimator="discrete")["tdmi"],
-        lambda: analysis.discrete_pair_atoms(z, 0, 1)["tdmi"],
-        lambda: analysis.all_pairs_discrete_atoms(z)["tdmi"][0, 1],
+        lambda: analysis.atoms.discrete_pair_atoms(z, 0, 1)["tdmi"],
+        lambda: analysis.atoms.all_pairs_discrete_atoms(z)["tdmi"][0, 1],
     ):
         with pytest.warns(AnalysisWarning, match=cause):
             assert np.isnan(call())
-    assert np.isnan(jax.jit(lambda z: analysis.all_pairs_discrete_atoms(z)["tdmi"])(jnp.asarray(z))[0, 1])
+    assert np.isnan(
+        jax.jit(lambda z: analysis.atoms.all_pairs_discrete_atoms(z)["tdmi"])(jnp.asarray(z))[0, 1]
+    )
     z, _ = delayed()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -177,9 +181,9 @@ def test_a_change_of_scale_changes_nothing(factor, double):
         for one, other in zip(once, scaled, strict=True):
             np.testing.assert_allclose(other, one, atol=1e-9 if double else 2e-4)
         moments = analysis.lagged_moments(jnp.asarray(z[:, :3]) * factor)
-        exact = analysis.partition_information(analysis.covariance(moments), [0])
-        base = analysis.partition_information(
-            analysis.covariance(analysis.lagged_moments(jnp.asarray(z[:, :3]))), [0]
+        exact = analysis.parts.partition_information(analysis.moments.covariance(moments), [0])
+        base = analysis.parts.partition_information(
+            analysis.moments.covariance(analysis.lagged_moments(jnp.asarray(z[:, :3]))), [0]
         )
         np.testing.assert_allclose(exact, base, atol=1e-10 if double else 1e-5)
 
@@ -228,7 +232,7 @@ def test_ties_are_named_and_components_stand_for_units(x64):
         warnings.simplefilter("error")
         analysis.phi_id(z, gaussianise=True)
     parts = analysis.phi_id(z, components=2)
-    direct = analysis.phi_id(np.asarray(analysis.leading_components(z, 2)))
+    direct = analysis.phi_id(np.asarray(analysis.moments.leading_components(z, 2)))
     np.testing.assert_allclose(parts["phi_r"], direct["phi_r"], atol=1e-12)
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import oracles
 import pytest
 
-from rlkit.analysis import dimension
-from rlkit.analysis.variation import varies
+from rlkit.analysis.moments import dimension
+from rlkit.analysis.moments.variation import varies
 
 
 def ar(a, steps, units=2, seed=0):

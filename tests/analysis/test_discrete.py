@@ -6,8 +6,8 @@ import numpy as np
 import oracles
 import pytest
 
-from rlkit.analysis import discrete, gaussian, lattice
-from rlkit.analysis.moments import lagged_moments
+from rlkit.analysis.atoms import discrete, gaussian, lattice
+from rlkit.analysis.moments.lagged import lagged_moments
 
 
 def table(rule):

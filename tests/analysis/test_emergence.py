@@ -6,8 +6,9 @@ import numpy as np
 import oracles
 import pytest
 
-from rlkit.analysis import emergence, gaussian, lattice, validate
-from rlkit.analysis.moments import lagged_moments
+from rlkit.analysis.atoms import emergence, gaussian, lattice
+from rlkit.analysis.moments import validate
+from rlkit.analysis.moments.lagged import lagged_moments
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import numpy as np
 import oracles
 import pytest
 
-from rlkit.analysis import gaussian, lattice
-from rlkit.analysis.moments import correlation, lagged_moments
+from rlkit.analysis.atoms import gaussian, lattice
+from rlkit.analysis.moments.lagged import correlation, lagged_moments
 
 POPULATION = {
     "V1": (

@@ -11,27 +11,27 @@ import pytest
 
 from rlkit.analysis import (
     AnalysisWarning,
-    Information,
-    circular_shift,
-    decompose,
     half_means,
-    independent_information,
-    information_graph,
-    joint_shuffle,
     lagged_moments,
     local_atoms,
     macro_emergence,
     measure_emergence,
     measure_recordings,
-    mmi_redundancy,
-    own_past,
     pair_mask,
-    phase_randomised,
     phi_id,
+)
+from rlkit.analysis.atoms import Information, decompose, mmi_redundancy
+from rlkit.analysis.moments.lagged import correlation
+from rlkit.analysis.parts import information_graph
+from rlkit.analysis.parts.partitions import fiedler_bipartition
+from rlkit.analysis.study import (
+    circular_shift,
+    independent_information,
+    joint_shuffle,
+    own_past,
+    phase_randomised,
     random_projection,
 )
-from rlkit.analysis.moments import correlation
-from rlkit.analysis.partitions import fiedler_bipartition
 from rlkit.errors import UsageError
 
 KEY = jax.random.key(0)

@@ -10,7 +10,8 @@ import oracles
 import pytest
 
 from rlkit.agents import PPOConfig, ppo, probe
-from rlkit.analysis import atoms_from_covariance, emergence_loss, emergence_reward, phi_id
+from rlkit.analysis import emergence_loss, emergence_reward, phi_id
+from rlkit.analysis.atoms import atoms_from_covariance
 from rlkit.envs.cartpole import CartPole
 from rlkit.reads import AGENT_LATENT, latent_offer, with_offers
 from rlkit.rewards import task, total

@@ -4,7 +4,7 @@ import numpy as np
 import oracles
 import pytest
 
-from rlkit.analysis import lattice
+from rlkit.analysis.atoms import lattice
 
 
 def test_matrix_is_the_published_system_and_its_inverse_is_exact():

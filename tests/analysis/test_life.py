@@ -5,16 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.analysis import (
-    baselines_over,
-    latent_baselines,
-    measure_emergence,
-    pair_mask,
-    phi_id,
-    plots,
-    study_life,
-)
-from rlkit.analysis.life import FEATURES
+from rlkit.analysis import measure_emergence, pair_mask, phi_id, study_life
+from rlkit.analysis.study import baselines_over, latent_baselines, plots
+from rlkit.analysis.study.life import FEATURES
 
 S, K, T, N = 6, 6, 96, 4
 KEY = jax.random.key(3)

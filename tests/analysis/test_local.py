@@ -6,8 +6,9 @@ import numpy as np
 import oracles
 import pytest
 
-from rlkit.analysis import all_pairs_atoms, all_pairs_discrete_atoms, gaussian, lattice, local
-from rlkit.analysis.moments import covariance, lagged_moments, pair_mask
+from rlkit.analysis import all_pairs_atoms
+from rlkit.analysis.atoms import all_pairs_discrete_atoms, gaussian, lattice, local
+from rlkit.analysis.moments.lagged import covariance, lagged_moments, pair_mask
 
 REDUNDANCIES = ("mmi", "ccs", "pointwise")
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from rlkit.analysis import macro, macro_discrete
-from rlkit.analysis.validate import AnalysisWarning
+from rlkit.analysis.macro import continuous as macro
+from rlkit.analysis.macro import discrete as macro_discrete
+from rlkit.analysis.moments.validate import AnalysisWarning
 from rlkit.errors import UsageError
 
 STATES = np.array([[0, 0], [1, 0], [0, 1], [1, 1]])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
-from rlkit.analysis import markov, reversibility, scales
+from rlkit.analysis.macro import markov, reversibility, scales
 
 # Three states that mix uniformly and one that stays: Hoel's example, EI .81 bits, one bit after grouping.
 MIXING = np.array([[1 / 3, 1 / 3, 1 / 3, 0]] * 3 + [[0, 0, 0, 1.0]])

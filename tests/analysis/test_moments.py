@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.analysis import moments as m
-from rlkit.analysis import streaming
+from rlkit.analysis.moments import lagged as m
+from rlkit.analysis.moments import streaming
 
 
 def data(steps=300, units=4, seed=0):

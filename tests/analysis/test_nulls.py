@@ -5,16 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.analysis import (
-    NULLS,
+from rlkit.analysis import NULLS, measure_emergence, measure_recordings
+from rlkit.analysis.study import (
     against_untrained,
     compare,
     episode_shuffle,
     equal_episodes,
     fit_own_past,
     holm,
-    measure_emergence,
-    measure_recordings,
     own_past,
     p_text,
     paired,

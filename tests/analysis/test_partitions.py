@@ -9,8 +9,8 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from rlkit.analysis import halves, partitions, queyranne
-from rlkit.analysis.blocks import correlation_of, group_information, masked_logdet
+from rlkit.analysis.moments.blocks import correlation_of, group_information, masked_logdet
+from rlkit.analysis.parts import halves, partitions, queyranne
 
 
 def same_cut(one, other) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from rlkit.analysis import prediction
+from rlkit.analysis.study import prediction
 
 SEEDS, CHECKPOINTS = 24, 21
 EARLY = 5  # indices 0..4 of a last index 20

@@ -4,8 +4,8 @@ import numpy as np
 import oracles
 import pytest
 
-from rlkit.analysis import validate
-from rlkit.analysis.published import pigozzi_levin_emergence
+from rlkit.analysis.atoms.published import pigozzi_levin_emergence
+from rlkit.analysis.moments import validate
 from rlkit.errors import UsageError
 
 TRANSITION = 0.5 * np.eye(6) + np.kron(np.eye(2), 0.12 * np.ones((3, 3))) + 0.01

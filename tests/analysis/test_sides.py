@@ -5,6 +5,7 @@ import oracles
 import pytest
 
 from rlkit import analysis
+from rlkit.analysis import atoms, moments
 from rlkit.errors import UsageError
 
 BAD = {
@@ -38,20 +39,18 @@ def covariance(z6):
 @pytest.mark.parametrize("kind", BAD)
 def test_every_path_refuses_bad_sides(z6, covariance, kind):
     (x, y), message = BAD[kind]
-    moments = analysis.lagged_moments(z6)
+    lagged = analysis.lagged_moments(z6)
     for call in (
         lambda: analysis.phi_id(z6, pairs=(x, y)),
         lambda: analysis.phi_id(z6, pairs=(x, y), redundancy="ccs", check="off"),
         lambda: analysis.phi_id(z6, pairs=(x, y), estimator="discrete"),
         lambda: analysis.phi_id_covariance(covariance, (x, y)),
         lambda: analysis.local_atoms(z6, x, y),
-        lambda: analysis.expected_atoms(covariance, x, y),
-        lambda: (
-            analysis.atoms_from_covariance(covariance, x, y) if x is not None else analysis.unit_mask(x, 6)
-        ),
-        lambda: analysis.discrete_local_atoms(z6, x, y),
-        lambda: analysis.discrete_pair_atoms(z6, x, y),
-        lambda: analysis.pair_atoms(moments, x, y) if np.ndim(x) == 0 else analysis.phi_id(z6, pairs=(x, y)),
+        lambda: atoms.expected_atoms(covariance, x, y),
+        lambda: atoms.atoms_from_covariance(covariance, x, y) if x is not None else moments.unit_mask(x, 6),
+        lambda: atoms.discrete_local_atoms(z6, x, y),
+        lambda: atoms.discrete_pair_atoms(z6, x, y),
+        lambda: atoms.pair_atoms(lagged, x, y) if np.ndim(x) == 0 else analysis.phi_id(z6, pairs=(x, y)),
         lambda: analysis.pigozzi_levin_emergence(z6, halves=(x, y)),
     ):
         with pytest.raises(UsageError, match=message):
@@ -84,14 +83,14 @@ def test_all_spellings_mean_the_same(x64, z6, covariance):
 def test_partitions_are_read_the_same_way(z6, covariance):
     side = np.arange(6) < 2
     np.testing.assert_allclose(analysis.half_means(z6, [0, 1]), analysis.half_means(z6, side))
-    value = analysis.partition_information(covariance, side)
-    np.testing.assert_allclose(analysis.partition_information(covariance, [1, 0]), value)
+    value = analysis.parts.partition_information(covariance, side)
+    np.testing.assert_allclose(analysis.parts.partition_information(covariance, [1, 0]), value)
     for call in (
         lambda side: analysis.half_means(z6, side),
-        lambda side: analysis.vector_halves(z6, side),
-        lambda side: analysis.partition_information(covariance, side),
-        lambda side: analysis.cut_weight(np.ones((6, 6)), side),
-        lambda side: analysis.normalized_cut(np.ones((6, 6)), side),
+        lambda side: analysis.parts.vector_halves(z6, side),
+        lambda side: analysis.parts.partition_information(covariance, side),
+        lambda side: analysis.parts.cut_weight(np.ones((6, 6)), side),
+        lambda side: analysis.parts.normalized_cut(np.ones((6, 6)), side),
     ):
         for bad, message in (([0, 9], "no unit 9"), (np.ones(6, bool), "other side"), (side[:4], "6 units")):
             with pytest.raises(UsageError, match=message):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rlkit.analysis import all_pairs_atoms, lagged_moments, pair_mask
-from rlkit.analysis.nulls import against_null
-from rlkit.analysis.surrogates import (
+from rlkit.analysis.study.nulls import against_null
+from rlkit.analysis.study.surrogates import (
     circular_shift,
     episode_basis,
     joint_shuffle,

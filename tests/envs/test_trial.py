@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from plain import Plain, changed
 
+from rlkit import cli
 from rlkit.envs import make, wrappers
 from rlkit.envs.trial import trial
-from rlkit.experiment import cli
 from rlkit.spaces import Box, Discrete
 
 STEP = iter(range(10**6))

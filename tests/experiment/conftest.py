@@ -12,7 +12,7 @@ from processes import CACHE  # noqa: E402
 from toy_agent import TABLE, ToyConfig  # noqa: E402
 
 from rlkit.agents import registry  # noqa: E402
-from rlkit.experiment import cache, config  # noqa: E402
+from rlkit.experiment.training import cache, config  # noqa: E402
 from rlkit.registry import Entry, Table  # noqa: E402
 
 

@@ -14,9 +14,9 @@ from toy_agent import toy
 from rlkit.agents import PPOConfig, ppo
 from rlkit.compiling import compiler_options
 from rlkit.envs import make
-from rlkit.experiment.checkpoint import state_digest
-from rlkit.experiment.population import population
+from rlkit.experiment.runs.checkpoint import state_digest
 from rlkit.experiment.train import train
+from rlkit.experiment.training.population import population
 from rlkit.parallel import over_replicas, over_seeds, seed_keys, shard_seeds
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from rlkit.experiment import run
+from rlkit.experiment.training import run
 
 
 def stop_at(monkeypatch, update, number=signal.SIGTERM):

@@ -10,11 +10,12 @@ from toy_ring import CAPACITY, RingConfig, ring
 
 from rlkit.compiling import compiler_options
 from rlkit.errors import UnknownNameError
-from rlkit.experiment import checkpoint, run, store
-from rlkit.experiment.checkpoint import state_digest
-from rlkit.experiment.health import NonFiniteError
-from rlkit.experiment.population import population
+from rlkit.experiment.runs import checkpoint, store
+from rlkit.experiment.runs.checkpoint import state_digest
 from rlkit.experiment.train import train
+from rlkit.experiment.training import run
+from rlkit.experiment.training.health import NonFiniteError
+from rlkit.experiment.training.population import population
 
 
 def stored(state):

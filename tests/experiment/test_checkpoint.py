@@ -9,8 +9,8 @@ import pytest
 from toy_agent import ToyConfig, toy
 
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import checkpoint
-from rlkit.experiment.population import population
+from rlkit.experiment.runs import checkpoint
+from rlkit.experiment.training.population import population
 
 EXEMPT = (".best",)
 

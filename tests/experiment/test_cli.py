@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
-from rlkit.experiment import checkpoint, cli, run, store
-from rlkit.experiment.config import load
+from rlkit import cli
+from rlkit.experiment.runs import checkpoint, store
+from rlkit.experiment.training import run
+from rlkit.experiment.training.config import load
 
 TOY = ["train", "--agent", "toy", "--seeds", "2", "--total-steps", "60", "--probes", "0", "--no-progress"]
 
@@ -25,14 +27,14 @@ def call(capsys):
 
 def test_help_is_quick_and_names_all_commands():
     before = os.times()
-    code = "import sys; from rlkit.experiment import cli; cli.main(['--help']); print(sorted(sys.modules))"
+    code = "import sys; from rlkit import cli; cli.main(['--help']); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     after = os.times()
     spent = after.children_user + after.children_system - before.children_user - before.children_system
     assert 0 < spent < 2  # CPU seconds of the child, whatever else the machine does
     for name in cli.COMMANDS:
         assert f"  {name}" in done.stdout
-    for slow in ("orbax", "tyro", "matplotlib", "brax", "mujoco", "gymnasium", "rlkit.agents"):
+    for slow in ("jax", "orbax", "tyro", "matplotlib", "brax", "mujoco", "gymnasium", "rlkit.agents"):
         assert f"'{slow}'" not in done.stdout
 
 
@@ -303,7 +305,7 @@ def test_train_help_explains_every_hyper_parameter(call):
     from dataclasses import fields
 
     from rlkit.agents import PPOConfig
-    from rlkit.experiment.config import TrainConfig
+    from rlkit.experiment.training.config import TrainConfig
 
     code, out, _ = call("train", "--help")
     assert code == 0

@@ -7,7 +7,7 @@ from toy_agent import ToyConfig
 
 from rlkit.agents import PPOConfig
 from rlkit.errors import UnknownNameError, UsageError
-from rlkit.experiment.config import (
+from rlkit.experiment.training.config import (
     TrainConfig,
     build,
     env_options,

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlkit.experiment import curves, logbook
+from rlkit.experiment.reports import curves
+from rlkit.experiment.runs import logbook
 
 RNG = np.random.default_rng(0)
 

@@ -12,7 +12,7 @@ from processes import environment
 from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import make
 from rlkit.errors import UsageError
-from rlkit.experiment.export import export_policy
+from rlkit.experiment.training.export import export_policy
 
 ELSEWHERE = """
 import json, pathlib, sys

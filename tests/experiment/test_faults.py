@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rlkit import cli, outside, streams
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import cache, checkpoint, cli, outside, store, streams
-from rlkit.experiment.loop import Pace, Program, chunks
-from rlkit.experiment.signals import Stop
+from rlkit.experiment.runs import checkpoint, store
+from rlkit.experiment.training import cache
+from rlkit.experiment.training.loop import Pace, Program, chunks
+from rlkit.experiment.training.signals import Stop
 
 CLI = Path(__file__).resolve().parent / "toy_cli.py"
 TRAIN = [
@@ -99,13 +101,13 @@ def test_streams_that_break_stop_nothing(straight, tmp_path, streams):
 COMPILING = """
 import sys, time
 sys.path.insert(0, {here!r})
-from rlkit.experiment import loop
+from rlkit.experiment.training import loop
 before = loop.compile_chunk
 def slow(*args):
     print("compiling", flush=True)
     time.sleep(60)
     return before(*args)
-from rlkit.experiment import run
+from rlkit.experiment.training import run
 run.compile_chunk = slow
 import toy_cli
 sys.exit(toy_cli.main(sys.argv[1:]))
@@ -314,7 +316,7 @@ class Clock:
     ],
 )
 def test_a_fixed_overhead_does_not_pin_the_length_at_1(monkeypatch, call, each, updates, least, most):
-    from rlkit.experiment import loop
+    from rlkit.experiment.training import loop
 
     clock = Clock(call, each)
     monkeypatch.setattr(loop.time, "perf_counter", clock.perf_counter)

@@ -8,8 +8,8 @@ import pytest
 from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import from_gymnasium, make
 from rlkit.envs.host_batch import HostError
-from rlkit.experiment.observe import evaluation
 from rlkit.experiment.train import train
+from rlkit.experiment.training.observe import evaluation
 
 
 class _Fails(gymnasium.Env):

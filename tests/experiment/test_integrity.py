@@ -6,7 +6,8 @@ import shutil
 import pytest
 
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import checkpoint, config, integrity, provenance, run, store
+from rlkit.experiment.runs import checkpoint, store
+from rlkit.experiment.training import config, integrity, provenance, run
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def kept(tmp_path_factory):
     from toy_agent import TABLE, ToyConfig
 
     from rlkit.agents import registry
-    from rlkit.experiment import cache
+    from rlkit.experiment.training import cache
 
     patch = pytest.MonkeyPatch()
     patch.setattr(registry, "TABLE", TABLE)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from rlkit.experiment.intervals import band, difference, interval, without_one
+from rlkit.experiment.reports.intervals import band, difference, interval, without_one
 
 RNG = np.random.default_rng(1)
 

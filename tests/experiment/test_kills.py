@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from processes import CACHE
 
-from rlkit.experiment import checkpoint, store
+from rlkit.experiment.runs import checkpoint, store
 
 CLI = Path(__file__).resolve().parent / "toy_cli.py"
 WORK = ["--agent.work", "20000"]  # an update takes milliseconds, a chunk is long enough to be hit

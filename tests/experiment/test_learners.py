@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rlkit.errors import UsageError
-from rlkit.experiment.health import NonFiniteError
-from rlkit.experiment.members import Members, sweep
 from rlkit.experiment.train import train
+from rlkit.experiment.training.health import NonFiniteError
+from rlkit.experiment.training.members import Members, sweep
 
 
 class Shrinking(NamedTuple):

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rlkit import cli
 from rlkit.agents import PPOConfig, evaluate
 from rlkit.errors import UsageError
-from rlkit.experiment import animation, cli, loading, run
-from rlkit.experiment.config import TrainConfig
+from rlkit.experiment.reports import animation
+from rlkit.experiment.training import loading, run
+from rlkit.experiment.training.config import TrainConfig
 
 TINY = PPOConfig(num_envs=2, num_steps=16, minibatches=2, epochs=1, sizes=(4,))
 

@@ -9,9 +9,9 @@ from toy_agent import ToyConfig, toy
 from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import make
 from rlkit.errors import UnknownNameError, UsageError
-from rlkit.experiment.checkpoint import state_digest
-from rlkit.experiment.members import Members, parse_grid, sweep
-from rlkit.experiment.population import population
+from rlkit.experiment.runs.checkpoint import state_digest
+from rlkit.experiment.training.members import Members, parse_grid, sweep
+from rlkit.experiment.training.population import population
 
 N = np.int32(3)
 

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from test_run import stop_at
 
-from rlkit.experiment import cli, config, report, run, store
-from rlkit.experiment.members import grid_labels, parse_grid
+from rlkit import cli
+from rlkit.experiment.reports import report
+from rlkit.experiment.runs import store
+from rlkit.experiment.training import config, run
+from rlkit.experiment.training.members import grid_labels, parse_grid
 
 MODULE = """
 import jax.numpy as jnp

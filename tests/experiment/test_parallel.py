@@ -13,7 +13,7 @@ import pytest
 from processes import environment
 
 from rlkit.errors import UnknownNameError, UsageError
-from rlkit.experiment.devices import cores
+from rlkit.experiment.training.devices import cores
 from rlkit.parallel import over_replicas, over_seeds, seed_keys, shard_seeds, stack_size
 
 SCRIPT = Path(__file__).resolve().parent / "four_devices.py"
@@ -90,7 +90,7 @@ def test_bad_requests_name_what_was_expected():
 def test_cores_are_shared_by_devices_before_the_backend_starts(call, threads, found):
     script = (
         "import os, jax\n"
-        "from rlkit.experiment.devices import use_host_devices\n"
+        "from rlkit.experiment.training.devices import use_host_devices\n"
         f"use_host_devices({call})\n"
         "print(jax.device_count(), os.environ['NPROC'])"
     )

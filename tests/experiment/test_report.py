@@ -11,23 +11,14 @@ import jax
 import numpy as np
 import pytest
 
+from rlkit import cli
 from rlkit.agents import PPOConfig
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import (
-    analyze,
-    cli,
-    config,
-    inside,
-    logbook,
-    panels,
-    reading,
-    report,
-    run,
-    store,
-    wording,
-)  # fmt: skip
-from rlkit.experiment.config import TrainConfig
-from rlkit.experiment.intervals import interval
+from rlkit.experiment.reports import analyze, inside, panels, reading, report, wording
+from rlkit.experiment.reports.intervals import interval
+from rlkit.experiment.runs import logbook, store
+from rlkit.experiment.training import config, run  # fmt: skip
+from rlkit.experiment.training.config import TrainConfig
 
 DENSE = "success() + progress('path_distance')"
 
@@ -216,7 +207,8 @@ def test_analysis_is_repeatable_and_agrees_with_the_library(folders):
     assert [point["update"] for point in points] == [0, 2, 4]
     assert [point["step"] for point in points] == [0, 128, 256]
     latents = analyze.read_latents(folders[0])
-    from rlkit.analysis import latent_baselines, pair_mask, phi_id
+    from rlkit.analysis import pair_mask, phi_id
+    from rlkit.analysis.study import latent_baselines
 
     z, first = latents[4]["latent"][1], latents[4]["first"][1]
     for name in analyze.MEASURES:
@@ -575,7 +567,7 @@ def test_rewards_and_tasks_that_differ_share_no_axis(tmp_path):
 
 
 def test_the_animation_shows_whole_episodes(folders):
-    from rlkit.experiment import animation
+    from rlkit.experiment.reports import animation
 
     agent = config.build(_settings(DENSE))
     policy = agent.policy(agent.init(jax.random.key(0)))

@@ -13,9 +13,10 @@ from toy_agent import ToyConfig
 
 from rlkit.agents import PPOConfig
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import checkpoint, run, store
-from rlkit.experiment.config import TrainConfig, load
-from rlkit.experiment.health import NonFiniteError
+from rlkit.experiment.runs import checkpoint, store
+from rlkit.experiment.training import run
+from rlkit.experiment.training.config import TrainConfig, load
+from rlkit.experiment.training.health import NonFiniteError
 
 
 def start(settings, folder, **options):

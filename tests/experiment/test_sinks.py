@@ -7,7 +7,8 @@ import types
 import pytest
 
 from rlkit.errors import MissingExtraError, UsageError
-from rlkit.experiment import events, run, sinks, store
+from rlkit.experiment.runs import events, sinks, store
+from rlkit.experiment.training import run
 
 ENTRY = {"step": 20, "mean": {"loss": 1.5, "undefined": None}, "std": {"loss": 0.5, "undefined": None}}
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import store
+from rlkit.experiment.runs import store
 
 
 def test_names_differ_within_a_second_and_under_clock_jumps(tmp_path, monkeypatch):
@@ -62,7 +62,7 @@ def test_unwritable_places_are_failures_of_one_sentence(tmp_path):
 
 def test_second_process_is_refused_and_told_by_whom(tmp_path):
     script = (
-        "import sys; from pathlib import Path; from rlkit.experiment.store import locked\n"
+        "import sys; from pathlib import Path; from rlkit.experiment.runs.store import locked\n"
         "try:\n"
         "    with locked(Path(sys.argv[1]), print): print('got it')\n"
         "except Exception as e: print(type(e).__name__, e)"

@@ -2,7 +2,7 @@
 
 import re
 
-from rlkit.experiment import inside, telling
+from rlkit.experiment.reports import inside, telling
 
 P_FLOOR = 1 / 200
 

@@ -6,13 +6,13 @@ import pytest
 from toy_agent import ToyConfig, toy
 
 from rlkit.errors import UnknownNameError, UsageError
-from rlkit.experiment.checkpoint import state_digest
-from rlkit.experiment.health import NonFiniteError, Sick, idle_seeds, stage
-from rlkit.experiment.logbook import cut_windows, line, number
-from rlkit.experiment.loop import schedule
-from rlkit.experiment.members import sweep
-from rlkit.experiment.population import fold_keys
+from rlkit.experiment.runs.checkpoint import state_digest
+from rlkit.experiment.runs.logbook import cut_windows, line, number
 from rlkit.experiment.train import train
+from rlkit.experiment.training.health import NonFiniteError, Sick, idle_seeds, stage
+from rlkit.experiment.training.loop import schedule
+from rlkit.experiment.training.members import sweep
+from rlkit.experiment.training.population import fold_keys
 
 SICK = ("loss", "params", "reward", "obs")
 

@@ -9,11 +9,12 @@ from toy_agent import ToyConfig
 
 from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import make
-from rlkit.experiment import checkpoint, integrity, run, store
-from rlkit.experiment.config import TrainConfig, load, to_dict
-from rlkit.experiment.observe import latent_probe
-from rlkit.experiment.population import population
-from rlkit.experiment.untrained import replay, untrained_latents
+from rlkit.experiment.runs import checkpoint, store
+from rlkit.experiment.training import integrity, run
+from rlkit.experiment.training.config import TrainConfig, load, to_dict
+from rlkit.experiment.training.observe import latent_probe
+from rlkit.experiment.training.population import population
+from rlkit.experiment.training.untrained import replay, untrained_latents
 
 STEPS = 24
 

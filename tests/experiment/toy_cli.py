@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from toy_agent import TABLE
 
 from rlkit.agents import registry
-from rlkit.experiment.cli import main
+from rlkit.cli import main
 
 registry.TABLE = TABLE
 

@@ -7,7 +7,7 @@ import pytest
 
 from rlkit import analysis, envs
 from rlkit.agents import PPOConfig, ppo
-from rlkit.analysis.halves import half_means
+from rlkit.analysis.parts.halves import half_means
 from rlkit.envs.craft_mini_world import generate
 from rlkit.products import matmul
 
@@ -27,21 +27,21 @@ FUNCTIONS = {
         z, KEY, draws=4, routes=("means",), redundancy="ccs"
     ),
     "episodes": lambda z: analysis.measure_emergence(z, KEY, first=FIRST, draws=4),
-    "random_projection": lambda z: analysis.random_projection(KEY, z),
-    "baselines": analysis.latent_baselines,
+    "random_projection": lambda z: analysis.study.random_projection(KEY, z),
+    "baselines": analysis.study.latent_baselines,
     "half_means": lambda z: half_means(z, SIDE),
     "macro_emergence": lambda z: analysis.macro_emergence(z, z[:, 0]),
     "macro_emergence_discrete": lambda z: (
         analysis.macro_emergence_discrete(SYMBOLS, SYMBOLS[:, 0], 2, 2).psi + z[0, 0]
     ),
     "macro_emergence_exact": lambda z: (
-        analysis.macro_emergence_exact(TPM / 6, CHAIN, CHAIN[:, 0], 2, 2).psi + z[0, 0]
+        analysis.macro.macro_emergence_exact(TPM / 6, CHAIN, CHAIN[:, 0], 2, 2).psi + z[0, 0]
     ),
-    "expected_atoms": lambda z: analysis.expected_atoms(jnp.eye(4) + 0 * z[0, 0]),
-    "gaussian_emergence": lambda z: analysis.gaussian_emergence(
-        *analysis.linear_dynamics(analysis.covariance(analysis.lagged_moments(z)))
+    "expected_atoms": lambda z: analysis.atoms.expected_atoms(jnp.eye(4) + 0 * z[0, 0]),
+    "gaussian_emergence": lambda z: analysis.macro.gaussian_emergence(
+        *analysis.macro.linear_dynamics(analysis.moments.covariance(analysis.lagged_moments(z)))
     ),
-    "coarse_grain": lambda z: analysis.dynamical_inconsistency(TPM + 0 * z[0, 0], LABELS, 3),
+    "coarse_grain": lambda z: analysis.macro.dynamical_inconsistency(TPM + 0 * z[0, 0], LABELS, 3),
     "craft_world": lambda z: generate(jax.random.fold_in(KEY, z[0, 0].astype(int))),
 }
 

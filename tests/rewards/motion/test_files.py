@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from rlkit.cli import main
 from rlkit.errors import UsageError
-from rlkit.experiment.cli import main
 from rlkit.rewards import motion
 
 

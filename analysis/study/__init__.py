@@ -1,0 +1,111 @@
+"""What recordings say: headline measures, nulls, surrogates, baselines, alignment and prediction."""
+
+from rlkit.analysis.study.alignment import (
+    Alignment,
+    NullComparison,
+    alignment_against_nulls,
+    embed,
+    null_metrics,
+    random_projection_metrics,
+    reward_alignment,
+    reward_direction,
+)
+from rlkit.analysis.study.baselines import (
+    Baselines,
+    latent_autocorrelation,
+    latent_baselines,
+    latent_entropy,
+    latent_magnitude,
+    latent_mutual_information,
+)
+from rlkit.analysis.study.headline import Emergence, measure_emergence
+from rlkit.analysis.study.life import Life, baselines_over, study_life
+from rlkit.analysis.study.nulls import (
+    NULLS,
+    Null,
+    NullTest,
+    against_null,
+    compare,
+    holm,
+    null_draws,
+    p_text,
+    pooled_p,
+)
+from rlkit.analysis.study.prediction import (
+    Prediction,
+    compare_predictors,
+    early_count,
+    early_features,
+    final_return,
+    leave_one_out_ridge,
+    predict_final_return,
+)
+from rlkit.analysis.study.recordings import Quality, measure_recordings, recording_quality
+from rlkit.analysis.study.resampling import OwnPast, episode_shuffle, equal_episodes, fit_own_past, own_past
+from rlkit.analysis.study.routes import independent_information, own_past_information
+from rlkit.analysis.study.surrogates import (
+    EpisodeBasis,
+    circular_shift,
+    episode_basis,
+    joint_shuffle,
+    phase_randomised,
+    random_projection,
+)
+from rlkit.analysis.study.untrained import Paired, against_untrained, paired
+
+__all__ = [
+    "NULLS",
+    "Alignment",
+    "Baselines",
+    "Emergence",
+    "EpisodeBasis",
+    "Life",
+    "Null",
+    "NullComparison",
+    "NullTest",
+    "OwnPast",
+    "Paired",
+    "Prediction",
+    "Quality",
+    "against_null",
+    "against_untrained",
+    "alignment_against_nulls",
+    "baselines_over",
+    "circular_shift",
+    "compare",
+    "compare_predictors",
+    "early_count",
+    "early_features",
+    "embed",
+    "episode_basis",
+    "episode_shuffle",
+    "equal_episodes",
+    "final_return",
+    "fit_own_past",
+    "holm",
+    "independent_information",
+    "joint_shuffle",
+    "latent_autocorrelation",
+    "latent_baselines",
+    "latent_entropy",
+    "latent_magnitude",
+    "latent_mutual_information",
+    "leave_one_out_ridge",
+    "measure_emergence",
+    "measure_recordings",
+    "null_draws",
+    "null_metrics",
+    "own_past",
+    "own_past_information",
+    "p_text",
+    "paired",
+    "phase_randomised",
+    "pooled_p",
+    "predict_final_return",
+    "random_projection",
+    "random_projection_metrics",
+    "recording_quality",
+    "reward_alignment",
+    "reward_direction",
+    "study_life",
+]

@@ -1,0 +1,203 @@
+"""Surrogates that resample: residuals of every unit's own past, and whole episodes.
+
+Pure functions ``(key, z) -> z`` like those of :mod:`rlkit.analysis.study.surrogates`.
+"""
+
+import itertools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.analysis.study.surrogates import episode_layout
+from rlkit.keys import typed_key
+from rlkit.products import FULL, matmul
+from rlkit.types import Key
+
+
+class OwnPast(NamedTuple):
+    """Every unit as an autoregression on its own past, see :func:`fit_own_past`.
+
+    Attributes:
+      weights: [n, p] of the p steps before, the last one first.
+      mean: [n] level.
+      residuals: [T, n]; the fitted rows first, ``count`` of them.
+      count: [] fitted rows.
+      shared: [] share of a surrogate's noise that is drawn for all units at once, in [0, 1].
+      fitted: [T] bool, steps with p steps of their own episode before them; the others keep their values.
+    """
+
+    weights: jax.Array
+    mean: jax.Array
+    residuals: jax.Array
+    count: jax.Array
+    shared: jax.Array
+    fitted: jax.Array
+
+
+def fit_own_past(
+    z: jax.Array, first: jax.Array | None = None, valid: jax.Array | None = None, order: int = 2
+) -> OwnPast:
+    """Fit every unit by least squares to its own past, inside episodes.
+
+    The sum of the weights, which says how slow a unit is, is corrected for its small-sample bias
+    ``-(1 + 3 rho) / N`` (Kendall 1954) without ever passing one: surrogates that are less slow than the
+    recording would be less like each other by chance. Residuals are scaled by ``sqrt(N / (N - p - 1))``.
+
+    How much of the noise units share is estimated with error, and Φ_R grows with its square: surrogates that
+    repeated the sample's correlations would show them twice. So they are shrunk by the intensity of Ledoit
+    and Wolf 2004 for correlations (the target has none): 0 is shared where units have independent noise,
+    nearly all where correlations are plain. The combination is ours.
+
+    Args:
+      z: [T, n] samples.
+      first: [T] true at the first step of every episode.
+      valid: [T] false at padding.
+      order: p, static, at least 1.
+
+    Returns:
+      The fit. With fewer than ``2 p + 2`` fitted rows everything in it is NaN.
+
+    Raises:
+      ValueError: ``order`` is below 1 or as long as the recording.
+    """
+    z = jnp.asarray(z)
+    steps = z.shape[0]
+    if not 1 <= order < steps // 2:
+        raise ValueError(f"order={order}: expected 1 to {steps // 2 - 1} steps of own past in {steps} steps")
+    _, _, place = episode_layout(jnp.zeros(steps, bool) if first is None else first)
+    good = jnp.ones(steps, bool) if valid is None else jnp.asarray(valid).astype(bool)
+    fitted = good & (place >= order)
+    for back in range(1, order + 1):
+        fitted &= jnp.roll(good, back)
+    # Level and differences instead of steps: the first coefficient is then the sum of the weights.
+    before = [jnp.roll(z, back, axis=0) for back in range(1, order + 1)]
+    columns = jnp.stack([before[0], *(a - b for a, b in itertools.pairwise(before))], -1)
+    keep, count = fitted[:, None], fitted.sum()
+    level = jnp.where(fitted[:, None, None], columns, 0).sum(0) / count
+    aim = jnp.where(keep, z, 0).sum(0) / count
+    columns = jnp.where(fitted[:, None, None], columns - level, 0)
+    target = jnp.where(keep, z - aim, 0)
+    gram = jnp.einsum("tnp,tnq->npq", columns, columns, precision=FULL)
+    ridge = 1e-6 * jnp.trace(gram, axis1=1, axis2=2)[:, None, None] / order + jnp.finfo(z.dtype).tiny
+    right = jnp.einsum("tnp,tn->np", columns, target, precision=FULL)[..., None]
+    found = jnp.linalg.solve(gram + ridge * jnp.eye(order, dtype=z.dtype), right)[..., 0]
+    residuals = target - jnp.einsum("tnp,np->tn", columns, found, precision=FULL)
+
+    total = found[:, 0]
+    free = jnp.maximum(count - 3, 1)
+    found = found.at[:, 0].set(jnp.minimum((count * total + 1) / free, jnp.maximum(1 - 1 / count, total)))
+    weights = found.at[:, 1:].add(-found[:, 1:])  # differences back to steps
+    weights = weights.at[:, 0].set(found[:, 0] + (found[:, 1] if order > 1 else 0))
+    for back in range(1, order):
+        following = found[:, back + 1] if back + 1 < order else 0
+        weights = weights.at[:, back].set(following - found[:, back])
+
+    enough = count >= 2 * order + 2
+    residuals = residuals * jnp.sqrt(count / jnp.maximum(count - order - 1, 1))
+    ordered = residuals[jnp.argsort(~fitted, stable=True)]
+    shared = 1 - _intensity(jnp.where(keep, residuals, 0), count)
+    return OwnPast(weights, aim, jnp.where(enough, ordered, jnp.nan), count, shared, fitted)
+
+
+def _intensity(residuals: jax.Array, count: jax.Array) -> jax.Array:
+    """Shrinkage of the correlations of ``residuals`` [T, n] (0 where there are none) towards none."""
+    power = jnp.square(residuals).sum(0) / count
+    scaled = residuals * jnp.where(power > 0, jax.lax.rsqrt(jnp.where(power > 0, power, 1)), 0)
+    matrix = matmul(scaled.T, scaled) / count
+    noise = (matmul(jnp.square(scaled).T, jnp.square(scaled)) / count - matrix**2) / count
+    off = ~jnp.eye(matrix.shape[0], dtype=bool)
+    size = jnp.where(off, matrix**2, 0).sum()
+    return jnp.clip(jnp.where(off, noise, 0).sum() / jnp.maximum(size, jnp.finfo(matrix.dtype).tiny), 0, 1)
+
+
+def own_past(
+    key: Key,
+    z: jax.Array,
+    first: jax.Array | None = None,
+    *,
+    valid: jax.Array | None = None,
+    order: int = 2,
+    fit: OwnPast | None = None,
+) -> jax.Array:
+    """Let every unit go on from its own past alone, with noise that units may share.
+
+    Residual vectors are resampled, so that noise which reaches several units in one step still does; what is
+    gone is that the past of one unit says anything about another beyond that. The first ``order`` steps of
+    every episode keep their values.
+
+    Args:
+      key: typed PRNG key.
+      z: [T, n] samples.
+      first: [T] true at the first step of every episode.
+      valid: [T] false at padding.
+      order: steps of own past, static.
+      fit: ``fit_own_past(z, first, valid, order)``, so that many surrogates share it.
+
+    Returns:
+      [T, n] surrogate.
+    """
+    z = jnp.asarray(z)
+    fit = fit_own_past(z, first, valid, order) if fit is None else fit
+    key_joint, key_own = jax.random.split(typed_key(key))
+    pick = lambda key, shape: jnp.floor(jax.random.uniform(key, shape) * fit.count).astype(jnp.int32)
+    joint = fit.residuals[pick(key_joint, z.shape[:1])]
+    own = jnp.take_along_axis(fit.residuals, pick(key_own, z.shape), axis=0)
+    noise = jnp.sqrt(fit.shared) * joint + jnp.sqrt(1 - fit.shared) * own
+
+    def step(past: jax.Array, now: tuple[jax.Array, jax.Array, jax.Array]):
+        noise, kept, fitted = now
+        new = jnp.where(fitted, (fit.weights * past).sum(-1) + noise, kept)
+        return jnp.concatenate([new[:, None], past[:, :-1]], axis=1), new
+
+    start = jnp.zeros_like(fit.weights)
+    _, drawn = jax.lax.scan(step, start, (noise, z - fit.mean, fit.fitted))
+    return drawn + fit.mean
+
+
+def equal_episodes(first: jax.Array, valid: jax.Array | None = None) -> jax.Array:
+    """Cut episodes to one length: the one that leaves most steps to exchange.
+
+    Args:
+      first: [T] true at the first step of every episode.
+      valid: [T] false at padding; an episode must not be valid in part.
+
+    Returns:
+      [T] bool, the steps of episodes of at least length L up to step L, where L maximises
+      ``L * (episodes that long - 1)``. All false with fewer than two episodes.
+    """
+    _, length, place = episode_layout(first)
+    good = jnp.ones(length.shape, bool) if valid is None else jnp.asarray(valid).astype(bool)
+    starts = (place == 0) & good
+    as_long = jnp.where(starts[None, :], length[None, :] >= length[:, None], False).sum(1)
+    gain = jnp.where(starts, length * (as_long - 1), -1)
+    best = jnp.argmax(gain)
+    return good & (length >= length[best]) & (place < length[best]) & (gain[best] > 0)
+
+
+def episode_shuffle(key: Key, z: jax.Array, first: jax.Array, *, valid: jax.Array | None = None) -> jax.Array:
+    """Deal the episodes of every unit out anew, each unit by itself.
+
+    Keeps whatever depends on the place in an episode, and each unit's course within it; destroys what units
+    have in common beyond that. Exact if episodes are exchangeable.
+
+    Args:
+      key: typed PRNG key.
+      z: [T, n] samples.
+      first: [T] true at the first step of every episode.
+      valid: [T] ``equal_episodes(first)``, the default: the chosen steps, in episodes of one length. The
+        others keep their values.
+
+    Returns:
+      [T, n] surrogate, to be compared with the chosen steps of the recording.
+    """
+    z = jnp.asarray(z)
+    chosen = equal_episodes(first) if valid is None else jnp.asarray(valid).astype(bool)
+    start, _, place = episode_layout(first)
+    begins = (chosen & (place == 0))[:, None]
+    lots = jax.random.uniform(typed_key(key), z.shape)
+    order = jnp.argsort(jnp.where(begins, lots, 2.0), axis=0)  # the chosen starts in random order
+    own = jnp.broadcast_to(jnp.argsort(~begins, axis=0, stable=True), z.shape)
+    donor = jnp.put_along_axis(jnp.zeros(z.shape, order.dtype), own, order, axis=0, inplace=False)
+    source = jnp.where(chosen[:, None], donor[start] + place[:, None], jnp.arange(z.shape[0])[:, None])
+    return jnp.take_along_axis(z, source, axis=0)

@@ -1,0 +1,299 @@
+"""What the commands of the command line do with their arguments."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlkit.errors import UsageError
+from rlkit.experiment.commands.arguments import parse
+from rlkit.fields import option
+
+
+def take(args: list[str], option: str) -> tuple[str | None, list[str]]:
+    """The value of an option that decides how the others are read, and the arguments without it."""
+    rest, value, i = [], None, 0
+    while i < len(args):
+        name, equals, given = args[i].partition("=")
+        if name != option:
+            rest.append(args[i])
+        elif equals:
+            value = given
+        elif i + 1 < len(args):
+            i += 1
+            value = args[i]
+        else:
+            raise UsageError(f"{option} needs a value")
+        i += 1
+    return value, rest
+
+
+TRAIN_HELP = """options that decide how the others are read:
+  --agent NAME      the agent, whose hyper-parameters --agent.* then are (default: ppo), or module:maker
+  --from FILE       start from a config.json; other options change it
+  --resume FOLDER   continue a run that was stopped or killed; takes no configuration
+where the run goes:
+  --root FOLDER     where run folders are made (default: runs)
+  --folder FOLDER   the run folder itself; it must not exist
+  --no-cache        do not keep compiled programs for the next process
+  --no-progress     no progress bar
+"""
+
+
+def train(args: list[str]) -> int:
+    """``rlkit train``."""
+    from rlkit.agents import registry
+    from rlkit.experiment.training import config
+    from rlkit.registry import is_target
+
+    if "-h" in args or "--help" in args:
+        print(TRAIN_HELP)
+    name, args = take(args, "--agent")
+    source, args = take(args, "--from")
+    folder, args = take(args, "--resume")
+    root, args = take(args, "--root")
+    target, args = take(args, "--folder")
+    progress, args = "--no-progress" not in args, [a for a in args if a != "--no-progress"]
+    cached, args = "--no-cache" not in args, [a for a in args if a != "--no-cache"]
+    if folder is not None and (args or name or source or target or root):
+        raise UsageError("--resume continues the run as it was configured; give it no other options")
+    settings = config.TrainConfig() if source is None else config.load(source)
+    if name is not None and (source is None or name != settings.agent_name):
+        own = name if is_target(name) else ""
+        settings = settings.replace(agent=registry.config_class(name)(), algorithm=own)
+    if folder is None:
+        algorithm = settings.algorithm
+        settings = parse(config.TrainConfig, args, "rlkit train", settings).replace(algorithm=algorithm)
+    return _train(settings, folder, target, root or "runs", progress, cached)
+
+
+def _train(
+    settings: Any, folder: str | None, target: str | None, root: str, progress: bool, cached: bool
+) -> int:
+    import os
+
+    from rlkit.experiment.training import cache, devices
+
+    if not cached:
+        os.environ[cache.VARIABLE] = "off"
+    devices.use_host_devices(settings.devices, settings.threads)
+    from rlkit.experiment.training import run
+
+    if folder is not None:
+        outcome = run.resume(folder, progress=progress, abrupt=True)
+    else:
+        outcome = run.run(settings, target, root=root, progress=progress, abrupt=True)
+    if outcome.finished:
+        print(outcome.folder)
+    return outcome.exit_code
+
+
+@dataclass(frozen=True)
+class RunsArguments:
+    """Name run folders, or folders that hold some."""
+
+    runs: tuple[str, ...] = option((), "run folders, or folders above them")
+    out: str = option("", "where the result goes instead of the run's folder, which may be read-only")
+
+
+@dataclass(frozen=True)
+class AnalyzeArguments(RunsArguments):
+    """Measure emergence in the latents of runs."""
+
+    draws: int = option(100, "surrogates per recording; as many give the same surrogates again", low=2)
+    final_draws: int = option(999, "surrogates of the last recordings, at least as many as --draws", low=2)
+    components: int = option(0, "measure that many leading components instead of the units; 0: the units")
+
+
+def _runs(args: list[str], prog: str, cls: type = RunsArguments) -> tuple[list[Path], str | None]:
+    """The run folders that the arguments name, and the value of ``--out``."""
+    out, args = take(args, "--out")
+    if "-h" in args or "--help" in args or any(arg.startswith("-") for arg in args):
+        parse(cls, args, prog)
+    from rlkit import outside
+    from rlkit.experiment.runs import store
+
+    if not args:
+        raise UsageError(f"{prog} needs a run folder, e.g. {prog} runs/classic-cartpole")
+    found = []
+    for arg in args:
+        path = Path(arg)
+        with outside.at(path, "read"):
+            inside = [path] if (path / store.CONFIG).is_file() else store.runs(path) if path.is_dir() else []
+        if not inside:
+            store.existing(path)
+        found += inside
+    return found, out
+
+
+def _count(name: str, text: str, least: int) -> int:
+    """A whole number from an argument."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
+        raise UsageError(f"{name} {text[:40]}: expected a whole number of at least {least}")
+    return int(text)
+
+
+def _warn_of_damage(folders: list[Path]) -> None:
+    """Say what is not as the run wrote it."""
+    from rlkit.experiment.runs import store
+    from rlkit.experiment.training import config, integrity
+
+    for folder in folders:
+        for sentence in integrity.check_run(folder, config.to_dict(config.load(folder / store.CONFIG))):
+            print(f"warning: {sentence}", file=sys.stderr)
+
+
+def analyze(args: list[str]) -> int:
+    """``rlkit analyze RUN... [--draws N] [--final-draws N] [--components N] [--out FOLDER]``."""
+    counts: dict[str, Any] = {}
+    for name in ("draws", "final_draws", "components"):
+        flag = "--" + name.replace("_", "-")
+        given, args = take(args, flag)
+        if given is not None:
+            counts[name] = _count(flag, given, 2)
+    folders, out = _runs(args, "rlkit analyze", AnalyzeArguments)
+    if out is not None and len(folders) > 1:
+        raise UsageError(f"--out {out}: it takes the files of one run; {len(folders)} were named")
+    from rlkit.experiment.runs import store
+    from rlkit.experiment.training import devices
+
+    devices.use_host_devices(0)
+    from rlkit.experiment.reports import analyze as module
+    from rlkit.experiment.reports.telling import told
+
+    _warn_of_damage(folders)
+    for folder in folders:
+        path = module.analyze(folder, out=out, **counts)
+        print("\n".join(told(store.read_json(path))))
+        print(path)
+    return 0
+
+
+def report(args: list[str]) -> int:
+    """``rlkit report RUN... [--out FILE]``: one report per run and one about all, or that one only."""
+    folders, out = _runs(args, "rlkit report")
+    from rlkit.experiment.reports import report as module
+
+    _warn_of_damage(folders)
+    if out is not None:
+        print(module.compare(folders, out))
+        return 0
+    for folder in folders:
+        print(module.report(folder))
+    if len(folders) > 1:
+        print(module.compare(folders))
+    return 0
+
+
+def demo(args: list[str]) -> int | None:
+    """``rlkit demo``; the module reads its own arguments."""
+    import importlib
+
+    return importlib.import_module("rlkit.experiment.commands.demo").main(args)
+
+
+@dataclass(frozen=True)
+class PolicyArguments:
+    """Name one run folder, and which of its policies."""
+
+    run: str = option("", "the run folder")
+    seed: int = option(-1, "which seed; -1 takes the one that was judged best", low=-1)
+    member: int = option(0, "which member of a sweep the seed belongs to", low=0)
+    out: str = option("", "where the result goes; it must not exist")
+    episodes: int = option(1, "episodes to draw", low=1)
+    size: int = option(256, "size of a picture, pixels", low=16, high=4096)
+
+
+def _policy(args: list[str], prog: str) -> tuple[PolicyArguments, Any]:
+    """The arguments, and the policy that they name."""
+    if args and not args[0].startswith("-"):
+        args = ["--run", *args]
+    chosen = parse(PolicyArguments, args, prog)
+    if not chosen.run:
+        raise UsageError(f"{prog} needs a run folder, e.g. {prog} runs/classic-cartpole/ppo/...")
+    from rlkit.experiment.training import loading
+
+    member, seed = (chosen.member, chosen.seed) if chosen.seed >= 0 else loading.best_seed(chosen.run)
+    return chosen, loading.load(chosen.run, seed, member=member)
+
+
+def render(args: list[str]) -> int:
+    """``rlkit render RUN [--seed N] [--out FILE.gif|FILE.mp4]``."""
+    import jax
+
+    chosen, found = _policy(args, "rlkit render")
+    from rlkit.experiment.reports import animation
+
+    out = Path(chosen.out or "episode.gif")
+    if out.exists():
+        raise UsageError(f"{out} exists; name another file with --out")
+    pictures = animation.render(
+        found.agent, found.policy, jax.random.key(found.settings.seed), chosen.episodes, size=chosen.size,
+        env_params=found.agent.settings(found.state).env_params,
+    )  # fmt: skip
+    print(animation.save(pictures, out))
+    return 0
+
+
+def export(args: list[str]) -> int:
+    """``rlkit export RUN [--seed N] [--out FOLDER]``."""
+    chosen, found = _policy(args, "rlkit export")
+    from rlkit.experiment.training.export import export_policy
+
+    print(export_policy(found.agent, found.policy, chosen.out or "policy"))
+    return 0
+
+
+def agents(args: list[str]) -> int:
+    """``rlkit agents [NAME]``."""
+    from rlkit.experiment.reports import listing
+
+    _at_most_one(args, "rlkit agents [NAME]")
+    print(listing.describe_agent(args[0]) if args else listing.agents())
+    return 0
+
+
+def rewards(args: list[str]) -> int:
+    """``rlkit rewards [NAME]``."""
+    from rlkit.experiment.reports import listing
+
+    _at_most_one(args, "rlkit rewards [NAME]")
+    print(listing.describe_reward(args[0]) if args else listing.rewards())
+    return 0
+
+
+def _at_most_one(args: list[str], usage: str) -> None:
+    if len(args) > 1 or any(arg.startswith("-") for arg in args):
+        raise UsageError(f"usage: {usage}")
+
+
+@dataclass(frozen=True)
+class EnvsArguments:
+    """List environments, describe one, or check one: rlkit envs [ID], rlkit envs check ID."""
+
+    id: str = option("", "an environment id to describe")
+    family: str = option("", "list one family only, e.g. nav")
+
+
+def envs(args: list[str]) -> int:
+    """``rlkit envs [ID] [--family FAMILY]``, ``rlkit envs check ID``."""
+    if args[:1] == ["check"]:
+        return _check_environment(args[1:])
+    if args and not args[0].startswith("-"):
+        args = ["--id", *args]
+    chosen = parse(EnvsArguments, args, "rlkit envs")
+    from rlkit.experiment.reports import listing
+
+    print(listing.describe(chosen.id) if chosen.id else listing.table(chosen.family), file=sys.stdout)
+    return 0
+
+
+def _check_environment(args: list[str]) -> int:
+    """``rlkit envs check ID``: exit code 1 if something looks wrong."""
+    if len(args) != 1 or args[0].startswith("-"):
+        raise UsageError("usage: rlkit envs check ID, where ID is a name or your own as module:factory")
+    from rlkit.experiment.reports import listing
+
+    text, fine = listing.checked(args[0])
+    print(text)
+    return 0 if fine else 1

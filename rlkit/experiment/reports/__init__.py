@@ -1,0 +1,1 @@
+"""What runs say: analysis, report, pictures, lists."""

@@ -1,0 +1,97 @@
+"""What a run has learned, back in Python."""
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rlkit.errors import UsageError
+from rlkit.experiment.runs import checkpoint, store
+from rlkit.experiment.training import config
+from rlkit.experiment.training.config import TrainConfig
+from rlkit.experiment.training.population import population
+from rlkit.types import Agent, PyTree
+
+
+class Loaded(NamedTuple):
+    """A run's agent and what it has learned."""
+
+    agent: Agent
+    policy: PyTree  # what `agent.act` takes
+    state: PyTree  # what `agent.step` takes
+    settings: TrainConfig
+    update: int  # updates made
+
+
+def load(
+    folder: str | Path, seed: int | None = None, *, member: int = 0, update: int | None = None
+) -> Loaded:
+    """Load what a run has learned from a checkpoint::
+
+        agent, policy, state, *_ = load("runs/classic-cartpole/ppo/...", seed=0)
+        action, carry, info = agent.act(policy, agent.carry(), obs, None)
+
+    Args:
+      folder: the run folder; nothing is written there.
+      seed: which seed; None gives all, leaves ``[S, ...]``.
+      member: which member of a sweep the seed belongs to.
+      update: which checkpoint; None takes the newest one that is intact. Replay buffers that it does not
+        hold are empty in the state.
+
+    Raises:
+      UsageError: not a run folder, no such seed, member or checkpoint, or no checkpoint was made yet.
+      RlkitError: no checkpoint is intact.
+    """
+    path = store.existing(folder)
+    settings = config.load(path / store.CONFIG)
+    agent = config.build(settings)
+    pop = population(agent, settings.seeds, members=config.members(settings, agent))
+    row = _row(seed, member, settings.seeds, pop.size)
+    where = path / store.CHECKPOINTS
+    have = checkpoint.steps(where)
+    if update is not None and update not in have:
+        raise UsageError(f"update={update}: {path} has checkpoints of {have or 'no update'}")
+    key = jax.random.key(settings.seed)
+    found = checkpoint.restore(
+        where, jax.eval_shape(pop.init, key), _warn, lambda u: update in (None, u),
+        bulk=agent.bulk, fresh=lambda: pop.init(key),
+    )  # fmt: skip
+    if found is None:
+        raise UsageError(f"{path} has no checkpoint yet; train it on with: rlkit train --resume {path}")
+    state = found.state
+    if row is not None:
+        state = jax.tree.map(lambda leaf: leaf[row], state)
+    policy = agent.policy(state) if row is not None else jax.vmap(agent.policy)(state)
+    return Loaded(agent, policy, state, settings, found.update)
+
+
+def _warn(sentence: str) -> None:
+    print(f"warning: {sentence}", file=sys.stderr)
+
+
+def _row(seed: int | None, member: int, seeds: int, size: int) -> int | None:
+    members = size // seeds
+    if not isinstance(member, int | np.integer) or not 0 <= member < members:
+        raise UsageError(f"member={member!r}: the run has members 0 to {members - 1}")
+    if seed is None:
+        return None
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < seeds:
+        raise UsageError(f"seed={seed!r}: the run has seeds 0 to {seeds - 1}")
+    return member * seeds + int(seed)
+
+
+def best_seed(folder: str | Path) -> tuple[int, int]:
+    """Member and seed of the best last evaluation, by success and then by return; the first without any."""
+    path = store.existing(folder)
+    settings = config.load(path / store.CONFIG)
+    last: dict[str, Any] = {}
+    for line in store.read_jsonl(path / store.METRICS):
+        if line.get("kind") == "eval":
+            last = line["seeds"]
+    if not last:
+        return 0, 0
+    low = lambda values: [-np.inf if value is None else value for value in values]
+    order = list(zip(low(last["eval/success"]), low(last["eval/return"]), strict=True))
+    return divmod(max(range(len(order)), key=order.__getitem__), settings.seeds)

@@ -1,0 +1,95 @@
+"""From where a run goes on, and whether what it goes on with is what it was."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rlkit.errors import UsageError
+from rlkit.experiment.runs import checkpoint, store
+from rlkit.experiment.runs.checkpoint import Checkpoint
+from rlkit.experiment.training import integrity
+from rlkit.experiment.training.progress import Progress
+
+
+class Found(NamedTuple):
+    """What a run folder holds to go on with."""
+
+    checkpoint: Checkpoint | None  # None: the run starts again
+    noticed: list[str]  # damage to files of the run that does not hinder it
+
+
+def newest(
+    folder: Path,
+    restore: Callable[..., Checkpoint | None],
+    config: dict[str, Any],
+    machine: dict[str, Any],
+    shown: Progress,
+) -> Found:
+    """The newest intact checkpoint of a run whose log is still what it was.
+
+    Args:
+      folder: the run folder.
+      restore: ``restore(accept)``, see :func:`rlkit.experiment.runs.checkpoint.restore`.
+      config: the run's configuration now, as JSON data.
+      machine: what its last bits depend on now, see :func:`rlkit.experiment.training.provenance.machine`.
+      shown: told what was passed over, what differs, and what was damaged.
+
+    Raises:
+      UsageError: the configuration is not the one that the run was started with, the log is damaged
+        before the oldest checkpoint, or the checkpoints belong to another agent.
+      RlkitError: no checkpoint is intact.
+    """
+    where, damaged = folder / store.CHECKPOINTS, []
+
+    def accept(update: int) -> bool:
+        try:
+            meta = checkpoint.describe(where, update)
+        except (OSError, ValueError):
+            return True  # to be rejected, with the reason
+        _same(folder, meta["config"], config)
+        damage = integrity.problem(folder, store.METRICS, meta["files"])
+        if damage:
+            damaged.append(damage)
+            shown.warn(f"checkpoint {update} is passed over: {damage}")
+        return not damage
+
+    found = restore(accept)
+    if found is None and damaged:
+        raise UsageError(f"{damaged[-1]}; restore it from a copy, or start a new run")
+    if found is None:
+        _same(folder, _started_with(folder), config)
+        return Found(None, [])
+    return Found(found, _compare(folder, found, machine, shown))
+
+
+def _same(folder: Path, old: Any, new: dict[str, Any]) -> None:
+    """Raise unless the configuration is what it was."""
+    changed = integrity.differences(integrity.completed(old), new) if isinstance(old, dict) else []
+    if changed:
+        raise UsageError(
+            f"{folder / store.CONFIG} is not what the run was started with: {'; '.join(changed[:3])}; "
+            "restore it, or start a new run with --from"
+        )
+
+
+def _started_with(folder: Path) -> Any:
+    """The configuration that the first start of a run noted, if it can be read."""
+    try:
+        rows = store.read_jsonl(folder / store.TIMINGS)
+    except UsageError:
+        return None
+    return next((row.get("config") for row in rows if row.get("event") == "start"), None)
+
+
+def _compare(folder: Path, found: Checkpoint, machine: dict[str, Any], shown: Progress) -> list[str]:
+    """Warn if this machine may compute other bits, or if a file beside the log was damaged."""
+    changed = integrity.differences(found.meta["machine"], machine)
+    if changed:
+        shown.warn(
+            f"this is not as it was at checkpoint {found.update}: {'; '.join(changed)}; "
+            "the last bits of the results may differ from those of a run that was not stopped"
+        )
+    damage = integrity.problems(folder, found.meta["files"], lambda name: name != store.METRICS)
+    for sentence in damage:
+        shown.warn(sentence)
+    return found.meta["noticed"] + [d for d in damage if d not in found.meta["noticed"]]
