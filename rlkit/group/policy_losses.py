@@ -92,14 +92,13 @@ def dppo_loss(x: Tokens, config: LossConfig) -> TokenLoss:
     (``dppo_kl``).
     """
     ratio = jax.lax.stop_gradient(_capped(jnp.exp(x.log_ratio), config))
-    new = jnp.exp(jax.lax.stop_gradient(x.log_prob))
-    old = jnp.exp(x.behaviour)
+    log_new = jax.lax.stop_gradient(jnp.minimum(x.log_prob, 0.0))
+    new, old = jnp.exp(log_new), jnp.exp(x.behaviour)
     if config.objective == "dppo_tv":
         divergence = jnp.abs(new - old)
     else:
         other = jnp.log((1.0 - old + 1e-8) / (1.0 - new + 1e-8))
-        divergence = old * jnp.clip(x.behaviour - jax.lax.stop_gradient(x.log_prob), -80, 80)
-        divergence = divergence + (1.0 - old) * other
+        divergence = old * (x.behaviour - log_new) + (1.0 - old) * other
     high = (x.advantage > 0) & (divergence > config.clip_high) & (new > old)
     low = (x.advantage <= 0) & (divergence > config.clip_low) & (new < old)
     loss = jnp.where(low | high, 0.0, -ratio * x.advantage * x.log_prob)
@@ -136,7 +135,8 @@ def off_policy_loss(x: Tokens, config: LossConfig) -> jax.Array:
     With ``gamma = off_policy_shaping``, ``f = pi / (pi_behaviour + gamma)`` (``"ratio"``, RGR-GRPO 2511.12344
     as a reading of it prints the formula) or ``pi / (pi + gamma)`` (``"probability"``, LUFFY 2504.14945).
     """
-    probability = jnp.exp(x.log_prob)
+    # Where it is not used it must be finite too, or its gradient is not.
+    probability = jnp.exp(jnp.clip(x.log_prob, -80.0, 20.0))
     base = jnp.exp(x.behaviour) if config.off_policy_shape == "ratio" else probability
     return -probability / (base + jnp.maximum(config.off_policy_shaping, 1e-9)) * x.advantage
 

@@ -69,7 +69,7 @@ def merge(metrics: Metrics, new: Metrics) -> Metrics:
     Raises:
       UsageError: both report the same one.
     """
-    for name in new.keys() & metrics.keys():
+    for name in sorted(new.keys() & metrics.keys()):
         raise UsageError(f"two stages report the metric {name!r}; wrap one of them: named('...', stage)")
     return metrics | new
 

@@ -1,12 +1,13 @@
 """The base methods: GRPO and its relatives, one function each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from rlkit.group.combine import Weight, linear, normalise_then_sum
 from rlkit.group.config import LossConfig
 from rlkit.group.controllers import none
 from rlkit.group.credit import group, reinforce
 from rlkit.group.filters import drop_zero_std, mask_truncated
+from rlkit.group.rewards import columns
 from rlkit.group.shaping import overlong
 from rlkit.group.slots import pipeline
 from rlkit.group.stages import chain
@@ -25,13 +26,22 @@ def with_loss(
     shape: Stage | None = None,
     filters: Stage | None = None,
     axis_name: AxisName = None,
+    columns_read: Iterable[str] | None = None,
     reads: Mapping[str, str] | None = None,
     group_size: int = 2,
     reference: bool = False,
 ) -> Method:
-    """A method whose reward is a weighted sum (or ``combine``), with one update a batch."""
-    pipe = pipeline(combine or linear(weights), advantage, shape=shape, filters=filters, axis_name=axis_name)
-    known = dict.fromkeys(weights, "PG") if reads is None and weights else dict(reads or {})
+    """A method whose reward is a weighted sum (or ``combine``), with one update a batch.
+
+    ``columns_read`` are the columns that become terms, all of ``batch.rewards`` if there are none; None takes
+    those that have a weight. ``reads`` are others that the method needs.
+    """
+    names = tuple(weights or ()) if columns_read is None else tuple(columns_read)
+    pipe = pipeline(
+        combine or linear(weights), advantage, rewards=columns(*names, axis_name=axis_name), shape=shape,
+        filters=filters, axis_name=axis_name,
+    )  # fmt: skip
+    known = dict.fromkeys(names, "PG") | dict(reads or {})
     return Method(pipe, loss, none(axis_name), known, group_size, reference)
 
 
@@ -103,13 +113,12 @@ def dapo(
       mask_overlong: neither do completions that were cut.
       axis_name: see :func:`grpo`.
     """
-    shape = overlong(max_length, buffer) if buffer else None
+    shape, names = (overlong(max_length, buffer) if buffer else None), tuple(weights or ())
     if buffer and weights is not None:
         weights = {**weights, "overlong": 1.0}
     kept = [drop_zero_std()] * filter_groups + [mask_truncated()] * mask_overlong
-    reads = {name: "PG" for name in weights or () if name != "overlong"}
     return with_loss(
-        LossConfig(clip_high=clip_high), group(), weights=weights, shape=shape, reads=reads,
+        LossConfig(clip_high=clip_high), group(), weights=weights, shape=shape, columns_read=names,
         filters=chain(*kept) if kept else None, axis_name=axis_name,
     )  # fmt: skip
 
@@ -162,5 +171,5 @@ def gdpo(weights: Weights = None, axis_name: AxisName = None) -> Method:
     credit = group(center="none", scale="batch", eps=1e-4, axis_name=axis_name)
     return with_loss(
         LossConfig(aggregation="seq_mean_token_mean"), credit, combine=normalise_then_sum(weights),
-        reads=dict.fromkeys(weights or (), "PG"), axis_name=axis_name,
+        columns_read=weights or (), axis_name=axis_name,
     )  # fmt: skip

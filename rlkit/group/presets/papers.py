@@ -184,12 +184,18 @@ def mora(
       decoupled: normalise each dimension before the sum (GDPO) rather than after it.
       axis_name: mapped axis whose members hold other prompts.
     """
-    reads = dict.fromkeys(weights or (), "PG")
     keep = select_prompts(enough_dimensions(tuple(weights or ()), least, threshold, spread))
     scale = "batch" if decoupled else "group"
     credit = group(center="none" if decoupled else "mean", scale=scale, axis_name=axis_name)
     combine = normalise_then_sum(weights) if decoupled else linear(weights)
-    return with_loss(_PER_COMPLETION, credit, combine=combine, filters=keep, axis_name=axis_name, reads=reads)
+    return with_loss(
+        _PER_COMPLETION,
+        credit,
+        combine=combine,
+        filters=keep,
+        axis_name=axis_name,
+        columns_read=weights or (),
+    )
 
 
 def alpha_grpo(
