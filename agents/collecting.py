@@ -40,7 +40,7 @@ from rlkit.encoding import observation_encoder
 from rlkit.envs import AutoReset, rollout, start, start_keys
 from rlkit.envs.check import check_environment
 from rlkit.episode_sums import episode_sums, no_sums
-from rlkit.errors import check_count
+from rlkit.errors import UsageError, check_count
 from rlkit.memory import restart, side_by_side
 from rlkit.normalize import RunningMoments, normalise, update_moments
 from rlkit.parallel import replica_keys
@@ -258,6 +258,26 @@ def collector(
         encode=encode,
         absorb=absorb,
     )
+
+
+def with_reward_params(state: PyTree, params: PyTree) -> PyTree:
+    """The state of an agent that is paid by other parameters of its reward, e.g. newly learnt weights.
+
+    Args:
+      state: of an agent that keeps an :class:`Experience` in the field ``experience``.
+      params: structured as ``agent.reward.params``.
+
+    Raises:
+      UsageError: the state has no such field, or the parameters do not fit.
+    """
+    experience = getattr(state, "experience", None)
+    if not isinstance(experience, Experience):
+        raise UsageError(
+            f"{type(state).__name__} has no field `experience` with what a collector keeps; its reward can "
+            "not be changed from outside"
+        )
+    params = resolve("params", experience.reward_params, params)
+    return state._replace(experience=experience._replace(reward_params=params))
 
 
 def stepping(collect: Callable[..., Any], learn: Callable[..., Any]) -> Callable[..., Any]:

@@ -125,6 +125,7 @@ def ppo(
     *,
     network: nn.Module | Network | None = None,
     optimiser: Callable[[PPOConfig, jax.Array], optax.GradientTransformation] = decayed_adam,
+    record: tuple[str, ...] | None = (),
     auto_reset: AutoReset | None = None,
     axis_name: str | None = None,
     latents: bool = False,
@@ -141,6 +142,8 @@ def ppo(
         :func:`rlkit.policies.network_of`; None builds one as ``config`` says.
       optimiser: ``optimiser(config, update) -> transformation`` of the gradients; ``update`` counts
         the calls of ``step``.
+      record: features that trajectories keep beside those that the reward reads, None for all: they can
+        be paid anew (:func:`rlkit.rewards.relabel`) by rewards that read what they keep.
       auto_reset: reset strategy; None takes the environment's.
       axis_name: mapped axis over which gradients and statistics are averaged (data parallelism
         under ``shard_map``, ``pmap`` or ``vmap``); environments differ along it, parameters do not.
@@ -178,7 +181,7 @@ def ppo(
     collects = collector(
         env, reward, num_envs=config.num_envs, num_steps=config.num_steps, carry=network.memory,
         offers=offers, normalize_obs=config.normalize_obs, normalize_reward=config.normalize_reward,
-        flat=len(shape) == 1, auto_reset=auto_reset, axis_name=axis_name,
+        flat=len(shape) == 1, record=record, auto_reset=auto_reset, axis_name=axis_name,
     )  # fmt: skip
     reports = {*collects.offered, *(["latent"] if latents else []), *(["value"] if recurrent else [])}
     spec = _Spec(

@@ -117,6 +117,7 @@ def pqn(
     *,
     network: nn.Module | Network | None = None,
     optimiser: Callable[[PQNConfig, jax.Array], optax.GradientTransformation] = decayed_radam,
+    record: tuple[str, ...] | None = (),
     auto_reset: AutoReset | None = None,
     axis_name: str | None = None,
     latents: bool = False,
@@ -133,6 +134,8 @@ def pqn(
         is the largest of them; None builds one as ``config`` says.
       optimiser: ``optimiser(config, update) -> transformation`` of the gradients; ``update`` counts
         the calls of ``step``.
+      record: features that trajectories keep beside those that the reward reads, None for all: they can
+        be paid anew (:func:`rlkit.rewards.relabel`) by rewards that read what they keep.
       auto_reset: reset strategy; None takes the environment's.
       axis_name: mapped axis over which gradients and statistics are averaged; environments differ along
         it, parameters do not.
@@ -164,7 +167,7 @@ def pqn(
     collects = collector(
         env, reward, num_envs=config.num_envs, num_steps=config.num_steps, carry=network.memory,
         offers=offers, normalize_obs=config.normalize_obs, normalize_reward=config.normalize_reward,
-        flat=len(encoder.shape) == 1, auto_reset=auto_reset, axis_name=axis_name,
+        flat=len(encoder.shape) == 1, record=record, auto_reset=auto_reset, axis_name=axis_name,
     )  # fmt: skip
     look = looking(network, collects.encode)
     spec = _Spec(collects, network, look, dist, space.start, optimiser, config, recurrent, axis_name, latents)

@@ -14,6 +14,12 @@ TABLE = Table(
         "pqn": Entry("rlkit.agents.pqn:pqn", "Q(λ) without buffer or targets; discrete actions, MLP or GRU"),
         "sac": Entry("rlkit.agents.sac:sac", "soft actor-critic, replay; continuous actions"),
         "ppo": Entry("rlkit.agents.ppo:ppo", "proximal policy optimisation, any actions, MLP or GRU"),
+        "prefs-ppo": Entry(
+            "rlkit.prefs.feedback.agents:preference_ppo", "PPO whose reward is learnt from preferences"
+        ),
+        "prefs-sac": Entry(
+            "rlkit.prefs.feedback.agents:preference_sac", "SAC whose reward is learnt from preferences"
+        ),
     },
 )
 """Makers ``maker(env, config=None, reward=None) -> Agent``."""
