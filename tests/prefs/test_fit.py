@@ -118,6 +118,6 @@ def test_bad_settings_are_refused():
 
 
 def _members():
-    from rlkit.experiment.members import Members
+    from rlkit.experiment.training.members import Members
 
     return Members(("a",), PPOConfig())
