@@ -4,6 +4,8 @@ A layout is a bool array ``[height, width]``, true where a unit cell is wall. En
 the square from ``(x, y)`` to ``(x + 1, y + 1)``; row 0 is at the bottom. The border is wall.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -102,6 +104,68 @@ def random_rooms(key: Key, rooms: tuple[int, int] = (2, 2), room_size: int = 4) 
     door = (x % pitch == 0) & inside_x & (y % pitch == left[room_y, room_x])
     door |= (y % pitch == 0) & inside_y & (x % pitch == below[room_y, room_x])
     return walls & ~door
+
+
+def tree_rooms(key: Key, rooms: int = 4, room_size: int = 5) -> jax.Array:
+    """A square of square rooms that doors join to a tree: between two rooms there is one way, ends are dead.
+
+    The tree is drawn uniformly from all there are: a random walk over the rooms opens a door wherever it enters
+    one for the first time (Aldous 1990, Broder 1989). Each door is one cell at a random place of the wall. So
+    every free cell can be reached from every other.
+
+    Args:
+      key: typed PRNG key.
+      rooms: rooms along a side (static).
+      room_size: cells along a room's side (static).
+
+    Returns:
+      Walls, bool ``[rooms * (room_size + 1) + 1, rooms * (room_size + 1) + 1]``.
+    """
+    pitch, side = room_size + 1, rooms * (room_size + 1) + 1
+    lines = np.arange(side) % pitch == 0
+    steps = jnp.array([[1, 0], [-1, 0], [0, 1], [0, -1]], jnp.int32)  # (row, column)
+    key_start, key_walk, key_door = jax.random.split(key, 3)
+    place = 1 + jax.random.randint(key_door, (rooms, rooms), 0, room_size)  # of the door that leads into a room
+
+    def walk(moving):
+        room, entered, walls, t = moving
+        step = steps[jax.random.randint(jax.random.fold_in(key_walk, t), (), 0, 4)]
+        following = jnp.clip(room + step, 0, rooms - 1)
+        first = ~entered[following[0], following[1]]
+        # The wall between both lies on the line below, or to the left of, the upper or right one of them.
+        along = place[following[0], following[1]]
+        door = jnp.where(step != 0, jnp.maximum(room, following) * pitch, room * pitch + along)
+        walls = walls.at[door[0], door[1]].min(~first)
+        return following, entered.at[following[0], following[1]].set(True), walls, t + 1
+
+    start = jax.random.randint(key_start, (2,), 0, rooms)
+    entered = jnp.zeros((rooms, rooms), bool).at[start[0], start[1]].set(True)
+    begin = start, entered, jnp.asarray(lines[:, None] | lines), jnp.int32(0)
+    return jax.lax.while_loop(lambda moving: ~moving[1].all(), walk, begin)[2]
+
+
+def walking_distance(walls: jax.Array, cell: jax.Array) -> jax.Array:
+    """Steps from every cell to one cell, moving to free cells above, below and beside.
+
+    Args:
+      walls: bool ``[height, width]``.
+      cell: int32 ``[2]``: x, y of a free cell.
+
+    Returns:
+      int32 ``[height, width]``; ``height * width`` where there is no way, and for walls.
+    """
+    far = walls.size
+    begin = jnp.full(walls.shape, far, jnp.int32).at[cell[1], cell[0]].set(0)
+
+    def spread(found):
+        distance, _ = found
+        padded = jnp.pad(distance, 1, constant_values=far)
+        sides = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+        nearer = jnp.minimum(distance, 1 + functools.reduce(jnp.minimum, sides))
+        nearer = jnp.where(walls, far, nearer)
+        return nearer, jnp.any(nearer != distance)
+
+    return jax.lax.while_loop(lambda found: found[1], spread, (begin, jnp.ones((), bool)))[0]
 
 
 def random_clutter(

@@ -46,6 +46,7 @@ _ENTRIES: Mapping[str, Entry] = {
     "classic/cartpole": Entry("rlkit.envs.cartpole:CartPole", "balance a pole on a cart (= CartPole-v1)"),
     "classic/pendulum": Entry("rlkit.envs.pendulum:Pendulum", "swing a pendulum up (= Pendulum-v1)"),
     **_mazes("umaze", "medium", "large", "rooms", "open"),
+    "nav/treerooms": Entry("rlkit.envs.treerooms:TreeRooms", "explore a tree of rooms to find a hidden goal"),
     "nav/keydoor": Entry("rlkit.envs.keydoor:KeyDoor", "take the key, unlock the door, find the goal"),
     **{
         f"craft/{goal}": Entry("rlkit.envs.craftax:Craftax", f"Craftax-Classic: {summary}", {"goal": goal})

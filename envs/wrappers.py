@@ -15,7 +15,7 @@ import numpy as np
 
 from rlkit.envs import core
 from rlkit.envs.wrapping import StatefulWrapper, Wrapped, Wrapper
-from rlkit.errors import check_count
+from rlkit.errors import UsageError, check_count
 from rlkit.reads import private_features, task_terms
 from rlkit.spaces import Box, Discrete, Space
 from rlkit.types import Environment, EnvSpec, Features, FeatureSpec, Key, PyTree, Terms
@@ -366,3 +366,62 @@ def frame_stack(env: Environment, n: int) -> Environment:
     """
     _box_of(env.spec.observation_space, "frame_stack")
     return _FrameStack(env, check_count("n", n))
+
+
+@dataclass(frozen=True)
+class _ObserveFeatures(Wrapper):
+    names: tuple[str, ...]
+    keep: bool
+
+    @property
+    def spec(self) -> EnvSpec:
+        chosen = [self.env.spec.feature(name) for name in self.names]
+        low, high = (
+            np.concatenate([np.full(math.prod(f.shape), getattr(f, bound), np.float32) for f in chosen])
+            for bound in ("low", "high")
+        )
+        if self.keep:
+            low, high = (
+                np.concatenate(pair)
+                for pair in zip(_vector_box(self.env, "observe_features").bounds(), (low, high), strict=True)
+            )
+        box = _box((len(low),), low, high, "float32")
+        hidden = self.env.spec.partial_obs or not self.keep
+        return self.respec("features", observation_space=box, partial_obs=hidden)
+
+    def observe(self, key: Key, state: PyTree, params: Any) -> jax.Array:
+        features = core.features(self.env, state, params)
+        parts = [features[name].reshape(-1) for name in self.names]
+        if self.keep:
+            parts = [self.env.observe(key, state, params), *parts]
+        return jnp.concatenate([part.astype(jnp.float32) for part in parts])
+
+
+def observe_features(
+    env: Environment, names: Sequence[str], *, keep: bool = True, privileged: bool = False
+) -> Environment:
+    """Show features to the agent, flat, one after the other.
+
+    Args:
+      env: the environment.
+      names: which features, in this order.
+      keep: after the observation itself; False shows nothing but the features.
+      privileged: allow features that the agent cannot see in this task, for teachers and upper bounds.
+
+    Raises:
+      UsageError: no names, or a feature that the agent cannot see.
+      UnknownNameError: a feature that does not exist.
+      ValueError: observations to be kept are not vectors.
+    """
+    names = (names,) if isinstance(names, str) else tuple(names)
+    if not names:
+        raise UsageError(f"names=(): expected one or more of {', '.join(f.name for f in env.spec.features)}")
+    for name in names:
+        if not env.spec.feature(name).observable and not privileged:
+            raise UsageError(
+                f"{name!r} is a privileged feature of {env.spec.id}: the agent cannot see it in this task; "
+                "privileged=True shows it all the same"
+            )
+    if keep:
+        _vector_box(env, "observe_features")
+    return _ObserveFeatures(env, names, keep)

@@ -156,16 +156,18 @@ def lambda_returns(
 ) -> jax.Array:
     """λ-returns ``G_t = r_t + γ((1-λ) V(s_{t+1}) + λ G_{t+1})`` (Sutton & Barto 2018, eq. 12.18).
 
-    Arguments as in :func:`gae`. At the last row, and where an episode is only truncated, the
-    return bootstraps fully from ``next_value``.
+    Arguments as in :func:`gae`; ``lambda_`` may also be ``[T, ...]``, one for each row: with 1 where nothing is
+    decided in ``s_{t+1}`` the returns are those of choices that last for several steps. At the last row, and
+    where an episode is only truncated, the return bootstraps fully from ``next_value``.
 
     Raises:
       UsageError: shapes differ, or a dtype is of another kind.
     """
     _check_time("lambda_returns", reward)
     floats = {"reward": reward, "next_value": next_value}
+    floats |= {"lambda_": lambda_} if jnp.ndim(lambda_) else {}
     _check("lambda_returns", jnp.shape(reward), floats, {"terminated": terminated, "done": done})
-    _check_factors("lambda_returns", discount=discount, lambda_=lambda_)
+    _check_factors("lambda_returns", discount=discount)
     bootstrap = discount * jnp.where(terminated, 0.0, next_value)
     cut = done.at[-1].set(True)
     x = reward + jnp.where(cut, bootstrap, (1.0 - lambda_) * bootstrap)

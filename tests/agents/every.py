@@ -11,8 +11,10 @@ from rlkit.agents.dqn import DQNConfig, dqn
 from rlkit.agents.ppo import PPOConfig, ppo
 from rlkit.agents.pqn import PQNConfig, pqn
 from rlkit.agents.sac import SACConfig, sac
+from rlkit.agents.toponav import TopoNavConfig, toponav
 from rlkit.envs.cartpole import CartPole
 from rlkit.envs.pendulum import Pendulum
+from rlkit.envs.treerooms import TreeRooms
 from rlkit.envs.wrappers import select_observation
 
 _ON_POLICY = {"num_envs": 4, "num_steps": 8, "epochs": 2, "minibatches": 2, "sizes": (8, 6)}
@@ -27,6 +29,11 @@ _SETTINGS = {
         pqn,
         select_observation(CartPole(), (0, 2)),
         PQNConfig(learning_rate=1e-3, torso="gru", normalize_reward=True, **_ON_POLICY),
+    ),
+    "toponav": (
+        toponav,
+        TreeRooms(rooms=2, room_size=2, view=3),
+        TopoNavConfig(learning_rate=1e-3, capacity=6, extent=13, meta_sizes=(5,), **_ON_POLICY),
     ),
 }
 KINDS = tuple(_SETTINGS)
