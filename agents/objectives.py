@@ -1,7 +1,7 @@
 """What TopoNav's sub-controller is paid: to avoid first, then to reach its sub-goal, then to explore.
 
-The structure is that of Hossain et al. 2024 (arXiv 2402.04061), who publish neither formulas nor coefficients;
-both are ours. All functions are elementwise over any leading axes.
+The structure is that of Hossain et al. 2024 (arXiv 2402.04061), who publish neither formulas nor
+coefficients; both are ours. All functions are elementwise over any leading axes.
 """
 
 from typing import NamedTuple
@@ -62,7 +62,8 @@ def hierarchical_objective(
     safe: jax.Array | float,
     softness: jax.Array | float,
 ) -> jax.Array:
-    """``(1 - λ)·pursuit + λ·safety`` with ``λ = sigmoid((safe - clearance)/softness)``: the nearest task first.
+    """``(1 - λ)·pursuit + λ·safety`` with ``λ = sigmoid((safe - clearance)/softness)``: the nearest task
+    first.
 
     Near an obstacle nothing counts but to get away from it: safety is -1 on a collision, else
     ``-exp(-clearance/safe)``.

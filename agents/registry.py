@@ -12,7 +12,9 @@ TABLE = Table(
     {
         "dqn": Entry("rlkit.agents.dqn:dqn", "deep Q-networks: double, n steps, replay; discrete actions"),
         "pqn": Entry("rlkit.agents.pqn:pqn", "Q(λ) without buffer or targets; discrete actions, MLP or GRU"),
-        "toponav": Entry("rlkit.agents.toponav:toponav", "explore on a topological map; discrete actions, nav/*"),
+        "toponav": Entry(
+            "rlkit.agents.toponav:toponav", "explore on a topological map; discrete actions, nav/*"
+        ),
         "sac": Entry("rlkit.agents.sac:sac", "soft actor-critic, replay; continuous actions"),
         "ppo": Entry("rlkit.agents.ppo:ppo", "proximal policy optimisation, any actions, MLP or GRU"),
         "prefs-ppo": Entry(

@@ -1,8 +1,8 @@
 """Choosing and following sub-goals on a topological map.
 
-A sub-goal is a node; pursuing it is to walk to the node over the map and to visit a frontier cell of it, or the
-goal once that is known. What the walker is told is a waypoint: the next node on the shortest path, and at the
-node its nearest frontier cell.
+A sub-goal is a node; pursuing it is to walk to the node over the map and to visit a frontier cell of it, or
+the goal once that is known. What the walker is told is a waypoint: the next node on the shortest path, and at
+the node its nearest frontier cell.
 """
 
 from typing import NamedTuple
@@ -57,7 +57,8 @@ def no_pursuit() -> Pursuit:
 
 
 def candidates(graph: TopologicalMap, pursuit: Pursuit) -> jax.Array:
-    """Nodes that may be chosen, bool ``[N]``: reachable, with frontier cells or the goal; else all there are."""
+    """Nodes that may be chosen, bool ``[N]``: reachable, with frontier cells or the goal; else all there
+    are."""
     slots = jnp.arange(len(graph.place))
     reachable = graph.path[graph.here] < FAR
     worth = reachable & ((graph.frontier > 0) | (slots == pursuit.goal_node))
@@ -113,8 +114,8 @@ def node_features(
 
 
 def over(graph: TopologicalMap, pursuit: Pursuit, news: News, patience: jax.Array) -> jax.Array:
-    """Whether the pursuit has ended, bool []: a frontier cell of its node was visited, there are none left, the
-    goal came into sight, or patience did."""
+    """Whether the pursuit has ended, bool []: a frontier cell of its node was visited, there are none left,
+    the goal came into sight, or patience did."""
     target = jnp.maximum(pursuit.target, 0)
     for_goal = (pursuit.target == pursuit.goal_node) & (pursuit.goal_node >= 0)
     visited = news.new_cell & (news.owner == target)
@@ -162,10 +163,10 @@ def pursue(
 ) -> Pursuit:
     """The pursuit of a node, just chosen or not, with the waypoint to walk to now.
 
-    On the way that is the next node of the shortest path if it is in sight or the agent stands on the one before
-    (from there it was walked to), else the node that the agent is nearest to. At the node it is the goal, or the
-    nearest frontier cell. A waypoint is kept until it is reached: taken anew from every step, it would change
-    between two sides of the border between two nodes for ever.
+    On the way that is the next node of the shortest path if it is in sight or the agent stands on the one
+    before (from there it was walked to), else the node that the agent is nearest to. At the node it is the
+    goal, or the nearest frontier cell. A waypoint is kept until it is reached: taken anew from every step, it
+    would change between two sides of the border between two nodes for ever.
 
     Args:
       graph: the map.

@@ -1,10 +1,10 @@
 """A topological map of fixed capacity that grows while an agent explores, as a pytree of arrays.
 
-Nodes are places, edges are ways that were walked and cost what was walked, and every frontier cell (free, next
-to a visited one, not visited itself) belongs to the node from whose surroundings it was seen first. After
-TopoNav (Hossain et al. 2024, arXiv 2402.04061); what the paper leaves open is defined here. Two details carry
-the gain: a place is merged only with nodes *in line of sight*, and frontier cells are *owned*: counted by
-distance instead, cells behind a wall keep calling the agent to the wrong side of it.
+Nodes are places, edges are ways that were walked and cost what was walked, and every frontier cell (free,
+next to a visited one, not visited itself) belongs to the node from whose surroundings it was seen first.
+After TopoNav (Hossain et al. 2024, arXiv 2402.04061); what the paper leaves open is defined here. Two details
+carry the gain: a place is merged only with nodes *in line of sight*, and frontier cells are *owned*: counted
+by distance instead, cells behind a wall keep calling the agent to the wrong side of it.
 
 Places are float32 ``[2]`` (x, y) in the frame of the episode's start, in units of a cell's side; cells are
 the integer lattice of that frame. Costs are walked lengths, horizontal plus vertical.
@@ -74,7 +74,8 @@ def empty_map(capacity: int, extent: int) -> TopologicalMap:
 
 
 def cell_of(graph: TopologicalMap, place: jax.Array) -> jax.Array:
-    """The cell (x, y) of the memory that a place lies in, int32 ``[..., 2]``; beyond its border the last one."""
+    """The cell (x, y) of the memory that a place lies in, int32 ``[..., 2]``; beyond its border the last
+    one."""
     size = graph.visited.shape[0]
     return jnp.clip(jnp.round(place).astype(jnp.int32) + size // 2, 0, size - 1)
 
@@ -114,9 +115,9 @@ def look_around(
     """Enter into the map what is seen from a place.
 
     The place belongs to the nearest node in line of sight within ``spacing`` (half of it in a doorway); if
-    there is none, it becomes a node, as long as there are slots (afterwards it belongs to the nearest in sight,
-    or to the node the agent came from). Between two nodes that the agent was at one after the other there is an
-    edge that costs what it walked.
+    there is none, it becomes a node, as long as there are slots (afterwards it belongs to the nearest in
+    sight, or to the node the agent came from). Between two nodes that the agent was at one after the other
+    there is an edge that costs what it walked.
 
     Args:
       graph: the map.
@@ -161,7 +162,8 @@ def look_around(
 
 
 def _walked(graph: TopologicalMap, place: jax.Array, seen: jax.Array) -> jax.Array:
-    """Cost from the node that the agent was at: what it walked since, or less if the node is still in sight."""
+    """Cost from the node that the agent was at: what it walked since, or less if the node is still in
+    sight."""
     step = jnp.sum(jnp.abs(place - graph.last))
     direct = jnp.sum(jnp.abs(place - graph.place[graph.here]))
     return jnp.where(seen[graph.here], jnp.minimum(graph.since + step, direct), graph.since + step)
@@ -227,7 +229,8 @@ def _visit(
 
 
 def frontier_cells(graph: TopologicalMap, node: jax.Array, *, within: jax.Array | float = 0.0) -> jax.Array:
-    """The frontier cells of a node, bool ``[G, G]``: those it owns, or with ``within > 0`` all so near to it."""
+    """The frontier cells of a node, bool ``[G, G]``: those it owns, or with ``within > 0`` all so near to
+    it."""
     frontier = (graph.owner >= 0) & ~graph.visited
     side = jnp.arange(len(graph.visited))
     x, y = cell_of(graph, graph.place[node])

@@ -1,12 +1,13 @@
 """TopoNav: exploring on a topological map that grows meanwhile (Hossain et al. 2024, arXiv 2402.04061).
 
-A meta-controller chooses nodes of the map (:mod:`rlkit.agents.topological_map`) as sub-goals, a sub-controller
-walks to them (h-DQN, Kulkarni et al. 2016, arXiv 1604.06057). The map is the policy's memory. Both controllers
-learn values by Q(λ) without buffer or targets (PQN, arXiv 2407.04811): the meta-controller over choices that
-last for many steps each, paid the task's reward and new cells; the sub-controller over steps, paid to avoid
-obstacles, to reach its waypoint, and to discover, in this order (:mod:`rlkit.agents.objectives`). Values of
-sub-goals start as a score of frontier, novelty and distance (:mod:`rlkit.agents.subgoals`), which learning
-corrects. The paper publishes no coefficients, formulas or code; these are ours.
+A meta-controller chooses nodes of the map (:mod:`rlkit.agents.topological_map`) as sub-goals, a
+sub-controller walks to them (h-DQN, Kulkarni et al. 2016, arXiv 1604.06057). The map is the policy's memory.
+Both controllers learn values by Q(λ) without buffer or targets (PQN, arXiv 2407.04811): the meta-controller
+over choices that last for many steps each, paid the task's reward and new cells; the sub-controller over
+steps, paid to avoid obstacles, to reach its waypoint, and to discover, in this order
+(:mod:`rlkit.agents.objectives`). Values of sub-goals start as a score of frontier, novelty and distance
+(:mod:`rlkit.agents.subgoals`), which learning corrects. The paper publishes no coefficients, formulas or
+code; these are ours.
 """
 
 import dataclasses
@@ -204,15 +205,17 @@ def toponav(
 
     Args:
       env: an environment with discrete actions whose features ``odometry`` (cells), ``view``
-        (:mod:`rlkit.envs.maze_view`), ``clearance``, ``collision``, ``goal_visible`` and ``goal_offset`` the agent
-        may see, e.g. ``nav/treerooms``; ``goal_direction`` is used where it may. They are all that it sees.
+        (:mod:`rlkit.envs.maze_view`), ``clearance``, ``collision``, ``goal_visible`` and ``goal_offset`` the
+        agent may see, e.g. ``nav/treerooms``; ``goal_direction`` is used where it may. They are all that it
+        sees.
       config: hyper-parameters; static ones are fixed here, numbers are defaults of ``init``.
       reward: what the task pays; None pays the environment's own reward. It may read what the agent offers:
         ``"agent_latent"``, the sub-controller's latent, and ``"agent_value"``, the value of the sub-goal.
       optimiser: ``optimiser(config, update) -> transformation`` of the gradients; ``update`` counts
         the calls of ``step``.
       auto_reset: reset strategy; None takes the environment's.
-      axis_name: mapped axis over which gradients are averaged; environments differ along it, parameters do not.
+      axis_name: mapped axis over which gradients are averaged; environments differ along it, parameters do
+      not.
       latents: also return the latents of each update as the metric array ``"latent"`` ``[T, B, latent]``.
 
     Returns:
@@ -221,7 +224,8 @@ def toponav(
     Raises:
       UsageError: a hyper-parameter is out of range, actions are not discrete, features are privileged, or the
         memory is too small for the ways that odometry says there are.
-      UnknownNameError: the environment lacks one of the features, or the reward reads one that does not exist.
+      UnknownNameError: the environment lacks one of the features, or the reward reads one that does not
+      exist.
     """
     check_environment(env)
     config, reward, space = config or TopoNavConfig(), reward or task(), env.spec.action_space
@@ -290,7 +294,7 @@ def _check_memory(env: Environment, config: TopoNavConfig) -> None:
     if config.extent % 2 == 0 or (math.isfinite(farthest) and farthest > config.extent // 2):
         need = f"{2 * math.ceil(farthest) + 1}" if math.isfinite(farthest) else "an odd number"
         raise UsageError(
-            f"extent={config.extent} cells of memory with the start in the middle; {env.spec.id} needs {need} "
+            f"extent={config.extent} cells of memory, the start in the middle: {env.spec.id} needs {need} "
             "or more, odd"
         )
 
@@ -464,20 +468,23 @@ def _collect(spec: _Spec, state: TopoNavState) -> tuple[TopoNavState, Trajectory
     return state._replace(experience=experience), trajectory, metrics
 
 
+def _decisions(trajectory: Trajectory) -> Decision:
+    found: Any = trajectory.extras["decision"]
+    return found
+
+
 def _sub_targets(
     spec: _Spec, state: TopoNavState, trajectory: Trajectory
 ) -> tuple[jax.Array, jax.Array, jax.Array, jax.Array]:
     """Inputs of the sub-controller, λ-returns of its steps, where they are known, and the share of waypoints
     that were reached."""
-    seen, config, decision = trajectory.transition, state.config, trajectory.extras["decision"]
+    seen, config, decision = trajectory.transition, state.config, _decisions(trajectory)
     look = jax.vmap(jax.vmap(spec.look))
     sight, then = look(seen.obs), look(seen.next_obs)
     inputs = jax.vmap(jax.vmap(_inputs))
     x, after = inputs(sight, decision.waypoint), inputs(then, decision.waypoint)
     next_value = jnp.max(spec.sub.apply(state.params["sub"], (), after).distribution, -1)
-    way, left = (
-        jnp.linalg.norm(decision.waypoint - place, axis=-1) for place in (sight.place, then.place)
-    )
+    way, left = (jnp.linalg.norm(decision.waypoint - place, axis=-1) for place in (sight.place, then.place))
     reached = left < REACHED
     known = ~seen.done & (jnp.arange(len(way)) < len(way) - 1)[:, None]  # what the next look told
     following = jax.tree.map(lambda a: jnp.roll(a, -1, 0), decision)
@@ -500,12 +507,13 @@ def _sub_targets(
 
 
 def _meta_targets(spec: _Spec, state: TopoNavState, trajectory: Trajectory) -> tuple[jax.Array, jax.Array]:
-    """λ-returns of choices of sub-goals, which bootstrap where the next one is made, and values of the choices.
+    """λ-returns of choices of sub-goals, which bootstrap where the next one is made, and values of the
+    choices.
 
     At a time limit, and at the end of the rollout, the map after the last step is not known: there the value
     before that step stands for the return.
     """
-    seen, config, decision = trajectory.transition, state.config, trajectory.extras["decision"]
+    seen, config, decision = trajectory.transition, state.config, _decisions(trajectory)
     value = _values(spec, state.params, decision.nodes, decision.score)
     best = jnp.max(jnp.where(decision.mask, value, -jnp.inf), -1)
     current = action_value(value, decision.target)
@@ -522,7 +530,7 @@ def _meta_targets(spec: _Spec, state: TopoNavState, trajectory: Trajectory) -> t
 
 def _learn(spec: _Spec, state: TopoNavState, trajectory: Trajectory) -> tuple[TopoNavState, Metrics]:
     """Epochs of shuffled minibatches towards returns that were computed before."""
-    config, decision, drawn = state.config, trajectory.extras["decision"], _drawn(spec, state)
+    config, decision, drawn = state.config, _decisions(trajectory), _drawn(spec, state)
     x, target, known, reached = _sub_targets(spec, state, trajectory)
     meta_target, value = _meta_targets(spec, state, trajectory)
     pick = lambda rows: jnp.take_along_axis(
@@ -547,8 +555,8 @@ def _learn(spec: _Spec, state: TopoNavState, trajectory: Trajectory) -> tuple[To
         return (params, moments), found
 
     (params, moments), found = epochs(
-        update, (state.params, state.optimiser), batch, minibatch_indices(drawn["order"], spec.static.minibatches),
-        sequences=False, large=("x",),
+        update, (state.params, state.optimiser), batch,
+        minibatch_indices(drawn["order"], spec.static.minibatches), sequences=False, large=("x",),
     )  # fmt: skip
     metrics = jax.tree.map(jnp.mean, found) | _told(spec, decision, value, reached)
     experience = spec.collector.absorb(state.experience, trajectory)

@@ -109,9 +109,9 @@ def random_rooms(key: Key, rooms: tuple[int, int] = (2, 2), room_size: int = 4) 
 def tree_rooms(key: Key, rooms: int = 4, room_size: int = 5) -> jax.Array:
     """A square of square rooms that doors join to a tree: between two rooms there is one way, ends are dead.
 
-    The tree is drawn uniformly from all there are: a random walk over the rooms opens a door wherever it enters
-    one for the first time (Aldous 1990, Broder 1989). Each door is one cell at a random place of the wall. So
-    every free cell can be reached from every other.
+    The tree is drawn uniformly from all there are: a random walk over the rooms opens a door wherever it
+    enters one for the first time (Aldous 1990, Broder 1989). Each door is one cell at a random place of the
+    wall. So every free cell can be reached from every other.
 
     Args:
       key: typed PRNG key.
@@ -125,7 +125,9 @@ def tree_rooms(key: Key, rooms: int = 4, room_size: int = 5) -> jax.Array:
     lines = np.arange(side) % pitch == 0
     steps = jnp.array([[1, 0], [-1, 0], [0, 1], [0, -1]], jnp.int32)  # (row, column)
     key_start, key_walk, key_door = jax.random.split(key, 3)
-    place = 1 + jax.random.randint(key_door, (rooms, rooms), 0, room_size)  # of the door that leads into a room
+    place = 1 + jax.random.randint(
+        key_door, (rooms, rooms), 0, room_size
+    )  # of the door that leads into a room
 
     def walk(moving):
         room, entered, walls, t = moving

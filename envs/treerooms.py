@@ -43,8 +43,8 @@ class TreeRooms:
     Doors join the rooms to a tree (:func:`rlkit.envs.maze_layouts.tree_rooms`), so all ways but one end dead,
     and there is always a way to the goal. The maze is new in every episode; the goal is the cell farthest
     from the start on foot. Seen are the cells around that no wall hides, and the displacement from the start.
-    The task is ours, for TopoNav (arXiv 2402.04061): there is no bearing or distance to the goal, with which a
-    flat policy would need no map.
+    The task is ours, for TopoNav (arXiv 2402.04061): there is no bearing or distance to the goal, with which
+    a flat policy would need no map.
 
     Attributes:
       rooms: rooms along a side.

@@ -36,7 +36,7 @@ def treerooms_spec(rooms: int, room_size: int, view: int) -> EnvSpec:
         feature("goal_visible", dtype="bool", low=0, high=1,
                 meaning="whether the goal is near and not hidden by a wall"),
         feature("goal_offset", (2,), low=-(view // 2), high=view // 2, unit="cells",
-                meaning="cells to the right and upwards from the agent to the goal while it is visible, else 0"),
+                meaning="cells to the right and upwards to the goal while it is visible, else 0"),
         feature("path_distance", low=0, high=cells, unit="cells", observable=False,
                 meaning="steps to the goal"),
         feature("at_goal", dtype="bool", low=0, high=1, meaning="whether the goal is reached"),
@@ -47,8 +47,8 @@ def treerooms_spec(rooms: int, room_size: int, view: int) -> EnvSpec:
         action_space=Discrete(len(ACTIONS), ACTIONS),
         features=features,
         max_steps=limit,
-        task=f"Find a goal in a maze of {rooms}x{rooms} rooms that doors join without a circle. The maze and the "
-        "goal are new in every episode; the goal is far from the start, and nothing points to it: it is "
+        task=f"Find a goal in a maze of {rooms}x{rooms} rooms that doors join without a circle. The maze and "
+        "the goal are new in every episode; the goal is far from the start, and nothing points to it: it is "
         f"recognised from beside it. You see the {view}x{view} cells around you that no wall hides.",
         success="the agent is at the goal",
         fitness="share of the shortest path from start to goal that has been covered; 1 at the goal",

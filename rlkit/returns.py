@@ -156,9 +156,9 @@ def lambda_returns(
 ) -> jax.Array:
     """λ-returns ``G_t = r_t + γ((1-λ) V(s_{t+1}) + λ G_{t+1})`` (Sutton & Barto 2018, eq. 12.18).
 
-    Arguments as in :func:`gae`; ``lambda_`` may also be ``[T, ...]``, one for each row: with 1 where nothing is
-    decided in ``s_{t+1}`` the returns are those of choices that last for several steps. At the last row, and
-    where an episode is only truncated, the return bootstraps fully from ``next_value``.
+    Arguments as in :func:`gae`; ``lambda_`` may also be ``[T, ...]``, one for each row: with 1 where nothing
+    is decided in ``s_{t+1}`` the returns are those of choices that last for several steps. At the last row,
+    and where an episode is only truncated, the return bootstraps fully from ``next_value``.
 
     Raises:
       UsageError: shapes differ, or a dtype is of another kind.

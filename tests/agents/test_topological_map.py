@@ -42,9 +42,7 @@ def _walk(slots, owned=True):
             inner = ENV.transition(k, inner, action, PARAMS)
             place = (inner.position - start).astype(jnp.float32)
             view = view_of(inner.walls, inner.position, 3)
-            graph, news = look_around(
-                graph, place, view, spacing=3.0, owned=owned
-            )
+            graph, news = look_around(graph, place, view, spacing=3.0, owned=owned)
             return (inner, graph, action), (inner.position, graph, news)
 
         begin = (state.inner, empty_map(slots, EXTENT), jnp.int32(0))
@@ -111,7 +109,9 @@ def test_frontier_cells_are_free_unvisited_beside_visited_and_owned_once():
         beside = {(x + dx, y + dy) for x, y in visited for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1))}
         expected = (beside & free) - visited
         owned = [np.argwhere(frontier_cells(graph, jnp.int32(j))) for j in range(int(graph.nodes))]
-        found = [tuple(map(int, mazes.start[i] + cell[::-1] - EXTENT // 2)) for cells in owned for cell in cells]
+        found = [
+            tuple(map(int, mazes.start[i] + cell[::-1] - EXTENT // 2)) for cells in owned for cell in cells
+        ]
         assert len(found) == len(set(found))
         assert set(found) == expected
         assert [len(cells) for cells in owned] == graph.frontier[: int(graph.nodes)].tolist()
@@ -145,9 +145,7 @@ def test_places_behind_a_wall_are_other_nodes_unless_sight_is_ignored():
     behind = view.at[:, 1].set(2).at[:, 0].set(0)  # a wall to the left
     for line_of_sight, nodes in ((True, 2), (False, 1)):
         graph, _ = look_around(empty_map(4, 9), jnp.zeros(2), view, spacing=3.0)
-        graph, _ = look_around(
-            graph, jnp.array([2.0, 0.0]), behind, spacing=3.0, line_of_sight=line_of_sight
-        )
+        graph, _ = look_around(graph, jnp.array([2.0, 0.0]), behind, spacing=3.0, line_of_sight=line_of_sight)
         assert int(graph.nodes) == nodes
 
 

@@ -48,7 +48,12 @@ def test_rooms_are_joined_to_a_tree():
 def test_all_trees_are_equally_likely():
     walls = jax.jit(jax.vmap(lambda key: tree_rooms(key, 2, 2)))(jax.random.split(jax.random.key(1), 4000))
     walls = np.asarray(walls)
-    left_out = [walls[:, 1:3, 3].all(1), walls[:, 4:6, 3].all(1), walls[:, 3, 1:3].all(1), walls[:, 3, 4:6].all(1)]
+    left_out = [
+        walls[:, 1:3, 3].all(1),
+        walls[:, 4:6, 3].all(1),
+        walls[:, 3, 1:3].all(1),
+        walls[:, 3, 4:6].all(1),
+    ]
     np.testing.assert_allclose(np.mean(left_out, 1), 0.25, atol=0.03)  # of four walls one has no door
 
 
