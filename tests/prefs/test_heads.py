@@ -40,7 +40,7 @@ def shuffled(item, fill):
 def scored():
     """Every head on the items, on the same items padded otherwise, with gradients, in one program."""
     models = {name: reward_model(head, ITEM) for name, head in HEADS.items()}
-    params = {name: model.init(k) for k, (name, model) in enumerate(models.items())}
+    params = jax.jit(lambda: {name: model.init(k) for k, (name, model) in enumerate(models.items())})()
     other = shuffled(ITEM, np.nan)
 
     def everything(feats):

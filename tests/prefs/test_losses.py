@@ -62,7 +62,7 @@ def test_ties_pull_together_and_the_released_form_is_theirs():
     released = -np.log(sigmoid(MARGIN - 3.0)) - np.log(sigmoid(-MARGIN - 3.0))
     np.testing.assert_allclose(losses.win_tie(MARGIN, tie, 2.0, 3.0), released, rtol=1e-4)
     decided = losses.win_tie(MARGIN, LABEL, 2.0, 3.0)
-    np.testing.assert_allclose(decided, losses.pairwise_logistic(MARGIN, LABEL), rtol=1e-6)
+    np.testing.assert_allclose(decided, losses.pairwise_logistic(MARGIN, LABEL, 3.0), rtol=1e-6)
 
 
 def test_gaussian_comparisons_by_quadrature():

@@ -36,9 +36,8 @@ class AttentionPool(nn.Module):
 class ProgressiveQuery(nn.Module):
     """Hierarchical progressive query attention over layers (arXiv 2512.22170).
 
-    A learned query attends to the first layer; what it reads, added to it, is the query for the next, and so
-    on. A second learned query attends to the last layer alone; the two results are added. Projections as in
-    attention layers, normalised queries between the stages; the latter is ours.
+    A learned query attends to the first layer; what it reads is the query for the next layer, and so on. A
+    second learned query attends to the last layer alone; the two results are added.
 
     Attributes:
       heads: of each attention; must divide the width.
@@ -58,9 +57,10 @@ class ProgressiveQuery(nn.Module):
         query = wide("query")
         for h in layers:
             keys, values = dense(width)(h), dense(width)(h)
-            query = nn.LayerNorm()(query + attend(dense(width)(query), keys, values, mask, self.heads))
+            query = dense(width)(attend(dense(width)(query), keys, values, mask, self.heads))
         last = layers[-1]
-        return query + attend(wide("last_query"), dense(width)(last), dense(width)(last), mask, self.heads)
+        read = attend(wide("last_query"), dense(width)(last), dense(width)(last), mask, self.heads)
+        return query + dense(width)(read)
 
 
 class LayerQueryHead(nn.Module):
@@ -84,4 +84,5 @@ class LayerQueryHead(nn.Module):
         if len({h.shape[-1] for h in layers}) > 1:
             raise UsageError(f"backbones have widths {[h.shape[-1] for h in layers]}; expected one width")
         pooled = ProgressiveQuery(self.heads)(jnp.stack(layers), item.mask)
-        return RewardOut(dense(1).copy(name="score")(pooled)[..., 0])
+        hidden = nn.silu(dense(pooled.shape[-1])(pooled))
+        return RewardOut(nn.Dense(1, use_bias=False, name="score")(hidden)[..., 0])

@@ -45,27 +45,25 @@ def pairwise_logistic(
     return -(y * jax.nn.log_sigmoid(m - offset) + (1.0 - y) * jax.nn.log_sigmoid(-m - offset))
 
 
-def win_tie(
-    margin: jax.Array, label: jax.Array, tie_weight: float = 1.0, tie_offset: float = 0.0
-) -> jax.Array:
+def win_tie(margin: jax.Array, label: jax.Array, tie_weight: float = 1.0, offset: float = 0.0) -> jax.Array:
     """Bradley-Terry with win-ties: pairs of equally good items are pulled together (arXiv 2512.22170, BT-WT).
 
     A pair with the label 1/2 costs ``-(log σ(m) + log σ(-m)) / 2``, which is least at a margin of 0. The
-    released code has ``tie_weight=2, tie_offset=3``. Ties cost ranking power among the good, and keep rewards
+    released code has ``tie_weight=2, offset=3``. Ties cost ranking power among the good, and keep rewards
     from growing along what merely goes with being good: choose their weight.
 
     Args:
       margin: float ``[...]``.
       label: ``[...]``: 1, 0 or 1/2.
       tie_weight: factor of the loss of ties.
-      tie_offset: offset in the loss of ties.
+      offset: as in :func:`pairwise_logistic`.
 
     Returns:
       ``[...]``.
     """
     label = jnp.asarray(label, jnp.float32)
     tie = label == 0.5
-    loss = pairwise_logistic(margin, label, jnp.where(tie, tie_offset, 0.0))
+    loss = pairwise_logistic(margin, label, offset)
     return jnp.where(tie, tie_weight, 1.0) * loss
 
 

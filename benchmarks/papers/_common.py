@@ -1,0 +1,91 @@
+"""What experiments of papers share: training in one scan, tables with intervals over seeds, what appears."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from rlkit.experiment.intervals import Interval, interval
+
+BEGIN = time.perf_counter(), time.process_time()
+
+
+def keys(count: int, seed: int = 0) -> jax.Array:
+    """One key a seed, ``[count]``."""
+    return jax.random.split(jax.random.key(seed), count)
+
+
+def minimise(
+    loss: Callable[[Any, jax.Array, jax.Array], jax.Array],
+    params: Any,
+    key: jax.Array,
+    steps: int,
+    rate: float = 3e-3,
+    decay: float = 0.0,
+) -> Any:
+    """Parameters after ``steps`` of AdamW on ``loss(params, key of the step, number of the step)``."""
+    optimiser = optax.adamw(rate, weight_decay=decay)
+
+    def body(carry: Any, inputs: tuple[jax.Array, jax.Array]) -> tuple[Any, None]:
+        params, state = carry
+        gradient = jax.grad(loss)(params, *inputs)
+        updates, state = optimiser.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    inputs = jax.random.split(key, steps), jnp.arange(steps)
+    return jax.lax.scan(body, (params, optimiser.init(params)), inputs)[0][0]
+
+
+def over_seeds(
+    run: Callable[[jax.Array], dict[str, jax.Array]], seeds: int, first: int = 0
+) -> dict[str, np.ndarray]:
+    """The results of all seeds from one compiled program: ``run(key)`` mapped over keys."""
+    return jax.tree.map(np.asarray, jax.jit(jax.vmap(run))(keys(seeds, first)))
+
+
+def said(found: Interval) -> str:
+    """``mean [low, high]``."""
+    return f"{found.mean:8.3f} [{found.low:7.3f}, {found.high:7.3f}]"
+
+
+def table(title: str, rows: Mapping[str, np.ndarray], base: str) -> dict[str, Interval]:
+    """Print each row with its difference from ``base`` over the same seeds, and give the differences.
+
+    Args:
+      title: what the numbers are.
+      rows: one number per seed each.
+      base: the row that others are compared with.
+    """
+    count = len(np.asarray(rows[base]))
+    print(f"\n{title} ({count} seeds, 95 % intervals)")
+    width = max(map(len, rows)) + 2
+    print(f"  {'':{width}}{'mean':>26}   less {base!r}")
+    out = less(rows, base)
+    for name, values in rows.items():
+        print(f"  {name:{width}}{said(interval(values))}   {'' if name == base else said(out[name])}")
+    return out
+
+
+def less(rows: Mapping[str, np.ndarray], base: str) -> dict[str, Interval]:
+    """The differences of :func:`table` from another row, not printed."""
+    return {name: interval(np.asarray(x, float) - np.asarray(rows[base], float)) for name, x in rows.items()}
+
+
+def claim(text: str, holds: bool) -> None:
+    """The line that says whether a paper's claim appears."""
+    print(f"{'appears' if holds else 'does NOT appear'}: {text}")
+
+
+def above(found: Interval) -> bool:
+    """Whether an interval is above 0."""
+    return bool(found.low > 0)
+
+
+def finish() -> None:
+    """Print what it took."""
+    wall, cpu = time.perf_counter() - BEGIN[0], time.process_time() - BEGIN[1]
+    print(f"\n{wall:.0f} s, {cpu:.0f} CPU seconds, compilation included")
