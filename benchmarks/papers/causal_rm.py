@@ -6,7 +6,7 @@ Usage: ``python benchmarks/papers/causal_rm.py``
 
 import jax
 import jax.numpy as jnp
-from _common import above, claim, finish, minimise, over_seeds, table
+from _common import above, claim, finish, less, minimise, over_seeds, table
 
 from rlkit.prefs import curation, heads, losses, reward_model, segment
 
@@ -84,13 +84,13 @@ def run(key: jax.Array, by_label: bool = False) -> dict[str, jax.Array]:
 def main() -> None:
     for what, by_label in (("the probability of being pleased", False), ("being pleased itself", True)):
         found = over_seeds(lambda key, by_label=by_label: run(key, by_label), SEEDS)
-        less = table(f"R², answers depend on {what}", {name: found[name] for name in ROWS}, ROWS[0])
+        gain = table(f"R², answers depend on {what}", {name: found[name] for name in ROWS}, ROWS[0])
         rates = {name: found[name].mean().round(3) for name in found if name not in ROWS}
         print(f"  estimated rates (true: {FALSE_NEG}, {FALSE_POS}): {rates}")
-        claim("propensities beat naive training", above(less[ROWS[1]]))
-        claim("propensities and noise rates together beat naive training", above(less[ROWS[4]]))
-        claim("the doubly robust loss beats naive training", above(less[ROWS[7]]))
-        base = table("The same, against propensities alone", {name: found[name] for name in ROWS}, ROWS[1])
+        claim("propensities beat naive training", above(gain[ROWS[1]]))
+        claim("propensities and noise rates together beat naive training", above(gain[ROWS[4]]))
+        claim("the doubly robust loss beats naive training", above(gain[ROWS[7]]))
+        base = less({name: found[name] for name in ROWS}, ROWS[1])
         claim("noise rates of clean labels add to propensities", above(base[ROWS[4]]))
         claim("noise rates of anchors add to propensities", above(base[ROWS[3]]))
     finish()

@@ -12,7 +12,7 @@ from _common import above, claim, finish, less, over_seeds, table
 
 from rlkit.prefs import curation, metrics
 
-SEEDS, CHAINS, STEPS, ROLLOUTS, LUCKY, SLIP = 10, 4000, 8, 8, 0.25, 0.15
+SEEDS, CHAINS, STEPS, ROLLOUTS, LUCKY, SLIP = 10, 4000, 6, 8, 0.25, 0.15
 ERRORS = (0.05, 0.1, 0.2, 0.3)
 ROWS = ("outcome only", "Monte Carlo", "verifier only", "rollout value as label", "log-odds fused")
 
@@ -39,18 +39,17 @@ def values_ahead(verdict: jax.Array, outcome: jax.Array) -> jax.Array:
 
 def run(key: jax.Array) -> dict[str, jax.Array]:
     k = jax.random.split(key, 8)
-    at = jax.random.randint(k[0], (CHAINS,), 0, STEPS)
-    erring = jax.random.bernoulli(k[1], 0.6, (CHAINS,))
-    label = jnp.where(erring, at, -1)
-    step = jnp.arange(STEPS)
-    spoilt = erring[:, None] & (step >= at[:, None])  # the chain is wrong from here on
-    wrong = spoilt & ((step == at[:, None]) | jax.random.bernoulli(k[2], 0.5, spoilt.shape))
-    success = jnp.where(spoilt, LUCKY, 1.0 - SLIP)
+    slips = jax.random.bernoulli(k[0], SLIP, (CHAINS, STEPS))
+    label = metrics.first_error(1.0 - slips, jnp.ones(slips.shape, bool))
+    spoilt = jnp.cumsum(slips, 1) > 0  # the chain is wrong from here on
+    wrong = slips | (spoilt & jax.random.bernoulli(k[2], 0.5, spoilt.shape))
+    clean = (1.0 - SLIP) ** jnp.arange(STEPS - 1, -1, -1)  # probability that the steps to come are right
+    success = jnp.where(spoilt, LUCKY, clean + (1.0 - clean) * LUCKY)
     share = jax.random.binomial(k[3], ROLLOUTS, success) / ROLLOUTS
-    before = jnp.concatenate(
-        [jax.random.binomial(k[4], ROLLOUTS, 1.0 - SLIP, (CHAINS, 1)) / ROLLOUTS, share[:, :-1]], 1
-    )
-    outcome = jax.random.bernoulli(k[5], success[:, -1])
+    start = (1.0 - SLIP) ** STEPS
+    first = jax.random.binomial(k[4], ROLLOUTS, start + (1.0 - start) * LUCKY, (CHAINS, 1)) / ROLLOUTS
+    before = jnp.concatenate([first, share[:, :-1]], 1)
+    outcome = jnp.where(spoilt[:, -1], jax.random.bernoulli(k[5], LUCKY, (CHAINS,)), True)
     out = {}
     for error in ERRORS:
         verdict = jnp.where(wrong, -1.0, 1.0) * jnp.where(
