@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from rlkit.experiment.intervals import Interval, interval
+from rlkit.experiment.reports.intervals import Interval, interval
 
 BEGIN = time.perf_counter(), time.process_time()
 
