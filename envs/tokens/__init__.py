@@ -6,12 +6,14 @@ from rlkit.envs.tokens.core import (
     TokenSpec,
     TokenTask,
     Tool,
+    read_groups,
     sample_prompts,
     spelt,
     task_reward,
     verify_groups,
 )
 from rlkit.envs.tokens.registry import TABLE, make_task
+from rlkit.envs.tokens.texts import texts
 
 __all__ = [
     "TABLE",
@@ -21,8 +23,10 @@ __all__ = [
     "TokenTask",
     "Tool",
     "make_task",
+    "read_groups",
     "sample_prompts",
     "spelt",
     "task_reward",
+    "texts",
     "verify_groups",
 ]

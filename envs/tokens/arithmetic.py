@@ -44,7 +44,7 @@ def modular(base: int = 10, operands: int = 2) -> TokenTask:
     def written(numbers: jax.Array) -> Prompt:
         signs = [plus] * (operands - 1) + [equals]
         tokens = [x for pair in zip(numbers + 1, signs, strict=True) for x in pair]
-        return prompt_of(tokens, answer=jnp.sum(numbers) % base)
+        return prompt_of(tokens, truth=jnp.sum(numbers) % base)
 
     def prompt(key: Key, part: jax.Array) -> Prompt:
         return written(jax.random.randint(key, (operands,), 0, base))
@@ -52,10 +52,10 @@ def modular(base: int = 10, operands: int = 2) -> TokenTask:
     def verify(prompt: Prompt, tokens: jax.Array) -> Terms:
         said, ends = tokens[0] - 1, tokens[1] == 0
         number = (said >= 0) & (said < base)
-        away = jnp.abs(said - prompt.columns["answer"])
+        away = jnp.abs(said - prompt.columns["truth"])
         away = jnp.minimum(away, base - away)
         return {
-            "correct": truth(said == prompt.columns["answer"], ends),
+            "correct": truth(said == prompt.columns["truth"], ends),
             "format": truth(number, ends),
             "closeness": jnp.where(number & ends, (base - 2 * away) / base, 0.0).astype(jnp.float32),
         }
@@ -64,8 +64,19 @@ def modular(base: int = 10, operands: int = 2) -> TokenTask:
         grid = jnp.stack(jnp.meshgrid(*[jnp.arange(base)] * operands, indexing="ij"), -1)
         return jax.vmap(written)(grid.reshape(-1, operands))
 
-    solve = lambda prompt: padded([prompt.columns["answer"] + 1], 2)
-    return TokenTask(spec, prompt, verify, solve, every if base**operands <= 4096 else None)
+    solve = lambda prompt: padded([prompt.columns["truth"] + 1], 2)
+    few = every if base**operands <= 4096 else None
+    return TokenTask(spec, prompt, verify, solve, few, columns=_said(base))
+
+
+def _said(base: int):
+    """The answer of a completion, for methods that vote."""
+
+    def columns(prompt: Prompt, tokens: jax.Array) -> dict[str, jax.Array]:
+        said = tokens[0] - 1
+        return {"answer": jnp.where((said >= 0) & (said < base) & (tokens[1] == 0), said, -1)}
+
+    return columns
 
 
 def views(base: int = 10) -> TokenTask:
@@ -98,7 +109,7 @@ def views(base: int = 10) -> TokenTask:
     def written(a: jax.Array, b: jax.Array, view: jax.Array) -> Prompt:
         first, second = jnp.where(view == 0, a + 1, other + b), jnp.where(view == 0, b + 1, other + a)
         answer = (a + b) % base
-        return prompt_of([first, plus, second, equals], answer=answer, view=view.astype(jnp.int32))
+        return prompt_of([first, plus, second, equals], truth=answer, view=view.astype(jnp.int32))
 
     def prompt(key: Key, part: jax.Array) -> Prompt:
         a, b = jax.random.randint(key, (2,), 0, base)
@@ -107,7 +118,7 @@ def views(base: int = 10) -> TokenTask:
     def verify(prompt: Prompt, tokens: jax.Array) -> Terms:
         said, ends = tokens[0] - 1, tokens[1] == 0
         return {
-            "correct": truth(said == prompt.columns["answer"], ends),
+            "correct": truth(said == prompt.columns["truth"], ends),
             "format": truth(said >= 0, said < base, ends),
         }
 
@@ -115,4 +126,5 @@ def views(base: int = 10) -> TokenTask:
         a, b, view = (x.ravel() for x in jnp.meshgrid(*map(jnp.arange, (base, base, 2)), indexing="ij"))
         return jax.vmap(written)(a, b, view)
 
-    return TokenTask(spec, prompt, verify, lambda prompt: padded([prompt.columns["answer"] + 1], 2), every)
+    solve = lambda prompt: padded([prompt.columns["truth"] + 1], 2)
+    return TokenTask(spec, prompt, verify, solve, every, columns=_said(base))

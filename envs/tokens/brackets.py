@@ -21,7 +21,8 @@ def brackets(kinds: int = 3, length: int = 6) -> TokenTask:
 
     Returns:
       The task. Its terms are two facts (``closed``, ``right_length``) and three rubrics of the way
-      (``types``, ``no_reopening``, ``ends``); the task's own reward is ``closed``.
+      (``types``, ``no_reopening``, ``ends``); the task's own reward is ``closed``. The column
+      ``satisfied`` says which are met wholly; ``criterion_weight`` and ``factual`` belong to the prompt.
 
     Raises:
       UsageError: a number is out of range.
@@ -30,7 +31,7 @@ def brackets(kinds: int = 3, length: int = 6) -> TokenTask:
         raise UsageError(f"kinds={kinds}: expected at most {len(_KINDS)}")
     check_count("length", length)
     opening, closing = [k[0] for k in _KINDS[:kinds]], [k[1] for k in _KINDS[:kinds]]
-    steps = length + 2
+    steps, facts = length + 2, [float(name in FACTS) for name in RUBRICS]
     spec = TokenSpec(
         id="tokens/brackets",
         task="close all brackets that are open, the last one first, and end",
@@ -70,7 +71,8 @@ def brackets(kinds: int = 3, length: int = 6) -> TokenTask:
         mask = (jnp.arange(length) < count).astype(jnp.float32)
         place = depth - 1 - jnp.arange(steps)
         wanted = jnp.where(place >= 0, kinds + 1 + stack[jnp.maximum(place, 0)], 0)
-        return Prompt(tokens, mask, {"wanted": wanted, "open": depth})
+        criteria = {"criterion_weight": jnp.ones(len(RUBRICS)), "factual": jnp.array(facts)}
+        return Prompt(tokens, mask, {"wanted": wanted, "open": depth} | criteria)
 
     def verify(prompt: Prompt, tokens: jax.Array) -> Terms:
         wanted, depth = prompt.columns["wanted"], prompt.columns["open"]
@@ -84,4 +86,8 @@ def brackets(kinds: int = 3, length: int = 6) -> TokenTask:
             "ends": ended(tokens),
         }
 
-    return TokenTask(spec, prompt, verify, lambda prompt: prompt.columns["wanted"])
+    def columns(prompt: Prompt, tokens: jax.Array) -> dict[str, jax.Array]:
+        terms = verify(prompt, tokens)
+        return {"satisfied": jnp.stack([(terms[name] == 1.0).astype(jnp.float32) for name in RUBRICS])}
+
+    return TokenTask(spec, prompt, verify, lambda prompt: prompt.columns["wanted"], columns=columns)

@@ -65,7 +65,8 @@ def calls(tools: int = 4, arguments: int = 3, values: int = 8) -> TokenTask:
         one, two = jax.random.split(key)
         tool = first_tool + jax.random.randint(one, (), 0, tools)
         given = first_value + jax.random.randint(two, (arguments,), 0, values)
-        return prompt_of([tool, *given])
+        gold = {"gold_name": (tool - first_tool)[None], "gold_values": (given - first_value)[None]}
+        return prompt_of([tool, *given], **gold)
 
     def solve(prompt: Prompt) -> jax.Array:
         return padded([jnp.int32(begin), *prompt.tokens, jnp.int32(end)], length)
@@ -93,7 +94,13 @@ def calls(tools: int = 4, arguments: int = 3, values: int = 8) -> TokenTask:
             "fine": fine.astype(jnp.float32),
         }
 
-    return TokenTask(spec, prompt, verify, solve)
+    def columns(prompt: Prompt, tokens: jax.Array) -> dict[str, jax.Array]:
+        parsed = verify(prompt, tokens)["format"]
+        read = lambda found: jnp.where(parsed > 0, found, -1)[None]
+        name, values = read(tokens[1] - first_tool), read(tokens[2 : 2 + arguments] - first_value)
+        return {"parsed": parsed, "call_name": name, "call_values": values}
+
+    return TokenTask(spec, prompt, verify, solve, columns=columns)
 
 
 class _Tape(NamedTuple):
@@ -146,6 +153,7 @@ def calculator(base: int = 10, most_calls: int = 3) -> TokenTask:
             TermSpec("calls", "calls that were made", 0.0, float(most_calls)),
             TermSpec("f1", "FTRL's reward by calls", -0.5, 2.0),
             TermSpec("precision", "share of calls that solved an open goal"),
+            TermSpec("conciseness", "2 over the calls, at most 1: the solution makes 2"),
             TermSpec("format", "no broken call, an answer, and an end"),
         ),
         success="correct",
@@ -219,7 +227,18 @@ def calculator(base: int = 10, most_calls: int = 3) -> TokenTask:
             "calls": n,
             "f1": jnp.where(n > 0, 2.0 * k / (n + 1.0), without).astype(jnp.float32),
             "precision": jnp.where(n > 0, k / jnp.maximum(n, 1.0), 0.0),
+            "conciseness": 2.0 / jnp.maximum(n, 2.0),
             "format": fine,
+        }
+
+    def columns(prompt: Prompt, tokens: jax.Array) -> dict[str, jax.Array]:
+        tape, _ = jax.lax.scan(lambda s, token: (apply(s, prompt, token)[0], None), init(prompt), tokens)
+        return {
+            "solved": tape.useful.astype(jnp.float32),
+            "open": 2.0 - tape.solved.sum(),
+            "answered": tape.answer >= 0,
+            "broken": tape.broken,
+            "empty": tokens[0] == 0,
         }
 
     def solve(prompt: Prompt) -> jax.Array:
@@ -228,4 +247,4 @@ def calculator(base: int = 10, most_calls: int = 3) -> TokenTask:
         said = [jnp.int32(answer), outer]
         return padded([first, a, b, inner, second, inner, c, outer, *said], length)
 
-    return TokenTask(spec, prompt, verify, solve, tool=Tool(init, apply))
+    return TokenTask(spec, prompt, verify, solve, tool=Tool(init, apply), columns=columns)

@@ -88,6 +88,10 @@ class TokenTask(NamedTuple):
 
     tool: Tool | None = None
 
+    columns: Callable[[Prompt, jax.Array], dict[str, jax.Array]] | None = None
+    """``columns(prompt, tokens) -> arrays by name``: what else methods may read of a completion, such as the
+    answer that it gives (``answer``, int32, -1 if none can be read) or which criteria it meets"""
+
 
 def sample_prompts(task: TokenTask, key: Key, count: int, first: int | jax.Array = 0) -> Prompt:
     """Draw prompts.
@@ -115,6 +119,13 @@ def sample_prompts(task: TokenTask, key: Key, count: int, first: int | jax.Array
 def verify_groups(task: TokenTask, prompts: Prompt, tokens: jax.Array) -> Terms:
     """Terms ``[P, G]`` of groups of completions ``[P, G, T]``."""
     return jax.vmap(jax.vmap(task.verify, (None, 0)))(prompts, tokens)
+
+
+def read_groups(task: TokenTask, prompts: Prompt, tokens: jax.Array) -> dict[str, jax.Array]:
+    """Columns ``[P, G, ...]`` of groups of completions ``[P, G, T]``; none if the task has none."""
+    if task.columns is None:
+        return {}
+    return jax.vmap(jax.vmap(task.columns, (None, 0)))(prompts, tokens)
 
 
 def task_reward(spec: TokenSpec, terms: Terms) -> jax.Array:

@@ -42,7 +42,7 @@ def lookup(entities: int = 8, relations: int = 3, seed: int = 0) -> TokenTask:
 
     def written(entity: jax.Array, first: jax.Array, second: jax.Array) -> Prompt:
         bridge = facts[first, entity]
-        columns = {"bridge": bridge, "answer": facts[second, bridge]}
+        columns = {"through": bridge, "truth": facts[second, bridge]}
         return prompt_of([entity + 1, entities + 1 + first, entities + 1 + second], **columns)
 
     def prompt(key: Key, part: jax.Array) -> Prompt:
@@ -52,8 +52,8 @@ def lookup(entities: int = 8, relations: int = 3, seed: int = 0) -> TokenTask:
     def verify(prompt: Prompt, tokens: jax.Array) -> Terms:
         said, ends = tokens[:2] - 1, tokens[2] == 0
         return {
-            "correct": truth(said[1] == prompt.columns["answer"], ends),
-            "bridge": truth(said[0] == prompt.columns["bridge"]),
+            "correct": truth(said[1] == prompt.columns["truth"], ends),
+            "bridge": truth(said[0] == prompt.columns["through"]),
             "format": truth(((said >= 0) & (said < entities)).all(), ends),
         }
 
@@ -62,9 +62,13 @@ def lookup(entities: int = 8, relations: int = 3, seed: int = 0) -> TokenTask:
         return jax.vmap(written)(*(x.ravel() for x in jnp.meshgrid(*ranges, indexing="ij")))
 
     def solve(prompt: Prompt) -> jax.Array:
-        return padded([prompt.columns["bridge"] + 1, prompt.columns["answer"] + 1], 3)
+        return padded([prompt.columns["through"] + 1, prompt.columns["truth"] + 1], 3)
 
-    return TokenTask(spec, prompt, verify, solve, every)
+    def columns(prompt: Prompt, tokens: jax.Array) -> dict[str, jax.Array]:
+        said = tokens[1] - 1
+        return {"answer": jnp.where((said >= 0) & (said < entities), said, -1)}
+
+    return TokenTask(spec, prompt, verify, solve, every, columns=columns)
 
 
 def _derangements(entities: int, relations: int, seed: int) -> np.ndarray:

@@ -107,7 +107,7 @@ def test_no_completion_is_worth_more_than_the_optimum(name, options):
 
 def test_views_show_the_same_sum():
     task, prompts = drawn("tokens/views")
-    answers = np.asarray(prompts.columns["answer"]).reshape(-1, 2)
+    answers = np.asarray(prompts.columns["truth"]).reshape(-1, 2)
     np.testing.assert_array_equal(answers[:, 0], answers[:, 1])
     np.testing.assert_array_equal(np.asarray(prompts.columns["view"]).reshape(-1, 2), [[0, 1]] * 32)
     with pytest.raises(UsageError, match="groups of 2"):

@@ -1,5 +1,6 @@
 """Policies of tokens: the protocol, tables, a decoder, published weights, and writing with them."""
 
+from rlkit.group.policies.adapters import lora, train_only
 from rlkit.group.policies.decoder import DecoderConfig, decoder
 from rlkit.group.policies.protocol import Cache, TokenPolicy, check_policy, from_flax
 from rlkit.group.policies.sampling import Sampling, Written, write
@@ -16,7 +17,9 @@ __all__ = [
     "check_policy",
     "decoder",
     "from_flax",
+    "lora",
     "score",
     "table",
+    "train_only",
     "write",
 ]

@@ -46,6 +46,10 @@ class TokenPolicy(NamedTuple):
     """``trainable(params) -> bools``: which leaves learning may change; the others stay as they are, cost no
     optimiser state and get no gradient."""
 
+    merged: Callable[[PyTree], tuple["TokenPolicy", PyTree]] | None = None
+    """``merged(params) -> (policy, params)``: the same distribution without adapters, for whoever asks it
+    many times with the same parameters"""
+
     title: str = "policy"
 
 

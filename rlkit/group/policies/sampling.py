@@ -113,6 +113,8 @@ def write(
     """
     count, longest = prompts.tokens.shape
     check_room(policy, longest, length)
+    if policy.merged is not None:
+        policy, params = policy.merged(params)
     rows = jax.tree.map(lambda x: jnp.repeat(x, group, 0), prompts)
     members = jax.vmap(lambda key: jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(group)))(keys)
     members, sizes = members.reshape(-1), rows.mask.sum(-1).astype(jnp.int32)

@@ -1,0 +1,383 @@
+"""Training a policy of tokens by a method of groups: write, judge, credit, and follow the gradient.
+
+One ``step`` lets the policy write ``G`` completions of each of ``P`` prompts, has them judged, and makes the
+gradient steps that the method plans. It is a :class:`rlkit.types.Learner`: the driver of agents trains it.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rlkit.envs.tokens import TokenTask
+from rlkit.errors import UsageError, unknown_name
+from rlkit.fields import check, leaf, static
+from rlkit.group.filters import mask_truncated
+from rlkit.group.gradients import Step, descend_plan
+from rlkit.group.judging import RewardFunction, check_functions
+from rlkit.group.policies.protocol import TokenPolicy, check_policy
+from rlkit.group.policies.sampling import Sampling, check_room
+from rlkit.group.presets import PRESETS, preset
+from rlkit.group.rewards import check_batch
+from rlkit.group.rollout import Rollout, collect_groups
+from rlkit.group.stages import chain
+from rlkit.group.trainable import Split, join, split
+from rlkit.group.types import Completions, Context, Method
+from rlkit.keys import typed_key
+from rlkit.parallel import replica_keys
+from rlkit.registry import load_target
+from rlkit.types import Key, Metrics, PyTree
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class GroupConfig:
+    """Hyper-parameters of a trainer of groups; those of the loss belong to the method."""
+
+    learning_rate: float = leaf(1e-3, "step size of AdamW", low=0.0)
+    weight_decay: float = leaf(0.0, "of AdamW", low=0.0)
+    max_grad_norm: float = leaf(1.0, "global norm that gradients are clipped to", above=0.0)
+    warmup: float = leaf(0.0, "gradient steps over which the step size grows from 0", low=0.0)
+    decay: bool = static(False, "let the step size fall linearly to 0 at total_updates")
+    prompts: int = static(32, "P: prompts of an update (on each device)", low=1)
+    group_size: int = static(8, "G: completions of each prompt", low=1)
+    iterations: int = static(1, "passes over a batch (mu of GRPO)", low=1)
+    minibatches: int = static(1, "gradient steps of a pass, on parts of the prompts", low=1)
+    micro_batches: int = static(
+        1, "pieces in which a gradient is accumulated: less memory, the same gradient", low=1
+    )
+    rollout_batches: int = static(1, "pieces in which completions are written, one after the other", low=1)
+    completion_length: int = static(0, "T: tokens of a completion at most; 0: the task's", low=0)
+    temperature: float = static(1.0, "of the policy while it writes and learns", above=0.0)
+    top_k: int = static(0, "write from the likeliest so many tokens; 0: from all", low=0)
+    top_p: float = static(1.0, "write from the likeliest tokens of this probability", above=0.0, high=1.0)
+    min_p: float = static(0.0, "write from tokens of this share of the likeliest one's", low=0.0, high=1.0)
+    dynamic_sampling: int = static(
+        0, "rounds in which prompts whose completions all earn the same are replaced; 0: none", low=0
+    )
+    mask_truncated: bool = static(False, "completions without an end do not count")
+    overlong_buffer: int = static(
+        0,
+        "tokens before the longest completion in which the term overlong falls from 0 to -1; 0: no term",
+        low=0,
+    )
+    reference_every: int = static(
+        0, "updates after which the reference becomes the policy; 0: it stays the first policy", low=0
+    )
+    entropy: bool = static(True, "measure the entropy of tokens, which the bonus needs")
+    total_updates: int = static(1000, "updates that schedules are laid out over", low=1)
+
+    def replace(self, **changes: Any) -> "GroupConfig":
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p)
+
+
+class Frozen(NamedTuple):
+    """What a training does not change."""
+
+    weights: PyTree
+
+
+class GroupState(NamedTuple):
+    """Everything that training needs; save it whole and the run continues to the bit."""
+
+    config: GroupConfig
+    learnt: PyTree  # leaves that learn, None for the others
+    frozen: Frozen  # the others
+    reference: PyTree  # `learnt` as it was; () if nothing needs it
+    optimiser: PyTree
+    pipeline: PyTree  # state of the method's stages
+    control: PyTree  # state of its controller
+    update: jax.Array  # int32 []: updates made
+    steps: jax.Array  # int32 []: gradient steps made
+    key: Key  # of the next update; the same on all devices
+
+
+class GroupTrainer(NamedTuple):
+    """A method bound to a task and a policy, as pure functions: a :class:`rlkit.types.Learner`."""
+
+    init: Callable[..., GroupState]
+    """``init(key, config=None) -> state``"""
+
+    step: Callable[[GroupState], tuple[GroupState, Metrics]]
+    """``step(state) -> (state, metrics)``: ``learn`` after ``collect``"""
+
+    collect: Callable[[GroupState], tuple[GroupState, Completions, Metrics]]
+    """``collect(state) -> (state, batch, metrics)``: completions of the present policy, judged"""
+
+    learn: Callable[[GroupState, Completions], tuple[GroupState, Metrics]]
+    """``learn(state, batch) -> (state, metrics)``; also for completions that came from elsewhere"""
+
+    params: Callable[[GroupState], PyTree]
+    """``params(state)``: the policy's parameters"""
+
+    task: TokenTask
+    policy: TokenPolicy
+    method: Method
+    config: GroupConfig
+    steps_per_update: int  # completions of an update
+    title: str
+    judged: tuple[RewardFunction, ...] = ()  # beside the task's own terms
+    undefined: tuple[str, ...] = ("length/ended",)
+    bulk: tuple[str, ...] = ()
+    axis_name: str | None = None
+
+
+class _Spec(NamedTuple):
+    """The static side of a trainer."""
+
+    rollout: Rollout
+    policy: TokenPolicy
+    method: Method
+    optimiser: Callable[[GroupConfig, jax.Array], optax.GradientTransformation]
+    static: GroupConfig
+    params: PyTree  # which leaves learn
+    axis_name: str | None
+
+
+def adamw(config: GroupConfig, step: jax.Array) -> optax.GradientTransformation:
+    """AdamW behind clipping by the global norm; ``step`` counts gradient steps."""
+    rate = config.learning_rate * jnp.minimum(1.0, (step + 1) / jnp.maximum(config.warmup, 1.0))
+    if config.decay:
+        each = config.iterations * config.minibatches
+        rate = rate * jnp.maximum(1.0 - step / (each * config.total_updates), 0.0)
+    return optax.chain(
+        optax.clip_by_global_norm(config.max_grad_norm),
+        optax.adamw(rate, b2=0.99, weight_decay=config.weight_decay),
+    )
+
+
+def trainer(
+    task: TokenTask,
+    policy: TokenPolicy,
+    method: str | Method = "grpo",
+    config: GroupConfig | None = None,
+    *,
+    rewards: Sequence[RewardFunction] = (),
+    weights: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    optimiser: Callable[[GroupConfig, jax.Array], optax.GradientTransformation] = adamw,
+    axis_name: str | None = None,
+) -> GroupTrainer:
+    """Build a trainer.
+
+    Args:
+      task: where prompts come from and what verifies completions.
+      policy: what learns.
+      method: a preset's name, or what one returned.
+      config: hyper-parameters; those that are static are fixed here, numbers are defaults of ``init``.
+      rewards: reward functions beside the task's terms, see :mod:`rlkit.group.judging`.
+      weights: of the reward functions and of the task's terms, by name: numbers or schedules. None: 1 for
+        each of ``rewards``, or, without any, the task's own weights. Only for methods that are named, and
+        that sum terms; a method that reads certain columns finds those of all terms and functions.
+      options: other arguments of the preset.
+      optimiser: ``optimiser(config, step) -> transformation`` of gradients; ``step`` counts gradient steps.
+      axis_name: mapped axis over which prompts are spread: each member draws ``config.prompts`` of its own,
+        gradients and statistics of the batch are those of all together, groups are never divided.
+
+    Returns:
+      The trainer. Its metrics are float32 scalars, see ``docs/group.md``.
+
+    Raises:
+      UsageError: something does not fit: a hyper-parameter, the context, the vocabulary, a column.
+      UnknownNameError: no such preset, option, term or column; the message suggests the nearest.
+    """
+    config = config or GroupConfig()
+    check(config)
+    check_policy(policy)
+    _check_vocabulary(task, policy)
+    length = config.completion_length or task.spec.completion_length
+    check_room(policy, task.spec.prompt_length, length)
+    for name in ("micro_batches", "minibatches", "rollout_batches"):
+        parts = getattr(config, name) * (config.minibatches if name == "micro_batches" else 1)
+        if config.prompts % parts:
+            raise UsageError(f"prompts={config.prompts}: expected a multiple of the {parts} pieces of {name}")
+    if config.prompts % task.spec.together:
+        raise UsageError(
+            f"prompts={config.prompts}: {task.spec.id} draws them in groups of {task.spec.together}"
+        )
+    rewards = check_functions(rewards, task.spec)
+    named = isinstance(method, str)
+    weights = _weights(task, rewards, weights, config)
+    if named:
+        method = _named(method, weights, dict(options or {}), axis_name)
+    elif options:
+        raise UsageError("options are arguments of a preset, which is to be given by name")
+    if config.mask_truncated:
+        method = method._replace(pipeline=chain(method.pipeline, mask_truncated()))
+    rollout = Rollout(
+        task=task,
+        policy=policy,
+        functions=rewards,
+        paid=tuple(weights),
+        prompts=config.prompts,
+        group=config.group_size,
+        length=length,
+        sampling=config.sampling,
+        reference=needs_reference(method),
+        overlong=config.overlong_buffer,
+        pieces=config.rollout_batches,
+        axis_name=axis_name,
+    )
+    shapes = jax.eval_shape(policy.init, jax.random.key(0))
+    learns = policy.trainable(shapes)
+    spec = _Spec(rollout, policy, method, optimiser, config, learns, axis_name)
+    if not any(jax.tree.leaves(learns)):
+        raise UsageError(f"{policy.title} has no parameters that learn")
+    batch = _example(spec)
+    check_batch(method, batch)
+    collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
+    frozen = not all(jax.tree.leaves(learns))
+    return GroupTrainer(
+        init=functools.partial(_init, spec, batch),
+        step=functools.partial(_step, spec),
+        collect=collect,
+        learn=learn,
+        params=lambda state: join(state.learnt, state.frozen.weights),
+        task=task,
+        policy=policy,
+        method=method,
+        config=config,
+        steps_per_update=config.prompts * config.group_size,
+        title=f"{task.spec.id}, {policy.title}",
+        judged=rewards,
+        bulk=("frozen.weights",) if frozen else (),
+        axis_name=axis_name,
+    )
+
+
+def needs_reference(method: Method) -> bool:
+    """Whether a method compares with a reference policy."""
+    coefficient = method.loss.kl_coef
+    return method.reference or isinstance(coefficient, jax.Array) or coefficient > 0
+
+
+def _check_vocabulary(task: TokenTask, policy: TokenPolicy) -> None:
+    wanted = len(task.spec.vocabulary)
+    if policy.vocabulary < wanted:
+        raise UsageError(
+            f"{policy.title} knows {policy.vocabulary} tokens, {task.spec.id} uses {wanted}: the tokenizer "
+            "of the task does not fit the policy; build the policy for it"
+        )
+
+
+def _weights(
+    task: TokenTask,
+    rewards: tuple[RewardFunction, ...],
+    weights: Mapping[str, Any] | None,
+    config: GroupConfig,
+) -> dict[str, Any]:
+    """The weights of all terms that are paid."""
+    terms = {term.name: term.weight for term in task.spec.terms}
+    own = {name: weight for name, weight in terms.items() if weight}
+    chosen = dict(weights) if weights is not None else {r.name: 1.0 for r in rewards} or own
+    known = [*terms, *(r.name for r in rewards)]
+    for name in chosen:
+        if name not in known:
+            raise unknown_name("reward", name, known, where=f"of {task.spec.id} and the reward functions")
+    if not chosen:
+        raise UsageError(f"{task.spec.id} has no reward of its own; give reward functions")
+    return chosen | ({"overlong": 1.0} if config.overlong_buffer else {})
+
+
+def _named(name: str, weights: dict[str, Any], options: dict[str, Any], axis_name: str | None) -> Method:
+    """A preset, with weights where it takes some."""
+    import inspect
+
+    parameters = inspect.signature(load_target(PRESETS[name].target)).parameters
+    given: dict[str, Any] = {"weights": weights} if "weights" in parameters else {}
+    if axis_name is not None:
+        given["axis_name"] = axis_name
+    return preset(name, **(given | options))
+
+
+def _example(spec: _Spec) -> Completions:
+    """Shapes and dtypes of a batch."""
+
+    def make() -> Completions:
+        params = spec.policy.init(jax.random.key(0))
+        return collect_groups(spec.rollout._replace(axis_name=None), params, params, jax.random.key(0))[0]
+
+    return jax.eval_shape(make)
+
+
+def _init(spec: _Spec, batch: Completions, key: Key, config: GroupConfig | None = None) -> GroupState:
+    config = spec.static if config is None else config
+    one, two = jax.random.split(typed_key(key))
+    parts: Split = split(spec.policy.init(one), spec.params)
+    copied = jax.tree.map(jnp.copy, parts.learnt) if spec.rollout.reference else ()
+    return GroupState(
+        config=config,
+        learnt=parts.learnt,
+        frozen=Frozen(parts.frozen),
+        reference=copied,
+        optimiser=spec.optimiser(config, jnp.int32(0)).init(parts.learnt),
+        pipeline=spec.method.pipeline.init(),
+        control=spec.method.controller.init(batch),
+        update=jnp.int32(0),
+        steps=jnp.int32(0),
+        key=two,
+    )
+
+
+def _keys(state: GroupState) -> tuple[Key, Key, Key]:
+    """Keys of an update: of its prompts and completions, of its stages, of its order."""
+    one, two, three = jax.random.split(jax.random.fold_in(state.key, state.update), 3)
+    return one, two, three
+
+
+def _context(spec: _Spec, state: GroupState) -> Context:
+    key = replica_keys(_keys(state)[1], spec.axis_name)
+    return Context(state.update, jnp.int32(spec.static.total_updates), key)
+
+
+def _collect(spec: _Spec, state: GroupState) -> tuple[GroupState, Completions, Metrics]:
+    params = join(state.learnt, state.frozen.weights)
+    reference = join(state.reference, state.frozen.weights) if spec.rollout.reference else None
+    ctx = _context(spec, state)
+    worth = lambda batch: spec.method.pipeline.apply(state.pipeline, (), batch, ctx)[1].reward
+    batch, metrics = collect_groups(
+        spec.rollout, params, reference, _keys(state)[0], worth, spec.static.dynamic_sampling
+    )
+    return state, batch, metrics
+
+
+def _learn(spec: _Spec, state: GroupState, batch: Completions) -> tuple[GroupState, Metrics]:
+    ctx, config = _context(spec, state), spec.static
+    pipeline, credit, metrics = spec.method.pipeline.apply(state.pipeline, (), batch, ctx)
+    plan = spec.method.controller.plan(state.control, spec.method.loss, batch, credit, ctx)
+    step = Step(spec.policy, state.frozen.weights, plan.loss, config, spec.axis_name)
+    optimiser = functools.partial(spec.optimiser, state.config)
+    learnt, moments, steps, found = descend_plan(
+        step, optimiser, state.learnt, state.optimiser, state.steps, plan.updates, _keys(state)[2]
+    )
+    reference = state.reference
+    if config.reference_every and spec.rollout.reference:
+        now = (state.update + 1) % config.reference_every == 0
+        reference = jax.tree.map(lambda old, new: jnp.where(now, new, old), reference, learnt)
+    state = state._replace(
+        learnt=learnt,
+        reference=reference,
+        optimiser=moments,
+        pipeline=pipeline,
+        control=spec.method.controller.observe(plan.state, found),
+        update=state.update + 1,
+        steps=steps,
+    )
+    told = metrics | plan.metrics | found
+    return state, {name: jnp.asarray(value, jnp.float32) for name, value in told.items()}
+
+
+def _step(spec: _Spec, state: GroupState) -> tuple[GroupState, Metrics]:
+    state, batch, seen = _collect(spec, state)
+    state, learnt = _learn(spec, state, batch)
+    return state, seen | learnt
