@@ -44,6 +44,9 @@ COMMANDS = {
         "rlkit.design.commands:design", "design a reward for an environment, or resume a design"
     ),
     "reward": Command("rlkit.design.commands:reward", "check, show or audit a reward"),
+    "group": Command(
+        "rlkit.experiment.commands.group:group", "train policies of tokens by methods of groups"
+    ),
     "score": Command("rlkit.experiment.commands.scoring:score", "score how physically plausible motions are"),
     "envs": Command("rlkit.experiment.commands.actions:envs", "list environments, or describe one"),
 }

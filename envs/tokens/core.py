@@ -5,8 +5,8 @@ completion of ``T`` tokens ends with the end-of-text token, and all that follows
 Prompts are padded at their end. Nothing here knows of policies or learning.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -91,6 +91,12 @@ class TokenTask(NamedTuple):
     columns: Callable[[Prompt, jax.Array], dict[str, jax.Array]] | None = None
     """``columns(prompt, tokens) -> arrays by name``: what else methods may read of a completion, such as the
     answer that it gives (``answer``, int32, -1 if none can be read) or which criteria it meets"""
+
+    text: Any = None
+    """the tokenizer, of tasks of texts: ``decode(tokens) -> text``"""
+
+    rows: Sequence[Mapping[str, Any]] = ()
+    """the data set, of tasks of texts; the prompts' column ``row`` says which one"""
 
 
 def sample_prompts(task: TokenTask, key: Key, count: int, first: int | jax.Array = 0) -> Prompt:

@@ -41,7 +41,7 @@ def texts(
     """Prompts from rows, each as likely as the others; what completions are worth say reward functions.
 
     The column ``row`` (int32) says which row a prompt is; numbers of the rows are columns as well. Reward
-    functions of texts get all columns: ``from_text(fn, tokenizer, rows)``.
+    functions of texts get all columns.
 
     Args:
       rows: the data set.
@@ -104,4 +104,4 @@ def texts(
     def solve(prompt: Prompt) -> jax.Array:
         raise UsageError(f"{id} does not know its solutions")
 
-    return TokenTask(spec, draw, verify, solve)
+    return TokenTask(spec, draw, verify, solve, text=tokenizer, rows=tuple(rows))

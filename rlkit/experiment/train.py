@@ -128,7 +128,8 @@ def train(
     """
     if on_nan not in ON_NAN:
         raise unknown_name("value of on_nan", on_nan, ON_NAN)
-    if (probe_steps or eval_episodes) and getattr(agent, "act", None) is None:
+    looks = any(getattr(agent, name, None) is not None for name in ("act", "record", "judge"))
+    if (probe_steps or eval_episodes) and not looks:
         raise UsageError(
             f"probe_steps={probe_steps}, eval_episodes={eval_episodes}: expected 0, "
             f"for {agent.title} does not act"

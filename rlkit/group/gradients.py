@@ -104,7 +104,7 @@ def _passes(step: Step, optimiser: Any, carry: Any, update: Update, key: Key) ->
         learnt, moments, count = carry
         grad, metrics = gradient(step, learnt, part)
         change, moments = optimiser(count).update(grad, moments, learnt)
-        metrics |= {"grad_norm": optax.global_norm(grad)}
+        metrics |= {"grad_norm": optax.tree.norm(grad)}
         return (optax.apply_updates(learnt, change), moments, count + 1), _finite_ratios(metrics)
 
     if config.iterations * config.minibatches == 1:

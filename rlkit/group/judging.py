@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -54,9 +54,9 @@ def on_device(fn: Callable[[Prompt, jax.Array], jax.Array], name: str = "") -> R
 
 def from_text(
     fn: Callable[..., Any],
-    text: Decoder | TokenTask,
-    rows: Sequence[Mapping[str, Any]] = (),
+    task: TokenTask,
     name: str = "",
+    text: Decoder | None = None,
 ) -> RewardFunction:
     """A reward function of texts, on the host: TRL's signature, so that existing ones can be pasted.
 
@@ -68,18 +68,15 @@ def from_text(
 
     Args:
       fn: the function.
-      text: what turns tokens into text: a tokenizer, or a task, whose tokens are written side by side.
-      rows: the data set, where the task's prompts have the column ``row`` (see :func:`texts`).
+      task: whose completions it judges; the data set is the task's ``rows``.
       name: what it is called; empty takes the function's name.
+      text: what turns tokens into text; None takes the task's, or writes the words of its vocabulary.
+
+    Raises:
+      UsageError: ``text`` cannot decode.
     """
-    name = name or getattr(fn, "__name__", "reward")
-    if isinstance(text, TokenTask):
-        words, end = text.spec.vocabulary, text.spec.eos
-        decode = lambda tokens: " ".join(words[token] for token in tokens if token != end)
-    elif callable(getattr(text, "decode", None)):
-        decode = text.decode
-    else:
-        raise UsageError(f"text={text!r:.60}: expected a tokenizer with decode(tokens), or a token task")
+    name, rows = name or getattr(fn, "__name__", "reward"), task.rows
+    decode = decoding(task, text)
     failures: list[RlkitError] = []
 
     def call(prompt: Any, prompt_mask: Any, row: Any, tokens: Any, mask: Any, truncated: Any) -> np.ndarray:
@@ -112,6 +109,21 @@ def from_text(
         )  # fmt: skip
 
     return RewardFunction(name, apply, lambda: failures[-1] if failures else None)
+
+
+def decoding(task: TokenTask, text: Decoder | None = None) -> Callable[[Sequence[int]], str]:
+    """What writes the tokens of a task as text, without the end-of-text token.
+
+    Raises:
+      UsageError: ``text`` cannot decode.
+    """
+    text = task.text if text is None else text
+    if text is None:
+        words, end = task.spec.vocabulary, task.spec.eos
+        return lambda tokens: " ".join(words[token] for token in tokens if token != end)
+    if not callable(getattr(text, "decode", None)):
+        raise UsageError(f"text={text!r:.60}: expected a tokenizer with decode(tokens)")
+    return text.decode
 
 
 def _written(tokens: np.ndarray, mask: np.ndarray) -> list[int]:

@@ -24,6 +24,8 @@ class SpreadTrainer(NamedTuple):
     mesh: Mesh
     steps_per_update: int
     title: str
+    judge: Callable[[PyTree, Key, int], Metrics]
+    record: Callable[[PyTree, Key, int], dict[str, jax.Array]]
     undefined: tuple[str, ...]
     bulk: tuple[str, ...]
 
@@ -67,6 +69,7 @@ def spread(
         state, metrics = over(inner.step)(state)
         return state, {name: value[0] for name, value in metrics.items()}
 
+    first = lambda state: jax.tree.map(lambda x: x[0], state)
     return SpreadTrainer(
         init=init,
         step=step,
@@ -74,6 +77,8 @@ def spread(
         mesh=mesh,
         steps_per_update=inner.steps_per_update * mesh.size,
         title=f"{inner.title} on {mesh.size} devices",
+        judge=lambda state, key, prompts: inner.judge(first(state), key, prompts),
+        record=lambda state, key, prompts: inner.record(first(state), key, prompts),
         undefined=inner.undefined,
         bulk=inner.bulk,
     )

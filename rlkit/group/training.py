@@ -17,6 +17,7 @@ import optax
 from rlkit.envs.tokens import TokenTask
 from rlkit.errors import UsageError, unknown_name
 from rlkit.fields import check, leaf, static
+from rlkit.group.evaluation import evaluate_policy
 from rlkit.group.filters import mask_truncated
 from rlkit.group.gradients import Step, descend_plan
 from rlkit.group.judging import RewardFunction, check_functions
@@ -70,6 +71,7 @@ class GroupConfig:
         0, "updates after which the reference becomes the policy; 0: it stays the first policy", low=0
     )
     entropy: bool = static(True, "measure the entropy of tokens, which the bonus needs")
+    eval_samples: int = static(8, "completions of each prompt that judge the policy", low=1)
     total_updates: int = static(1000, "updates that schedules are laid out over", low=1)
 
     def replace(self, **changes: Any) -> "GroupConfig":
@@ -126,6 +128,12 @@ class GroupTrainer(NamedTuple):
     config: GroupConfig
     steps_per_update: int  # completions of an update
     title: str
+    judge: Callable[[GroupState, Key, int], Metrics]
+    """``judge(state, key, prompts) -> means by name``, see :func:`rlkit.group.evaluation.evaluate_policy`"""
+
+    record: Callable[[GroupState, Key, int], dict[str, jax.Array]]
+    """``record(state, key, prompts) -> arrays``: completions and what they earn, for people to read"""
+
     judged: tuple[RewardFunction, ...] = ()  # beside the task's own terms
     undefined: tuple[str, ...] = ("length/ended",)
     bulk: tuple[str, ...] = ()
@@ -206,10 +214,9 @@ def trainer(
             f"prompts={config.prompts}: {task.spec.id} draws them in groups of {task.spec.together}"
         )
     rewards = check_functions(rewards, task.spec)
-    named = isinstance(method, str)
-    weights = _weights(task, rewards, weights, config)
-    if named:
-        method = _named(method, weights, dict(options or {}), axis_name)
+    asked, weights = weights is not None, _weights(task, rewards, weights, config)
+    if isinstance(method, str):
+        method = _named(method, weights, asked, dict(options or {}), axis_name)
     elif options:
         raise UsageError("options are arguments of a preset, which is to be given by name")
     if config.mask_truncated:
@@ -237,18 +244,28 @@ def trainer(
     check_batch(method, batch)
     collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
     frozen = not all(jax.tree.leaves(learns))
+    params = lambda state: join(state.learnt, state.frozen.weights)
+
+    def judge(state: GroupState, key: Key, prompts: int) -> Metrics:
+        return evaluate_policy(
+            task, policy, params(state), key, prompts=prompts, samples=config.eval_samples,
+            how=config.sampling, length=length,
+        )  # fmt: skip
+
     return GroupTrainer(
         init=functools.partial(_init, spec, batch),
         step=functools.partial(_step, spec),
         collect=collect,
         learn=learn,
-        params=lambda state: join(state.learnt, state.frozen.weights),
+        params=params,
         task=task,
         policy=policy,
         method=method,
         config=config,
         steps_per_update=config.prompts * config.group_size,
         title=f"{task.spec.id}, {policy.title}",
+        judge=judge,
+        record=functools.partial(_record, spec),
         judged=rewards,
         bulk=("frozen.weights",) if frozen else (),
         axis_name=axis_name,
@@ -263,7 +280,7 @@ def needs_reference(method: Method) -> bool:
 
 def _check_vocabulary(task: TokenTask, policy: TokenPolicy) -> None:
     wanted = len(task.spec.vocabulary)
-    if policy.vocabulary < wanted:
+    if policy.vocabulary != wanted:
         raise UsageError(
             f"{policy.title} knows {policy.vocabulary} tokens, {task.spec.id} uses {wanted}: the tokenizer "
             "of the task does not fit the policy; build the policy for it"
@@ -289,12 +306,18 @@ def _weights(
     return chosen | ({"overlong": 1.0} if config.overlong_buffer else {})
 
 
-def _named(name: str, weights: dict[str, Any], options: dict[str, Any], axis_name: str | None) -> Method:
-    """A preset, with weights where it takes some."""
+def _named(
+    name: str, weights: dict[str, Any], asked: bool, options: dict[str, Any], axis_name: str | None
+) -> Method:
+    """A preset, with weights where it takes some; ``asked``: they are those of the user."""
     import inspect
 
     parameters = inspect.signature(load_target(PRESETS[name].target)).parameters
-    given: dict[str, Any] = {"weights": weights} if "weights" in parameters else {}
+    # Some have weights of their own, a tuple, for the terms that they read.
+    takes = "weights" in parameters and parameters["weights"].default is None
+    if asked and not takes:
+        raise UsageError(f"{name} reads columns by name and takes no weights; give its own options")
+    given: dict[str, Any] = {"weights": weights} if takes else {}
     if axis_name is not None:
         given["axis_name"] = axis_name
     return preset(name, **(given | options))
@@ -349,6 +372,22 @@ def _collect(spec: _Spec, state: GroupState) -> tuple[GroupState, Completions, M
         spec.rollout, params, reference, _keys(state)[0], worth, spec.static.dynamic_sampling
     )
     return state, batch, metrics
+
+
+def _record(spec: _Spec, state: GroupState, key: Key, prompts: int) -> dict[str, jax.Array]:
+    """Groups of completions of a few fresh prompts."""
+    together = spec.rollout.task.spec.together
+    few = spec.rollout._replace(
+        prompts=-(-prompts // together) * together, pieces=1, reference=False, axis_name=None
+    )
+    batch, _ = collect_groups(few, join(state.learnt, state.frozen.weights), None, key)
+    kept = {
+        "prompt": batch.prompt,
+        "prompt_mask": batch.prompt_mask,
+        "tokens": batch.tokens,
+        "mask": batch.mask,
+    }
+    return kept | {f"reward/{name}": value for name, value in batch.rewards.items()}
 
 
 def _learn(spec: _Spec, state: GroupState, batch: Completions) -> tuple[GroupState, Metrics]:

@@ -127,6 +127,9 @@ def engine(path):
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.cache_prompt = params.warmup = False
     params.verbosity = 0
+    # Keys and values in full: its default is float16, and so is its flash attention.
+    params.flash_attn_type = 0
+    params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     return xllamacpp.Server(params)
 
 

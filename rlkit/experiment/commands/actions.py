@@ -58,18 +58,21 @@ def train(args: list[str]) -> int:
     if folder is not None and (args or name or source or target or root):
         raise UsageError("--resume continues the run as it was configured; give it no other options")
     settings = config.TrainConfig() if source is None else config.load(source)
+    if getattr(settings, "kind", ""):
+        raise UsageError(f"{source} is of a {settings.kind} trainer; use: rlkit group train --from {source}")
     if name is not None and (source is None or name != settings.agent_name):
         own = name if is_target(name) else ""
         settings = settings.replace(agent=registry.config_class(name)(), algorithm=own)
     if folder is None:
         algorithm = settings.algorithm
         settings = parse(config.TrainConfig, args, "rlkit train", settings).replace(algorithm=algorithm)
-    return _train(settings, folder, target, root or "runs", progress, cached)
+    return run_training(settings, folder, target, root or "runs", progress, cached)
 
 
-def _train(
+def run_training(
     settings: Any, folder: str | None, target: str | None, root: str, progress: bool, cached: bool
 ) -> int:
+    """Train in a new run folder, or go on in an old one, as a command does."""
     import os
 
     from rlkit.experiment.training import cache, devices

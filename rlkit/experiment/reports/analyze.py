@@ -154,6 +154,8 @@ def analyze(
     """
     folder = store.existing(folder)
     settings = config.load(folder / store.CONFIG)
+    if getattr(settings, "kind", ""):
+        raise UsageError(f"{folder} is a run of a group trainer, which records no latents; see rlkit report")
     latents = read_latents(folder)
     if not latents:
         raise UsageError(

@@ -84,8 +84,14 @@ def rows(path: Path, note: Callable[[str], None]) -> Iterator[tuple[int, dict[st
         note(f"{path.name} cannot be read ({error.strerror or error})")
 
 
-def read(path: Path, seeds: int, note: Callable[[str], None], points: int = POINTS) -> Metrics:
-    """Read the curves that reports show, those named as in :data:`SHOWN`.
+def read(
+    path: Path,
+    seeds: int,
+    note: Callable[[str], None],
+    points: int = POINTS,
+    shown: tuple[str, ...] = SHOWN,
+) -> Metrics:
+    """Read the curves that reports show.
 
     Args:
       path: ``metrics.jsonl``, see :mod:`rlkit.experiment.runs.logbook`.
@@ -93,6 +99,7 @@ def read(path: Path, seeds: int, note: Callable[[str], None], points: int = POIN
         that one is expected of the others.
       note: called with one sentence per line that is damaged, and so left out.
       points: most points of a curve, even.
+      shown: how the names of the curves begin.
     """
     open_curves: dict[tuple[str, str], _Thinned] = {}
     update = step = found = 0
@@ -102,8 +109,8 @@ def read(path: Path, seeds: int, note: Callable[[str], None], points: int = POIN
         where = f"line {number} of {path.name}"
         try:
             kind, at, place, values = _fields(line)
-            shown = {name: row for name, row in values.items() if name.startswith(SHOWN)}
-            widths = {len(row) for row in shown.values()}
+            chosen = {name: row for name, row in values.items() if name.startswith(shown)}
+            widths = {len(row) for row in chosen.values()}
             if not found and len(widths) == 1:
                 found = widths.pop()
             elif widths - {found}:
@@ -117,7 +124,7 @@ def read(path: Path, seeds: int, note: Callable[[str], None], points: int = POIN
         update, step = max(update, at), max(step, place)
         if kind == "eval":
             judged.append(at)
-        for name, row in shown.items():
+        for name, row in chosen.items():
             curve = open_curves.get((kind, name))
             if curve is None:
                 curve = open_curves[kind, name] = _Thinned(points, found, note)

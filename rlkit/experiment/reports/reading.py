@@ -16,7 +16,6 @@ from rlkit.experiment.reports.curves import Curve, Metrics
 from rlkit.experiment.reports.intervals import Interval, interval
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import config, health, integrity
-from rlkit.experiment.training.config import TrainConfig
 from rlkit.experiment.training.members import grid_labels, parse_grid
 
 STARTS = 20
@@ -59,7 +58,7 @@ class Run(NamedTuple):
     """
 
     folder: Path
-    settings: TrainConfig
+    settings: Any  # TrainConfig, or of another kind of run
     env: Any
     problem: str
     origin: dict[str, Any]
@@ -128,7 +127,8 @@ def read(folder: str | Path) -> Run:
     env, problem = _environment(settings)
     notes, members = _Notes(), grid_labels(parse_grid(settings.sweep))
     rows = settings.seeds * len(members)
-    metrics = curves.read(folder / store.METRICS, rows, notes.of(store.METRICS))
+    shown = ("",) if getattr(settings, "kind", "") else curves.SHOWN
+    metrics = curves.read(folder / store.METRICS, rows, notes.of(store.METRICS), shown=shown)
     emergence = _object(folder / analyze.EMERGENCE, notes.of(analyze.EMERGENCE))
     _recordings(folder, settings, metrics, notes.of(store.LATENTS))
     for damage in integrity.check_run(folder, config.to_dict(settings)):
@@ -153,8 +153,10 @@ def read(folder: str | Path) -> Run:
     )
 
 
-def _environment(settings: TrainConfig) -> tuple[Any, str]:
+def _environment(settings: Any) -> tuple[Any, str]:
     """The environment of a run, or why it cannot be made here."""
+    if getattr(settings, "kind", ""):
+        return None, ""
     from rlkit.envs import make
 
     try:
@@ -184,7 +186,7 @@ def _object(path: Path, note: Callable[[str], None]) -> dict[str, Any]:
     return {}
 
 
-def _recordings(folder: Path, settings: TrainConfig, metrics: Metrics, note: Callable[[str], None]) -> None:
+def _recordings(folder: Path, settings: Any, metrics: Metrics, note: Callable[[str], None]) -> None:
     """Note the recordings that should be there and are not."""
     if not (settings.probe_steps and settings.eval_episodes):
         return  # without judgements nothing says when latents were recorded

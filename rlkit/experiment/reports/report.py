@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment.reports import conclusions, curves, figures, inside, panels
+from rlkit.experiment.reports import conclusions, curves, figures, groups, inside, panels
 from rlkit.experiment.reports.intervals import interval
 from rlkit.experiment.reports.panels import Group
 from rlkit.experiment.reports.reading import (
@@ -94,7 +94,18 @@ def write(folders: Sequence[str | Path], path: Path) -> Path:
 
 
 def render(runs: Sequence[Run]) -> str:
-    """The HTML of a report."""
+    """The HTML of a report.
+
+    Raises:
+      UsageError: runs of agents and of group trainers, which have nothing to be compared by.
+    """
+    kinds = {getattr(run.settings, "kind", "") for run in runs}
+    if kinds == {groups.KIND}:
+        return groups.render(runs)
+    if groups.KIND in kinds:
+        raise UsageError(
+            "runs of agents and of group trainers cannot be compared; make a report of each kind"
+        )
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 

@@ -11,10 +11,12 @@ from rlkit.errors import UsageError, unknown_name
 from rlkit.experiment.runs import sinks
 from rlkit.experiment.training.members import Members, parse_grid, sweep
 from rlkit.fields import check, option, shown
-from rlkit.registry import is_target
+from rlkit.registry import is_target, load_target
 from rlkit.types import Agent
 
 VERSION = 1
+KINDS = {"group": "rlkit.experiment.training.group_config:from_data"}
+"""What else than agents runs train: by the key ``kind``, functions ``from_data(data, where) -> settings``."""
 BUFFERS = ("keep", "forget")
 ON_NAN = ("stop", "skip", "rollback")
 _LONGEST = 1000  # characters of an option of the environment
@@ -86,6 +88,18 @@ class TrainConfig:
         env_options(self)
         parse_grid(self.sweep)
 
+    def build(self) -> Agent:
+        """The agent, see :func:`build`."""
+        from rlkit.envs import make
+
+        env = make(self.env, **env_options(self))
+        reward = None
+        if self.reward != "task":
+            from rlkit.rewards import read
+
+            reward = read(self.reward, env.spec)
+        return registry.TABLE.make(self.agent_name, env, self.agent, reward=reward)
+
     @property
     def agent_name(self) -> str:
         """The agent's name in the table, or its maker."""
@@ -113,8 +127,8 @@ def env_options(config: Any) -> dict[str, Any]:
     return options
 
 
-def build(config: TrainConfig) -> Agent:
-    """Make the agent that a configuration describes.
+def build(config: Any) -> Any:
+    """Make the agent, or the other learner, that a configuration describes.
 
     The reward is read by :func:`rlkit.rewards.read`; ``"task"`` is the environment's own.
 
@@ -122,18 +136,10 @@ def build(config: TrainConfig) -> Agent:
       UnknownNameError: the environment, an option of it or a feature of the reward is unknown.
       UsageError: the reward cannot be parsed.
     """
-    from rlkit.envs import make
-
-    env = make(config.env, **env_options(config))
-    reward = None
-    if config.reward != "task":
-        from rlkit.rewards import read
-
-        reward = read(config.reward, env.spec)
-    return registry.TABLE.make(config.agent_name, env, config.agent, reward=reward)
+    return config.build()
 
 
-def members(config: TrainConfig, agent: Agent) -> Members | None:
+def members(config: Any, agent: Agent) -> Members | None:
     """The members that a configuration sweeps over; None without a sweep.
 
     Raises:
@@ -144,7 +150,9 @@ def members(config: TrainConfig, agent: Agent) -> Members | None:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """A configuration as JSON data: of a training, or another dataclass with an agent."""
-    data = {"version": VERSION}
+    data: dict[str, Any] = {"version": VERSION}
+    if kind := getattr(config, "kind", ""):
+        data["kind"] = kind
     for entry in dataclasses.fields(config):
         value = getattr(config, entry.name)
         if entry.name == "algorithm":
@@ -153,6 +161,8 @@ def to_dict(config: Any) -> dict[str, Any]:
             value = {"name": config.agent_name} | {
                 f.name: _plain(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)
             }
+        elif dataclasses.is_dataclass(value):
+            value = {f.name: _plain(f.name, getattr(value, f.name)) for f in dataclasses.fields(value)}
         data[entry.name] = _plain(entry.name, value)
     return data
 
@@ -167,7 +177,7 @@ def _plain(name: str, value: Any) -> Any:
     raise UsageError(f"{name}={value!r}: a run's configuration holds numbers and texts, not arrays")
 
 
-def _fill(cls: type, data: dict[str, Any], where: str, **ready: Any) -> Any:
+def fill(cls: type, data: dict[str, Any], where: str, **ready: Any) -> Any:
     """An instance of a dataclass from JSON data; unknown keys raise with a suggestion."""
     known = {entry.name: entry for entry in dataclasses.fields(cls)}
     values = dict(ready)
@@ -212,13 +222,18 @@ def from_dict(data: dict[str, Any], where: str = "in the configuration", cls: ty
         raise UsageError(
             f"version {shown(version)} {where}: this rlkit reads version {VERSION}; install a matching one"
         )
+    kind = data.pop("kind", "")
+    if kind:
+        if kind not in KINDS:
+            raise unknown_name("kind", kind, KINDS, where=where)
+        return load_target(KINDS[kind])(data, where)
     agent = data.get("agent", {})
     if not isinstance(agent, dict) or not isinstance(agent.get("name", ""), str):
         raise UsageError(f'agent={shown(agent)} {where}: expected an object like {{"name": "ppo"}}')
     chosen = dict(agent)
     name = chosen.pop("name", "ppo")
-    hyper = _fill(registry.config_class(name), chosen, f"of the agent {where}")
-    return _fill(cls, data, where, agent=hyper, algorithm=name if is_target(name) else "")
+    hyper = fill(registry.config_class(name), chosen, f"of the agent {where}")
+    return fill(cls, data, where, agent=hyper, algorithm=name if is_target(name) else "")
 
 
 def load(path: str | Path) -> TrainConfig:

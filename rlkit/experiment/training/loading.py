@@ -46,6 +46,8 @@ def load(
     """
     path = store.existing(folder)
     settings = config.load(path / store.CONFIG)
+    if getattr(settings, "kind", ""):
+        raise UsageError(f"{path} is a run of a group trainer, which has no agent; see load_group")
     agent = config.build(settings)
     pop = population(agent, settings.seeds, members=config.members(settings, agent))
     row = _row(seed, member, settings.seeds, pop.size)

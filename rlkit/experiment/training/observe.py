@@ -10,8 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.compiling import compiler_options
-from rlkit.experiment.training.population import Population, resolve_batching
-from rlkit.parallel import shard_seeds
+from rlkit.experiment.training.population import Population, over_rows
 from rlkit.types import Key, PyTree, Settings
 
 Observe = Callable[[PyTree, int], dict[str, np.ndarray]]
@@ -47,7 +46,8 @@ def observers(
 ) -> tuple[Observe | None, Observe | None]:
     """What looks at a training: :func:`latent_probe` and :func:`evaluation`, None where the number is 0.
 
-    A learner that does not act, such as a reward model, has neither.
+    A learner that does not act but has ``record(state, key, n) -> arrays`` or ``judge(state, key, n) ->
+    means`` is looked at by these; one that has neither, such as a reward model, is not.
 
     Args:
       pop: the population.
@@ -56,9 +56,18 @@ def observers(
       eval_episodes: episodes per seed.
       batching: as in :func:`rlkit.experiment.training.population.population`.
     """
-    if getattr(pop.agent, "act", None) is None:
-        return None, None
     key = jax.random.fold_in(key, OBSERVERS)
+    if getattr(pop.agent, "act", None) is None:
+        asked = (("record", probe_steps), ("judge", eval_episodes))
+        found = [(getattr(pop.agent, name, None) if count else None, count) for name, count in asked]
+        looks = [
+            look
+            and _over_states(
+                pop, functools.partial(_counted, look, count), jax.random.fold_in(key, i), batching
+            )
+            for i, (look, count) in enumerate(found)
+        ]
+        return looks[0], looks[1]
     probe = latent_probe(pop, jax.random.fold_in(key, 0), probe_steps, batching) if probe_steps else None
     judge = evaluation(pop, jax.random.fold_in(key, 1), eval_episodes, batching) if eval_episodes else None
     return probe, judge
@@ -74,14 +83,19 @@ def without_observations(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]
     return {name: x for name, x in arrays.items() if name != "obs"}
 
 
+def _counted(look: Callable, count: int, state: PyTree, key: Key) -> Any:
+    return look(state, key, count)
+
+
 def _over_population(pop: Population, fn: Callable, key: Key, batching: str) -> Observe:
     """Apply ``fn(policy, settings, key)`` to every seed, with a key made of the update and the seed."""
-    devices = list(pop.sharding.mesh.devices.flat)
-    spread = shard_seeds(
-        lambda item: fn(pop.agent.policy(item[0]), pop.agent.settings(item[0]), item[1]),
-        devices,
-        resolve_batching(batching),
-    )
+    of = pop.agent
+    return _over_states(pop, lambda state, key: fn(of.policy(state), of.settings(state), key), key, batching)
+
+
+def _over_states(pop: Population, fn: Callable, key: Key, batching: str) -> Observe:
+    """Apply ``fn(state, key)`` to every seed, with a key made of the update and the seed."""
+    spread = over_rows(pop.agent, lambda item: fn(*item), list(pop.sharding.mesh.devices.flat), batching)
 
     @functools.partial(jax.jit, compiler_options=compiler_options())
     def run(state: PyTree, update: jax.Array):

@@ -11,7 +11,7 @@ from rlkit.bulk import check_bulk, is_below, replace_rest, rest
 from rlkit.errors import unknown_name
 from rlkit.experiment.training.members import Members, check_members
 from rlkit.packing import stacked
-from rlkit.parallel import device_mesh, seed_keys, shard_seeds
+from rlkit.parallel import device_mesh, over_seeds, seed_keys, shard_seeds
 from rlkit.types import Agent, Key, Learner, PyTree
 
 
@@ -142,6 +142,27 @@ def resolve_batching(batching: str) -> str:
     return "map" if jax.default_backend() == "cpu" else "vmap"
 
 
+def over_rows(
+    learner: Learner, fn: Callable, devices: Sequence[jax.Device], batching: str, *, in_place: bool = False
+) -> Callable:
+    """Apply ``fn(row, *shared)`` to every row of a population, spread over devices.
+
+    A learner that has a ``mesh`` takes the devices for itself: its rows come one after the other.
+    """
+    if getattr(learner, "mesh", None) is not None:
+        return over_seeds(fn, resolve_batching(batching), in_place=in_place)
+    return shard_seeds(fn, devices, resolve_batching(batching), in_place=in_place)
+
+
+def _placement(learner: Learner, size: int, devices: Sequence[jax.Device]) -> NamedSharding:
+    """Where states are: rows over devices, or, for a learner with a ``mesh``, the axis after that of rows."""
+    own = getattr(learner, "mesh", None)
+    if own is not None:
+        return NamedSharding(own, PartitionSpec(None, *own.axis_names))
+    mesh = device_mesh("seeds", devices)
+    return NamedSharding(mesh, PartitionSpec() if size % mesh.size else PartitionSpec("seeds"))
+
+
 def population(
     agent: Agent | Learner,
     num_seeds: int,
@@ -183,17 +204,17 @@ def population(
     pure = is_pure(agent)
     if not pure:  # nothing may run twice to fill devices up, nor be waited for by the others if it fails
         chosen = chosen[: max(n for n in range(1, len(chosen) + 1) if size % n == 0)]
-    mesh = device_mesh("seeds", chosen)
-    sharding = NamedSharding(mesh, PartitionSpec() if size % mesh.size else PartitionSpec("seeds"))
+    sharding = _placement(agent, size, chosen)
+    rows = sharding if getattr(agent, "mesh", None) is None else NamedSharding(sharding.mesh, PartitionSpec())
     step = jax.jit(agent.step)  # traced once for its shapes and once for the loop otherwise
-    init = shard_seeds(lambda row: agent.init(row[0], *row[1:]), chosen, batching)
+    init = over_rows(agent, lambda row: agent.init(row[0], *row[1:]), chosen, batching)
     settings = () if members is None else (members.config, members.env_params, members.reward_params)
     each = jax.tree.map(lambda leaf: jnp.repeat(leaf, num_seeds, 0), settings)
     example = jax.eval_shape(agent.init, jax.random.key(0))
     check_bulk(example, agent.bulk)
     metrics = jax.eval_shape(step, example)[1]
     names = tuple(sorted(name for name, x in metrics.items() if x.ndim == 0))
-    chunk = shard_seeds(_chunk(agent, step, max_chunk, skip_nonfinite), chosen, batching, in_place=True)
+    chunk = over_rows(agent, _chunk(agent, step, max_chunk, skip_nonfinite), chosen, batching, in_place=True)
     return Population(
         agent=cast(Agent, agent),
         num_seeds=num_seeds,
@@ -209,6 +230,6 @@ def population(
             if pure
             else (),  # an environment on the host may fail: then this is what is left
             in_shardings=(sharding, None, None),
-            out_shardings=sharding,
+            out_shardings=(sharding, rows, rows),
         ),
     )

@@ -16,7 +16,6 @@ from rlkit.errors import UsageError
 from rlkit.experiment.runs import checkpoint, logbook, store
 from rlkit.experiment.runs.sinks import About, Sink, open_sinks, require
 from rlkit.experiment.training import cache, config, devices, integrity
-from rlkit.experiment.training.config import TrainConfig
 from rlkit.experiment.training.driver import Observers, Position, Training, drive, no_rows
 from rlkit.experiment.training.health import NonFiniteError, born_finite, idle_seeds, nothing_learnt
 from rlkit.experiment.training.integrity import Ledger
@@ -41,7 +40,7 @@ class Outcome(NamedTuple):
 
 
 def run(
-    settings: TrainConfig,
+    settings: Any,
     folder: str | Path | None = None,
     *,
     root: str | Path = "runs",
@@ -52,7 +51,8 @@ def run(
     """Train, and keep everything in a new run folder.
 
     Args:
-      settings: what to train.
+      settings: what to train: a :class:`rlkit.experiment.TrainConfig`, or a
+        :class:`rlkit.experiment.GroupRunConfig`.
       folder: the run folder, which must not exist; None makes one below ``root``.
       root: where run folders are made.
       progress: show a progress bar.
@@ -108,7 +108,7 @@ def resume(
     return _locked(path, settings, _build(settings), progress, chunk_length, abrupt)
 
 
-def _build(settings: TrainConfig) -> Agent:
+def _build(settings: Any) -> Agent:
     require(settings.sinks)
     devices.choose(settings.devices)
     agent = config.build(settings)
@@ -117,7 +117,7 @@ def _build(settings: TrainConfig) -> Agent:
 
 
 def _locked(
-    path: Path, settings: TrainConfig, agent: Agent, progress: bool, length: int | None, abrupt: bool
+    path: Path, settings: Any, agent: Agent, progress: bool, length: int | None, abrupt: bool
 ) -> Outcome:
     num_updates = _num_updates(settings, agent)
     pop = population(
@@ -161,7 +161,7 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _num_updates(settings: TrainConfig, agent: Agent) -> int:
+def _num_updates(settings: Any, agent: Agent) -> int:
     count = -(-settings.total_steps // agent.steps_per_update)
     if count >= 2**31:
         raise UsageError(
@@ -174,7 +174,7 @@ def _num_updates(settings: TrainConfig, agent: Agent) -> int:
 class Keeper:
     """Keeps what a training gives in its run folder."""
 
-    def __init__(self, path: Path, settings: TrainConfig, pop: Population, plan: Schedule, shown: Progress):
+    def __init__(self, path: Path, settings: Any, pop: Population, plan: Schedule, shown: Progress):
         self.path, self.settings, self.pop, self.plan, self.shown = path, settings, pop, plan, shown
         self.key = jax.random.key(settings.seed)
         self.exempt: tuple[str, ...] = ()
