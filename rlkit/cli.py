@@ -49,6 +49,8 @@ COMMANDS = {
     ),
     "score": Command("rlkit.experiment.commands.scoring:score", "score how physically plausible motions are"),
     "envs": Command("rlkit.experiment.commands.actions:envs", "list environments, or describe one"),
+    "study": Command("rlkit.studies.commands:study", "run a whole study, and report what survives"),
+    "jobs": Command("rlkit.jobs.commands:jobs", "trainings as indexed jobs, on one machine or many"),
 }
 
 

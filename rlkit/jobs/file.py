@@ -1,0 +1,129 @@
+"""The file of jobs: one JSON object a line, and line ``i`` is job ``i``.
+
+A job is complete: the whole configuration of a run, the folder that it goes to, and what follows the training.
+A worker needs nothing but this file and a number.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from rlkit.errors import UsageError, unknown_name
+from rlkit.experiment import config, store
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training and what follows it.
+
+    Attributes:
+      name: for people, unique in its file.
+      folder: of the run; relative to the folder of the file, absolute, or the URL of a store.
+      config: of the run, as :func:`rlkit.experiment.config.to_dict` gives it.
+      then: ``"module:function"`` that is called with the finished run's folder and ``options``; "" for none.
+        It may be called again after a kill, and must then give the same.
+      options: JSON data for ``then``.
+    """
+
+    name: str
+    folder: str
+    config: dict[str, Any]
+    then: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def write(path: str | Path, jobs: Sequence[Job]) -> Path:
+    """Write a file of jobs, whole or not at all.
+
+    Raises:
+      UsageError: two jobs share a name or a folder, or the file is there and holds other jobs.
+    """
+    path = Path(path)
+    for what in ("name", "folder"):
+        seen: set[str] = set()
+        for job in jobs:
+            if getattr(job, what) in seen:
+                raise UsageError(f"two jobs have the {what} {getattr(job, what)!r}; each needs its own")
+            seen.add(getattr(job, what))
+    data = "".join(f"{json.dumps(_plain(job), allow_nan=False)}\n" for job in jobs).encode()
+    if path.exists() and path.read_bytes() != data:
+        raise UsageError(f"{path} holds other jobs; name another file, or remove it")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store.replace(path, lambda file: file.write(data))
+    return path
+
+
+def _plain(job: Job) -> dict[str, Any]:
+    return {entry.name: getattr(job, entry.name) for entry in fields(job)}
+
+
+def read(path: str | Path) -> list[Job]:
+    """The jobs of a file.
+
+    Raises:
+      UsageError: there is no such file, or a line is no job; the message has its number.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"there is no file of jobs {path}; make one with: rlkit jobs make")
+    known = {entry.name for entry in fields(Job)}
+    jobs = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            data = json.loads(line)
+        except ValueError:
+            data = None
+        if not isinstance(data, dict) or not {"name", "folder", "config"} <= set(data):
+            raise UsageError(f"line {number} of {path} is no job; make the file again")
+        for key in data:
+            if key not in known:
+                raise unknown_name("key", key, known, where=f"in line {number} of {path}")
+        jobs.append(Job(**data))
+    return jobs
+
+
+def settings(job: Job) -> config.TrainConfig:
+    """The configuration of a job.
+
+    Raises:
+      UsageError: it is none.
+    """
+    return config.from_dict(job.config, f"of the job {job.name}")
+
+
+def indices(text: str, count: int) -> list[int]:
+    """Read indices like ``"0-63"``, ``"3,7,9-11"``.
+
+    Args:
+      text: ranges include both ends.
+      count: how many jobs there are.
+
+    Raises:
+      UsageError: it cannot be read, or there is no such job.
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.strip().partition("-")
+        ends = (low, high if dash else low)
+        if not all(end.isascii() and end.isdecimal() and len(end) < 10 for end in ends):
+            raise UsageError(f"indices {text[:60]!r}: expected numbers and ranges, e.g. 0-63 or 3,7,9-11")
+        found += range(int(ends[0]), int(ends[1]) + 1)
+    for index in found:
+        if index >= count:
+            raise UsageError(f"index {index}: the file has the jobs 0 to {count - 1}")
+    if not found:
+        raise UsageError(f"indices {text[:60]!r}: a range that is empty; write the smaller number first")
+    return list(dict.fromkeys(found))
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Indices as :func:`indices` reads them, e.g. ``"0-2,5"``."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs)

@@ -1,0 +1,62 @@
+"""Workers on this machine: processes, each with one job at a time."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rlkit.experiment import signals
+
+
+def run_local(
+    path: str | Path,
+    indices: Sequence[int],
+    workers: int,
+    *,
+    options: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+    poll: float = 0.2,
+) -> int:
+    """Run jobs by processes of their own, so that one that fails or is killed leaves the others alone.
+
+    Args:
+      path: the file of jobs.
+      indices: which of them.
+      workers: processes at a time.
+      options: further arguments of ``rlkit jobs run``.
+      say: called with a sentence when a job ends.
+      poll: seconds between looks at the processes.
+
+    Returns:
+      0 if every job ended well, 1 if one did not, or 128 plus the number of the signal that ended all of them.
+    """
+    waiting, running, failed = list(indices), {}, []
+    with signals.listening() as stop:
+        while waiting or running:
+            while waiting and len(running) < workers and not stop():
+                index = waiting.pop(0)
+                running[index] = _start(Path(path), index, options)
+            if stop():
+                waiting = []
+                for process in running.values():
+                    with contextlib.suppress(ProcessLookupError):
+                        process.terminate()
+            for index, process in list(running.items()):
+                code = process.poll()
+                if code is not None:
+                    del running[index]
+                    if code:
+                        failed.append(index)
+                        say(f"job {index} ended with exit code {code}")
+            time.sleep(poll)
+        if stop():
+            return stop.exit_code
+    return 1 if failed else 0
+
+
+def _start(path: Path, index: int, options: Sequence[str]) -> subprocess.Popen:
+    command = [sys.executable, "-m", "rlkit", "jobs", "run", str(path), "--index", str(index), *options]
+    return subprocess.Popen(command, env=dict(os.environ))

@@ -1,0 +1,14 @@
+"""What follows the trainings of tests."""
+
+from pathlib import Path
+
+
+def note(folder: Path, options: dict) -> None:
+    """Write a line, so that a second call shows."""
+    with open(folder / "notes.txt", "a") as file:
+        file.write(options["word"] + "\n")
+
+
+def fail(folder: Path, options: dict) -> None:
+    """Fail."""
+    raise RuntimeError("nothing works today")
