@@ -24,14 +24,14 @@ from rlkit.types import Key
 TRUTHS = ("emergence leads", "autocorrelation leads", "rank leads", "emergence follows the return", "nothing")
 """What decides the return of a synthetic life. Only the first one is to be found."""
 QUANTITIES = ("phi_r", "ce3", "ce4", "decoupling")
-ROUTES = ("pairs", "means")
+ROUTES = ("pairs",)
 
 
 class Lives(NamedTuple):
     """Synthetic training lives.
 
     Attributes:
-      latents: [S, K, T, n].
+      latents: [S, k, T, n] recordings of the early checkpoints, which are all that is looked at.
       returns: [S, K], as measured.
     """
 
@@ -45,19 +45,22 @@ def synthetic_lives(
     *,
     seeds: int = 8,
     checkpoints: int = 11,
-    steps: int = 256,
-    units: int = 8,
+    steps: int = 512,
+    units: int = 6,
+    fraction: float = 0.2,
 ) -> Lives:
     """Draw lives in which ``truth`` holds.
 
     Every seed has a talent, normal with deviation one. It shows early in what leads, and late in the return,
     which rises in the second half of training to 1 + talent / 2; evaluations err by 0.1. Where emergence only
-    follows, talent shows in the return from the start. What does not lead moves by chance.
+    follows, talent shows in the return from the start. What does not lead moves by chance; where memory leads
+    there is no coupling.
 
     Args:
       truth: one of :data:`TRUTHS`.
       rng: random numbers.
       seeds, checkpoints, steps, units: sizes of what is drawn.
+      fraction: part of training that is recorded.
 
     Raises:
       UnknownNameError: no such truth.
@@ -71,14 +74,16 @@ def synthetic_lives(
     wobble = lambda size: size * rng.normal(size=(seeds, checkpoints))
     returns = rise * (1.0 + 0.5 * talent) + wobble(0.1)
     led = {"emergence leads": 0, "autocorrelation leads": 1, "rank leads": 2}.get(truth)
-    who = [talent if place == led else chances[place] for place in range(3)]
+    who = [talent if place == led else 0.4 * chances[place] for place in range(3)]
     early = 1.0 - np.exp(-time / 0.1)
-    coupling, memory, rank = (early * (0.5 + 0.2 * one) + wobble(0.02) for one in who)
+    coupling, memory, rank = (early * (0.5 + 0.25 * one) + wobble(0.02) for one in who)
     if truth == "emergence follows the return":
         coupling = 0.2 + 0.3 * returns
-    elif truth != "emergence leads":
-        coupling = 0.2 * coupling
-    moved = [jnp.asarray(np.clip(x, 0.0, 1.0), jnp.float32) for x in (coupling, memory, rank)]
+    elif truth == "autocorrelation leads":
+        coupling = np.zeros_like(returns)
+    count = early_count(checkpoints, fraction)
+    parts = (coupling, memory, rank)
+    moved = [jnp.asarray(np.clip(x[:, :count], 0.0, 1.0), jnp.float32) for x in parts]
     key = jax.random.key(int(rng.integers(2**31)))
     return Lives(np.asarray(_recorded(key, *moved, steps, units)), returns)
 
@@ -89,15 +94,16 @@ def _recorded(
 ) -> jax.Array:
     """Recordings [S, K, T, n] of ``x' = A x + noise``, seen through a mixture with dead units.
 
-    ``A`` has the spectral radius 0.3 + 0.6 memory, whatever the coupling, which is how much of it goes to the
-    mean of all units. Half of the units at most are dead, by rank, and the others share a source.
+    ``A`` is 0.3 + 0.6 memory times a rotation, whose angle is the coupling: without it every unit goes on by
+    itself, and whatever it is, all that is remembered is as much. Half of the units at most are dead, by rank,
+    and the others share a source.
     """
     keys = jax.random.split(key, coupling.shape)
 
     def one(key: Key, coupling: jax.Array, memory: jax.Array, rank: jax.Array) -> jax.Array:
         noise, shown = jax.random.split(key)
-        radius = 0.3 + 0.6 * memory
-        drive = radius * ((1 - coupling) * jnp.eye(units) + coupling / units)
+        order = jnp.sign(jnp.arange(units)[None] - jnp.arange(units)[:, None]).astype(jnp.float32)
+        drive = (0.3 + 0.6 * memory) * jax.scipy.linalg.expm(0.5 * coupling * order)
         step = lambda x, e: (drive @ x + e,) * 2
         start = jnp.zeros(units)
         x = jax.lax.scan(step, start, jax.random.normal(noise, (steps + _SETTLE, units)))[1][_SETTLE:]
@@ -142,10 +148,9 @@ def synthetic_study(
     rng = np.random.default_rng(seed)
     found: list[dict[str, tuple[float, float]]] = []
     for _ in range(cells):
-        lives = synthetic_lives(truth, rng, **sizes)
-        count = early_count(lives.returns.shape[1], fraction)
+        lives = synthetic_lives(truth, rng, fraction=fraction, **sizes)
         key = jax.random.key(int(rng.integers(2**31)))
-        found.append(judged(early_statistics(lives.latents[:, :count], key, draws), lives, fraction))
+        found.append(judged(early_statistics(lives.latents, key, draws), lives, fraction))
     names = tuple(found[0])
     gain = {name: pooled([cell[name][0] for cell in found]) for name in names}
     alone = {name: pooled([cell[name][1] for cell in found]) for name in names}
@@ -167,7 +172,7 @@ def judged(
     statistics: Mapping[str, np.ndarray], lives: Lives, fraction: float
 ) -> dict[str, tuple[float, float]]:
     """By statistic: p beyond the controls, and p of the plain correlation with the final return."""
-    rank, dead = of_latents(lives.latents[:, : early_count(lives.returns.shape[1], fraction)])
+    rank, dead = of_latents(lives.latents)
     controls = early_controls(lives.returns, [], fraction)
     controls = np.column_stack([controls, rank.mean(1), dead.mean(1)])
     target, nothing = final_return(lives.returns), np.zeros((len(controls), 0))

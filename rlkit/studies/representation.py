@@ -52,6 +52,10 @@ def of_latents(latents: Any) -> tuple[np.ndarray, np.ndarray]:
     """Feature rank and dead units ``[...]`` of latents ``[..., T, n]``."""
     latents = jnp.asarray(latents, jnp.float32)
     flat = latents.reshape(-1, *latents.shape[-2:])
-    found = jax.jit(lambda z: jax.lax.map(lambda one: (feature_rank(one), dead_units(one)), z))(flat)
-    rank, dead = (np.asarray(x, np.float64).reshape(latents.shape[:-2]) for x in found)
+    rank, dead = (np.asarray(x, np.float64).reshape(latents.shape[:-2]) for x in _each(flat))
     return rank, dead
+
+
+@jax.jit
+def _each(z: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return jax.lax.map(lambda one: (feature_rank(one), dead_units(one)), z)
