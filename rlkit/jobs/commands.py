@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.errors import UsageError, unknown_name
-from rlkit.experiment.commands import take
+from rlkit.experiment.commands.actions import take
 from rlkit.jobs import file, state
 from rlkit.jobs.file import Job
 
-USAGE = """usage: rlkit jobs make STUDY -o jobs.jsonl      a file of jobs, one a line (STUDY: a name or a study.json)
+USAGE = """usage: rlkit jobs make STUDY -o jobs.jsonl      a file of jobs, one a line; STUDY: a name or a file
        rlkit jobs run jobs.jsonl --index I          do what is left of job I; 0 when it is done
        rlkit jobs run jobs.jsonl --indices 0-63     of several, one after the other
        rlkit jobs run jobs.jsonl --workers 3        of all that are not done, by processes of this machine
@@ -125,7 +125,7 @@ def _number(name: str, text: str) -> int:
 
 
 def _submit(path: Path, chosen: list[int], args: list[str]) -> int:
-    from rlkit.experiment.arguments import parse
+    from rlkit.experiment.commands.arguments import parse
     from rlkit.jobs.emit import Cluster
     from rlkit.jobs.slurm import submit
 
@@ -136,7 +136,7 @@ def _submit(path: Path, chosen: list[int], args: list[str]) -> int:
 
 
 def _emit(args: list[str]) -> int:
-    from rlkit.experiment.arguments import parse
+    from rlkit.experiment.commands.arguments import parse
     from rlkit.jobs.emit import Cluster, emit
 
     if len(args) < 2 or args[0].startswith("-") or args[1].startswith("-"):

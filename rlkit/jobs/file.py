@@ -1,7 +1,7 @@
 """The file of jobs: one JSON object a line, and line ``i`` is job ``i``.
 
-A job is complete: the whole configuration of a run, the folder that it goes to, and what follows the training.
-A worker needs nothing but this file and a number.
+A job is complete: the whole configuration of a run, the folder that it goes to, and what follows the
+training. A worker needs nothing but this file and a number.
 """
 
 import json
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.errors import UsageError, unknown_name
-from rlkit.experiment import config, store
+from rlkit.experiment.runs import store
+from rlkit.experiment.training import config
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Job:
     Attributes:
       name: for people, unique in its file.
       folder: of the run; relative to the folder of the file, absolute, or the URL of a store.
-      config: of the run, as :func:`rlkit.experiment.config.to_dict` gives it.
+      config: of the run, as :func:`rlkit.experiment.training.config.to_dict` gives it.
       then: ``"module:function"`` that is called with the finished run's folder and ``options``; "" for none.
         It may be called again after a kill, and must then give the same.
       options: JSON data for ``then``.

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rlkit.experiment import signals
+from rlkit.experiment.training import signals
 
 
 def run_local(
@@ -31,7 +31,7 @@ def run_local(
       poll: seconds between looks at the processes.
 
     Returns:
-      0 if every job ended well, 1 if one did not, or 128 plus the number of the signal that ended all of them.
+      0 if every job ended well, 1 if one did not, or 128 plus the number of the signal that ended all.
     """
     waiting, running, failed = list(indices), {}, []
     with signals.listening() as stop:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.errors import RlkitError, UsageError, missing_extra
-from rlkit.experiment import checkpoint, store
+from rlkit.experiment.runs import checkpoint, store
 
 MARKS = "committed"  # folder of the markers of checkpoints, one a file
 OWNER = ".owner.json"
@@ -49,7 +49,7 @@ def _reached(url: str) -> Iterator[None]:
     except Exception as error:
         said = str(error).strip().split("\n")[0][:200] or type(error).__name__
         raise RlkitError(
-            f"the store of {url} does not answer ({said}); what was computed is kept locally, run the job again"
+            f"the store of {url} does not answer ({said}); what was computed is kept here, run the job again"
         ) from error
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rlkit.errors import RlkitError
-from rlkit.experiment import devices
+from rlkit.experiment.training import devices
 from rlkit.jobs import file, remote, state, worker
 from rlkit.jobs.file import Job
 
@@ -31,7 +31,7 @@ def run_here(
         ``jax.distributed.initialize``. Never done unless asked for: independent jobs of an array would wait
         for each other.
       scratch: a local folder for jobs whose folder is a store's; None takes one of the system's.
-      abrupt: see :func:`rlkit.experiment.run.run`.
+      abrupt: see :func:`rlkit.experiment.training.run.run`.
       say: called with a line about each job.
 
     Returns:

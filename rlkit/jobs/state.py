@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlkit import outside
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import checkpoint, outside, store
+from rlkit.experiment.runs import checkpoint, store
 from rlkit.jobs.file import Job
 
 MARK = "JOB"  # in the folder of a job: training and what follows it are over
@@ -118,5 +119,7 @@ def tell(standings: list[tuple[Job, Standing]]) -> list[str]:
     counts: dict[str, Any] = {}
     for _, found in standings:
         counts[found.state] = counts.get(found.state, 0) + 1
-    lines.append(f"{len(standings)} jobs: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    lines.append(
+        f"{len(standings)} jobs: " + ", ".join(f"{count} {state}" for state, count in counts.items())
+    )
     return lines

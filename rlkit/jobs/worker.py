@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlkit.errors import UsageError
-from rlkit.experiment import config, store
+from rlkit.experiment.runs import store
+from rlkit.experiment.training import config
 from rlkit.jobs.differences import differences
 from rlkit.jobs.file import Job, settings
 from rlkit.jobs.state import MARK, claimed, failure
@@ -14,7 +15,7 @@ from rlkit.registry import load_target
 
 
 class Ended(NamedTuple):
-    """How a job ended: exit code 0, or 128 plus the number of the signal that stopped it (it goes on later)."""
+    """How a job ended: exit code 0, or 128 plus the number of the signal that stopped it for now."""
 
     exit_code: int
     words: str
@@ -27,7 +28,7 @@ def run_job(job: Job, folder: Path, *, progress: bool = False, abrupt: bool = Fa
       job: the job.
       folder: where it goes on this machine.
       progress: show a progress bar.
-      abrupt: see :func:`rlkit.experiment.run.run`.
+      abrupt: see :func:`rlkit.experiment.training.run.run`.
 
     Returns:
       How it ended.
@@ -52,7 +53,7 @@ def run_job(job: Job, folder: Path, *, progress: bool = False, abrupt: bool = Fa
 
 
 def _do(job: Job, folder: Path, progress: bool, abrupt: bool) -> Ended:
-    from rlkit.experiment import run
+    from rlkit.experiment.training import run
 
     words = "done"
     if not (folder / store.DONE).exists():
@@ -90,6 +91,9 @@ def _clear(folder: Path) -> None:
 
 
 def _keep_failure(folder: Path, error: Exception) -> None:
-    sentence: dict[str, Any] = {"error": str(error).strip().split("\n")[0][:500], "kind": type(error).__name__}
+    sentence: dict[str, Any] = {
+        "error": str(error).strip().split("\n")[0][:500],
+        "kind": type(error).__name__,
+    }
     with contextlib.suppress(Exception):  # the error itself is the news
         store.write_json(failure(folder), sentence)

@@ -1,1 +1,1 @@
-"""Whole studies: a grid of trainings as data, hypotheses written down before, and a report of what survives."""
+"""Whole studies: a grid of trainings as data, hypotheses stated before, a report of what survives."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rlkit.analysis.prediction import early_count, early_features, final_return, leave_one_out_ridge
+from rlkit.analysis.study.prediction import early_count, early_features, final_return, leave_one_out_ridge
 
 
 class Partial(NamedTuple):
@@ -113,12 +113,12 @@ def early_gain(
       returns: ``[S, K]``; only its end is the target.
       controls: ``[S, C]``, see :func:`early_controls`.
       fraction: part of training that counts as early.
-      ridge: penalty of both models, see :func:`rlkit.analysis.prediction.leave_one_out_ridge`.
+      ridge: penalty of both models, see :func:`rlkit.analysis.study.prediction.leave_one_out_ridge`.
       resamples: of the bootstrap.
       seed: of the bootstrap.
 
     Returns:
-      The gain. Models are not refitted in the bootstrap, as in :mod:`rlkit.analysis.prediction`.
+      The gain. Models are not refitted in the bootstrap, as in :mod:`rlkit.analysis.study.prediction`.
     """
     early, target = early_mean(metric, fraction), final_return(returns)
     others = (target.sum() - target) / (len(target) - 1)

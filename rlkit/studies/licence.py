@@ -2,8 +2,8 @@
 
 Latents are recordings of a linear system whose coupling, memory and rank move over training, and whatever
 moves decides how the return ends. Where the coupling leads, emergence foretells the reward by construction.
-Where memory or rank lead, or the coupling only follows the return, there is nothing that emergence adds, and a
-pipeline that finds something is wrong. They go through the same measurement and the same test as agents do.
+Where memory or rank lead, or the coupling only follows the return, there is nothing that emergence adds, and
+a pipeline that finds something is wrong. They go through the same measurement and the same test as agents.
 """
 
 import functools
@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.analysis.prediction import early_count, final_return
-from rlkit.analysis.recordings import measure_recordings
+from rlkit.analysis.study.prediction import early_count, final_return
+from rlkit.analysis.study.recordings import measure_recordings
 from rlkit.errors import unknown_name
 from rlkit.studies.gain import early_controls, partial_correlation, pooled
 from rlkit.studies.representation import of_latents
@@ -95,8 +95,8 @@ def _recorded(
     """Recordings [S, K, T, n] of ``x' = A x + noise``, seen through a mixture with dead units.
 
     ``A`` is 0.3 + 0.6 memory times a rotation, whose angle is the coupling: without it every unit goes on by
-    itself, and whatever it is, all that is remembered is as much. Half of the units at most are dead, by rank,
-    and the others share a source.
+    itself, and whatever it is, all that is remembered is as much. Half of the units at most are dead, by
+    rank, and the others share a source.
     """
     keys = jax.random.split(key, coupling.shape)
 
@@ -159,7 +159,9 @@ def synthetic_study(
 
 def early_statistics(latents: np.ndarray, key: Key, draws: int) -> dict[str, np.ndarray]:
     """Value and excess ``[S, k]`` of every statistic of recordings ``[S, k, T, n]``."""
-    measured = measure_recordings(latents, key, routes=ROUTES, quantities=QUANTITIES, draws=draws, check="off")
+    measured = measure_recordings(
+        latents, key, routes=ROUTES, quantities=QUANTITIES, draws=draws, check="off"
+    )
     found = {}
     for route in ROUTES:
         for name in QUANTITIES:

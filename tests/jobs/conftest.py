@@ -12,7 +12,7 @@ for path in PATHS:
 
 from processes import CACHE  # noqa: E402
 
-from rlkit.experiment import cache  # noqa: E402
+from rlkit.experiment.training import cache  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -20,12 +20,24 @@ def closed(required=(), **properties):
     }  # fmt: skip
 
 
-NUMBER, TEXT, LABELS = {"type": "integer"}, {"type": "string"}, {"type": "object", "additionalProperties": {"type": "string"}}
+NUMBER, TEXT, LABELS = (
+    {"type": "integer"},
+    {"type": "string"},
+    {"type": "object", "additionalProperties": {"type": "string"}},
+)
 RULE = closed(
     ["action"],
     action={"enum": ["Ignore", "FailIndex", "FailJob", "Count"]},
-    onPodConditions={"type": "array", "items": closed(["type", "status"], type=TEXT, status={"enum": ["True", "False", "Unknown"]})},
-    onExitCodes=closed(["operator", "values"], containerName=TEXT, operator={"enum": ["In", "NotIn"]}, values={"type": "array", "items": NUMBER}),
+    onPodConditions={
+        "type": "array",
+        "items": closed(["type", "status"], type=TEXT, status={"enum": ["True", "False", "Unknown"]}),
+    },
+    onExitCodes=closed(
+        ["operator", "values"],
+        containerName=TEXT,
+        operator={"enum": ["In", "NotIn"]},
+        values={"type": "array", "items": NUMBER},
+    ),
 )
 CONTAINER = closed(
     ["name", "image"], name=TEXT, image=TEXT, command={"type": "array", "items": TEXT},
@@ -36,7 +48,10 @@ CONTAINER = closed(
 POD = closed(
     ["containers"], restartPolicy={"const": "Never"}, terminationGracePeriodSeconds=NUMBER,
     containers={"type": "array", "items": CONTAINER, "minItems": 1},
-    volumes={"type": "array", "items": closed(["name"], name=TEXT, persistentVolumeClaim=closed(["claimName"], claimName=TEXT))},
+    volumes={
+        "type": "array",
+        "items": closed(["name"], name=TEXT, persistentVolumeClaim=closed(["claimName"], claimName=TEXT)),
+    },
 )  # fmt: skip
 JOB = closed(
     ["apiVersion", "kind", "metadata", "spec"],

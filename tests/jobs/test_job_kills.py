@@ -12,7 +12,7 @@ import pytest
 from processes import CACHE, environment
 from toy_jobs import job
 
-from rlkit.experiment import checkpoint, store
+from rlkit.experiment.runs import checkpoint, store
 from rlkit.jobs import file, state
 
 HERE = Path(__file__).resolve().parent
@@ -22,7 +22,9 @@ CELLS, KILLS, WORKERS = 12, 20, 3
 
 def result(folder):
     update = checkpoint.steps(folder / store.CHECKPOINTS)[-1]
-    return checkpoint._load(folder / store.CHECKPOINTS, update)[1]["state"], (folder / store.METRICS).read_bytes()
+    return checkpoint._load(folder / store.CHECKPOINTS, update)[1]["state"], (
+        folder / store.METRICS
+    ).read_bytes()
 
 
 def start(path):

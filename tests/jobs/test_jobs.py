@@ -6,17 +6,21 @@ import signal
 
 import jax
 import pytest
-from toy_jobs import job
 from filelock import FileLock
+from toy_jobs import job
 
+from rlkit import cli
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import checkpoint, cli, config, run, store
+from rlkit.experiment.runs import checkpoint, store
+from rlkit.experiment.training import config, run
 from rlkit.jobs import differences, file, running, state, worker
 
 
 def result(folder):
     update = checkpoint.steps(folder / store.CHECKPOINTS)[-1]
-    return checkpoint._load(folder / store.CHECKPOINTS, update)[1]["state"], (folder / store.METRICS).read_bytes()
+    return checkpoint._load(folder / store.CHECKPOINTS, update)[1]["state"], (
+        folder / store.METRICS
+    ).read_bytes()
 
 
 @pytest.fixture
@@ -34,7 +38,11 @@ def test_a_file_of_jobs_comes_back_and_refuses_what_is_not_one(tmp_path, jobs_fi
         file.write(tmp_path / "other", [job(0, "same"), job(1, "same")])
     with pytest.raises(UsageError, match="no file of jobs"):
         file.read(tmp_path / "nowhere")
-    for line, words in (("{", "line 1"), ("[]", "line 1"), ('{"name": 1, "folder": 2, "config": {}, "thn": 3}', "thn")):
+    for line, words in (
+        ("{", "line 1"),
+        ("[]", "line 1"),
+        ('{"name": 1, "folder": 2, "config": {}, "thn": 3}', "thn"),
+    ):
         (tmp_path / "bad").write_text(line)
         with pytest.raises(UsageError, match=words):
             file.read(tmp_path / "bad")
@@ -44,7 +52,12 @@ def test_indices_are_read_and_written():
     assert file.indices("0-2,7,5-6,1", 8) == [0, 1, 2, 7, 5, 6]
     assert file.ranges([7, 0, 1, 2, 5, 6]) == "0-2,5-7"
     assert file.indices(file.ranges([3, 1, 0]), 4) == [0, 1, 3]
-    for text, words in (("x", "expected numbers"), ("3-", "expected numbers"), ("8", "0 to 7"), ("3-1", "empty")):
+    for text, words in (
+        ("x", "expected numbers"),
+        ("3-", "expected numbers"),
+        ("8", "0 to 7"),
+        ("3-1", "empty"),
+    ):
         with pytest.raises(UsageError, match=words):
             file.indices(text, 8)
 
@@ -145,7 +158,12 @@ def test_the_command_line_runs_what_is_left(jobs_file, capsys):
     assert capsys.readouterr().out.splitlines()[-1] == "nothing is left to do"
     assert cli.main(["jobs", "status", str(jobs_file)]) == 0
     assert "3 jobs: 3 done" in capsys.readouterr().out
-    for wrong in (["run"], ["run", str(jobs_file), "--index", "9"], ["fun"], ["emit", "slrm", str(jobs_file)]):
+    for wrong in (
+        ["run"],
+        ["run", str(jobs_file), "--index", "9"],
+        ["fun"],
+        ["emit", "slrm", str(jobs_file)],
+    ):
         assert cli.main(["jobs", *wrong]) == 2
 
 

@@ -8,7 +8,7 @@ import pytest
 from toy_jobs import job
 
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment import checkpoint, store
+from rlkit.experiment.runs import checkpoint, store
 from rlkit.jobs import file, remote, running, worker
 
 fsspec = pytest.importorskip("fsspec")
