@@ -82,7 +82,7 @@ def kubernetes(path: Path, count: int, cluster: Cluster) -> str:
     """An Indexed Job: an index that fails is tried again by itself, and takes no other one with it.
 
     A request that cannot be carried out (exit code 2) is not tried again; a pod that the cluster takes away
-    is no failure. Needs Kubernetes 1.33 (``backoffLimitPerIndex``). The workers never wait for each other: one
+    is no failure. Needs Kubernetes 1.33 (``backoffLimitPerIndex``). Workers never wait for each other: one
     reads an index from ``JOB_COMPLETION_INDEX``, and no program spans several of them.
     """
     command = f"rlkit jobs run {shlex.quote(str(path))} {_indices(count, cluster, '$JOB_COMPLETION_INDEX')}"
