@@ -75,9 +75,9 @@ def evidence(arrays: Mapping[str, np.ndarray], protocol: str, fraction: float = 
     """
     returns = np.asarray(arrays["returns"], np.float64)
     metrics = {name: _metric(arrays, protocol, name) for name in METRICS}
-    known = np.isfinite(returns).all(1)
+    known: np.ndarray = np.isfinite(returns).all(1)
     for metric in metrics.values():
-        known &= np.isfinite(metric).all((1, 2))
+        known = np.logical_and(known, np.isfinite(metric).all((1, 2)))
     returns, metrics = returns[known], {name: metric[known] for name, metric in metrics.items()}
     nothing = Evidence(returns, int((~known).sum()), {}, {}, {}, {}, {}, {})
     if known.sum() < 4 or returns.shape[1] < 3:

@@ -180,8 +180,8 @@ def _paper(cells: Sequence[Mapping[str, Any]]) -> str:
     return (
         table(head, rows)
         + f"\n\nOf the paper, {100 * PAPER['not_normal']:.1f} % of units not normal after the rank "
-        "transform, local alignment near 0, and an early window of 20 % are reported. That its alignments follow the "
-        "order of the environments is our assumption, and its formula of alignment was not found."
+        "transform, local alignment near 0, and an early window of 20 % are reported. That its alignments "
+        "follow the order of the environments is our assumption, and its formula of alignment was not found."
     )
 
 
