@@ -155,6 +155,22 @@ def test_damaged_configurations_are_one_sentence(call, tmp_path, kind, how):
     assert [p.name for p in tmp_path.iterdir()] == ["run é x"]
 
 
+def test_a_damaged_run_takes_no_other_with_it(call, tmp_path):
+    """Reports of the others are written; the exit code and one sentence tell of the damaged one."""
+    for name in ("a", "b", "c"):
+        assert call(*TOY, "--folder", str(tmp_path / name))[0] == 0
+    (tmp_path / "b" / "config.json").write_text("{")
+    code, out, err = call("report", str(tmp_path))
+    assert code == 1
+    assert err.startswith(f"error: {tmp_path / 'b'}: ")
+    assert err.count("\n") == 1
+    for written in ("a/report.html", "c/report.html", "comparison.html"):
+        assert str(tmp_path / written) in out
+        assert (tmp_path / written).is_file()
+    code, out, _ = call("report", str(tmp_path), "--out", str(tmp_path / "all.html"))
+    assert (code, out) == (1, f"{tmp_path / 'all.html'}\n")
+
+
 def test_foreign_folder(call, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "a.tex").write_text("x")

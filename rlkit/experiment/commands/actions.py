@@ -1,11 +1,12 @@
 """What the commands of the command line do with their arguments."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlkit.errors import UsageError
+from rlkit.errors import RlkitError, UsageError
 from rlkit.experiment.commands.arguments import parse
 from rlkit.fields import option
 
@@ -136,14 +137,33 @@ def _count(name: str, text: str, least: int) -> int:
     return int(text)
 
 
-def _warn_of_damage(folders: list[Path]) -> None:
-    """Say what is not as the run wrote it."""
+def _each(folders: list[Path], do: Callable[[Path], None]) -> tuple[list[Path], int]:
+    """Do something with every run, after saying what is not as the run wrote it.
+
+    One that fails is told, and takes no other with it.
+
+    Returns:
+      The runs that did not fail, and an exit code.
+
+    Raises:
+      RlkitError: of a run that is the only one.
+    """
     from rlkit.experiment.runs import store
     from rlkit.experiment.training import config, integrity
 
+    done = []
     for folder in folders:
-        for sentence in integrity.check_run(folder, config.to_dict(config.load(folder / store.CONFIG))):
-            print(f"warning: {sentence}", file=sys.stderr)
+        try:
+            for sentence in integrity.check_run(folder, config.to_dict(config.load(folder / store.CONFIG))):
+                print(f"warning: {sentence}", file=sys.stderr)
+            do(folder)
+        except RlkitError as error:
+            if len(folders) == 1:
+                raise
+            print(f"error: {folder}: {error}", file=sys.stderr)
+            continue
+        done.append(folder)
+    return done, int(len(done) < len(folders))
 
 
 def analyze(args: list[str]) -> int:
@@ -164,28 +184,26 @@ def analyze(args: list[str]) -> int:
     from rlkit.experiment.reports import analyze as module
     from rlkit.experiment.reports.telling import told
 
-    _warn_of_damage(folders)
-    for folder in folders:
+    def measure(folder: Path) -> None:
         path = module.analyze(folder, out=out, **counts)
         print("\n".join(told(store.read_json(path))))
         print(path)
-    return 0
+
+    return _each(folders, measure)[1]
 
 
 def report(args: list[str]) -> int:
     """``rlkit report RUN... [--out FILE]``: one report per run and one about all, or that one only."""
     folders, out = _runs(args, "rlkit report")
+    from rlkit.experiment.reports import reading
     from rlkit.experiment.reports import report as module
 
-    _warn_of_damage(folders)
-    if out is not None:
-        print(module.compare(folders, out))
-        return 0
-    for folder in folders:
-        print(module.report(folder))
-    if len(folders) > 1:
-        print(module.compare(folders))
-    return 0
+    intact, code = _each(
+        folders, (lambda folder: print(module.report(folder))) if out is None else reading.read
+    )
+    if len(intact) > 1 or (intact and out is not None):
+        print(module.compare(intact, out))
+    return code
 
 
 def demo(args: list[str]) -> int | None:
