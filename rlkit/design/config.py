@@ -45,7 +45,11 @@ class DesignConfig(Training):
         "evolution", "what proposes: evolution, random, llm, eureka, auto-mc, module:maker"
     )
     model: str = option("", "the model of llm, eureka and auto-mc: local, or its name at an endpoint")
-    mode: str = option("code", "what a model writes: programs or typed terms", choices=("code", "spec"))
+    mode: str = option(
+        "code",
+        "what a model writes: programs, typed terms, or free JAX code that a jailed process traces",
+        choices=("code", "spec", "free"),
+    )
     temperature: float = option(1.0, "of what a model writes", low=0.0)
     answer_tokens: int = option(2048, "longest answer of a model", low=1)
     turns: int = option(1, "generations that eureka's conversation holds; 1 is the paper's", low=1)

@@ -74,8 +74,10 @@ def _lengthened(part: Episodes, length: int) -> Episodes:
     return part._replace(trajectory=trajectory._replace(transition=transition), fitness=fill(part.fitness))
 
 
-@functools.partial(jax.jit, static_argnums=0)
-def _play(env: Environment, params: PyTree, starts: Key, steps: Key, actions: jax.Array) -> Any:
+@functools.partial(jax.jit, static_argnums=(0, 5))
+def _play(
+    env: Environment, params: PyTree, starts: Key, steps: Key, actions: jax.Array, lean: bool = False
+) -> Any:
     obs, state = jax.vmap(reset_with, (None, 0, None))(env, starts, params)
     of = jax.vmap(lambda s: features(env, s.inner, params))
     pay = jax.vmap(lambda before, a, after: task_reward(env, before, a, after, params))
@@ -88,7 +90,8 @@ def _play(env: Environment, params: PyTree, starts: Key, steps: Key, actions: ja
         reward, _ = pay(before, action, after)
         public = lambda seen: {f.name: seen[f.name] for f in env.spec.features}
         ends = (out.terminated, out.truncated, out.success)
-        seen = Transition(obs, action, out.obs, public(before), public(after), reward, *ends, first)
+        see = (lambda x: x.reshape(x.shape[0], -1)[:, :0]) if lean else lambda x: x
+        seen = Transition(see(obs), action, see(out.obs), public(before), public(after), reward, *ends, first)
         fitness = jax.vmap(lambda s: jnp.asarray(env.fitness(s.inner, params), jnp.float32))(out.state)
         return (out.state, out.obs, after, jnp.zeros_like(first)), (seen, fitness)
 
@@ -97,7 +100,14 @@ def _play(env: Environment, params: PyTree, starts: Key, steps: Key, actions: ja
 
 
 def play(
-    env: Environment, params: PyTree, key: Key, actions: np.ndarray, start: np.ndarray, kind: Any = ""
+    env: Environment,
+    params: PyTree,
+    key: Key,
+    actions: np.ndarray,
+    start: np.ndarray,
+    kind: Any = "",
+    *,
+    lean: bool = False,
 ) -> Episodes:
     """Run episodes open-loop.
 
@@ -108,13 +118,14 @@ def play(
       actions: ``[T, N, ...]``, in the environment's units.
       start: int ``[N]``.
       kind: text, or text ``[N]``: see :class:`Episodes`.
+      lean: leave observations out (they have no entries then), which may be large.
     """
     key_start, key_step = jax.random.split(key)
     fold = jax.vmap(jax.random.fold_in, (None, 0))
     starts = jax.vmap(lambda k: jax.random.split(k, 2))(fold(key_start, jnp.asarray(start)))
     split = lambda k: jax.random.split(k, (actions.shape[0], 2))
     steps = jnp.swapaxes(jax.vmap(split)(fold(key_step, jnp.asarray(start))), 0, 1)
-    seen, fitness = jax.device_get(_play(env, params, starts, steps, jnp.asarray(actions)))
+    seen, fitness = jax.device_get(_play(env, params, starts, steps, jnp.asarray(actions), lean))
     kinds = np.broadcast_to(np.asarray(kind, dtype="<U16"), np.shape(start))
     return Episodes(Trajectory(seen, seen.reward, {}, {}), fitness, np.asarray(start), kinds)
 

@@ -18,6 +18,9 @@ STILL, LOOP, WANDER, SOUGHT = "still", "loop", "wander", "sought"
 for success found."""
 
 
+_MOST_BYTES = 128_000_000
+
+
 class Evidence(NamedTuple):
     """Episodes that checks pay with a candidate's reward.
 
@@ -61,7 +64,7 @@ def gather(
       key: PRNG key or seed.
       steps: the most steps of an episode.
       starts: initial states that all kinds of episodes share.
-      each: episodes of each kind from each start.
+      each: episodes of each kind from each start; fewer where observations are large.
       population: of the search, per start.
       generations: of the search; 0 does not look for success.
 
@@ -75,6 +78,7 @@ def gather(
         check_count(name, value)
     limit = int(params.max_steps)
     steps = min(steps, limit)
+    each, places = _room(env, steps, starts, each)
     start = np.repeat(np.arange(starts), each)
     chance = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
     space = env.spec.action_space
@@ -96,12 +100,21 @@ def gather(
     for i in range(0, start.size, 2):
         way, end = ways[start[i]]
         _behind(loops, i, way, int(chance.integers(0, end + 1)))
-    still, still_start = _still(env, steps, chance, ways)
+    still, still_start = _still(env, steps, chance, ways, places)
     kinds = {LOOP: loops, WANDER: held(space, chance, steps, start.size), STILL: still}
     order = np.concatenate([start, start, still_start])
     named = np.repeat(list(kinds), [x.shape[1] for x in kinds.values()])
     parts.append(play(env, params, key, np.concatenate(list(kinds.values()), 1), order, named))
     return Evidence(join(*parts), sought, task.discount, limit)
+
+
+def _room(env: Environment, steps: int, starts: int, each: int) -> tuple[int, int]:
+    """Episodes of each kind from each start, and places where one stays: fewer of large observations."""
+    entries = int(np.prod(env.spec.observation_space.shape)) + sum(
+        int(np.prod(f.shape)) for f in env.spec.features
+    )
+    columns = _MOST_BYTES // (8 * entries * steps)
+    return max(4, min(each, columns // (4 * starts))), 8 if columns >= 16 * starts * 8 else 3
 
 
 def _behind(actions: np.ndarray, column: int, way: np.ndarray, steps: int) -> None:
@@ -111,7 +124,11 @@ def _behind(actions: np.ndarray, column: int, way: np.ndarray, steps: int) -> No
 
 
 def _still(
-    env: Environment, steps: int, chance: np.random.Generator, ways: list[tuple[np.ndarray, int]]
+    env: Environment,
+    steps: int,
+    chance: np.random.Generator,
+    ways: list[tuple[np.ndarray, int]],
+    places: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Every action kept up (of a box, doing nothing and a few others), from places along each way."""
     space = env.spec.action_space
@@ -120,13 +137,13 @@ def _still(
     else:
         kept = np.concatenate([still_action(space)[None], periodic(space, chance, 1, 7, 1)[0]])
     # As many places for all ways, so that the number of episodes does not depend on what was found.
-    places = [np.linspace(0, end, 8).round().astype(int) for _, end in ways]
-    rows = np.tile(kept, (len(ways) * 8,) + (1,) * (kept.ndim - 1))
+    where = [np.linspace(0, end, places).round().astype(int) for _, end in ways]
+    rows = np.tile(kept, (len(ways) * places,) + (1,) * (kept.ndim - 1))
     actions = np.repeat(rows[None], steps, 0)
     for i in range(actions.shape[1]):
-        which, place = divmod(i // len(kept), 8)
-        _behind(actions, i, ways[which][0], int(places[which][place]))
-    return actions, np.repeat(np.arange(len(ways)), 8 * len(kept))
+        which, place = divmod(i // len(kept), places)
+        _behind(actions, i, ways[which][0], int(where[which][place]))
+    return actions, np.repeat(np.arange(len(ways)), places * len(kept))
 
 
 def steps_of(episodes: Episodes) -> Transition:

@@ -10,6 +10,7 @@ from rlkit.design import prompts
 from rlkit.design.clients import BudgetError, Client, ClientError, Completion, Message, Request
 from rlkit.design.evolution import candidate_of
 from rlkit.design.extraction import json_value, program_text
+from rlkit.design.free import trace
 from rlkit.design.genome import Schema, from_json, json_schema
 from rlkit.design.terms import KINDS
 from rlkit.design.transcripts import complete_all
@@ -18,7 +19,7 @@ from rlkit.errors import UsageError, check_count, unknown_name
 from rlkit.rewards.language import Program, check_program, fields_of, parse_program, print_program
 from rlkit.types import Key
 
-MODES = ("code", "spec")
+MODES = ("code", "spec", "free")
 
 
 def seeds_of(key: Key, count: int) -> list[int]:
@@ -33,7 +34,8 @@ class Writer:
 
     Attributes:
       client: the model.
-      mode: ``"code"``: programs of the reward language; ``"spec"``: terms of a schema, for any model.
+      mode: ``"code"``: programs of the reward language; ``"spec"``: terms of a schema, for any model;
+        ``"free"``: any JAX code, traced in a jailed process (:mod:`rlkit.design.free`).
       schema: of the task; needed for ``"spec"``.
       temperature: of sampling.
       max_tokens: longest answer.
@@ -61,7 +63,7 @@ class Writer:
     @property
     def rules(self) -> str:
         """What answers are to look like."""
-        rules = prompts.CODE_RULES
+        rules = prompts.FREE_RULES if self.mode == "free" else prompts.CODE_RULES
         if self.schema is not None and self.mode == "spec":
             rules = f"{prompts.SPEC_RULES}\n{prompts.quoted('fields', _fields(self.schema))}"
         return f"{rules}\n{self.advice}" if self.advice else rules
@@ -103,6 +105,8 @@ class Writer:
                 made = candidate_of(from_json(json_value(answer), self.schema), self.schema, "llm")
                 return replace(made, answer=answer.text, notes=notes)
             text = program_text(answer)
+            if self.mode == "free":
+                return Candidate(trace(text, task.spec), answer=answer.text, notes=notes)
             program = parse_program(text)
             if self.finish is not None:
                 program = self.finish(program)

@@ -49,6 +49,24 @@ exponents of at most {LIMITS.exponent}.
 - At most {LIMITS.source} bytes and {LIMITS.terms} terms. Answer with your reasons, then exactly one \
 fenced python block."""
 
+FREE_RULES = f"""\
+Write one function in Python with jax.numpy as jnp and jax, both imported already. Example:
+
+```python
+def reward(s, a, ns, done):
+    near = jnp.exp(-jnp.linalg.norm(ns.goal - ns.position) / 0.5)
+    return near, {{"near": near}}
+```
+
+- s and ns hold the features before and after the action, read as s.name and ns.name; a is the \
+action; done says whether the episode ended by itself. All are float32, conditions are bool.
+- It is traced by JAX: no branches on values, no loops of JAX, no callbacks, no random numbers.
+- Return the total and a dictionary of named terms, each one number; the total is their sum.
+- To remember, write memory = {{"name": 0.0}} above it, take a fifth argument m, and return a \
+dictionary of the memory after the step as the third value.
+- At most {LIMITS.source} bytes and {LIMITS.terms} terms. Answer with your reasons, then exactly one \
+fenced python block."""
+
 SPEC_RULES = """\
 A reward is a list of terms. Each has a kind, a field that it is about, a target and a scale in the \
 units of the field, and a weight; it pays weight * kind(field, target, scale). Answer with one JSON \

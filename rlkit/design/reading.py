@@ -4,12 +4,13 @@ from rlkit.errors import UsageError
 from rlkit.registry import is_target
 from rlkit.rewards import designed, parse
 from rlkit.rewards.language import parse_program, program_reward
+from rlkit.rewards.lowered import is_lowered, lowered_reward
 from rlkit.rewards.reading import SUFFIX, is_program
 from rlkit.types import EnvSpec, Reward
 
 
 def read_candidate(text: str, spec: EnvSpec, *, tune: bool = False) -> Reward:
-    """The reward of a candidate's text: a program, or a call of constructors.
+    """The reward of a candidate's text: a program, a call of constructors, or what was traced in a jail.
 
     :func:`rlkit.rewards.read` also takes names of files and of modules, which a person may trust; of a
     candidate they are refused, because importing a module runs it.
@@ -22,6 +23,8 @@ def read_candidate(text: str, spec: EnvSpec, *, tune: bool = False) -> Reward:
     Raises:
       UsageError: it is neither, or it does not fit the environment.
     """
+    if is_lowered(text):
+        return lowered_reward(text, spec)
     if is_program(text):
         return program_reward(parse_program(text), spec, tune=tune)
     stripped = text.strip()

@@ -14,6 +14,7 @@ from rlkit.design.reading import read_candidate
 from rlkit.design.types import Candidate, DesignTask, Exploit, History, Verdict
 from rlkit.errors import RlkitError, unknown_name
 from rlkit.rewards.designed import with_base
+from rlkit.rewards.lowered import is_lowered
 from rlkit.rewards.reading import is_program, read
 from rlkit.types import Key, Reward
 
@@ -58,7 +59,10 @@ class Screen:
             return (contract,)
         run = {
             "probe": lambda: checks.probe(
-                reward, spec, self.evidence, terms_add_up=is_program(candidate.text)
+                reward,
+                spec,
+                self.evidence,
+                terms_add_up=is_program(candidate.text) or is_lowered(candidate.text),
             ),
             "clock": lambda: checks.clock(reward, spec, self.evidence),
             "potential-based": lambda: invariance.potential_based(reward, self.evidence),

@@ -99,7 +99,7 @@ def search(
       env: a pure environment.
       params: its parameters.
       key: typed PRNG key, which also draws the starts: the same key gives the same starts.
-      objective: what is looked for.
+      objective: what is looked for; it is not shown observations.
       steps: length ``T`` of the sequences.
       starts: how many initial states.
       population: sequences per start.
@@ -122,7 +122,7 @@ def search(
             pool[:, s * population : s * population + given.shape[1]] = given
     keep = max(population // 6, 2)
     for generation in range(generations):
-        played = play(env, params, key, pool, start, "sought")
+        played = play(env, params, key, pool, start, "sought", lean=True)
         value = np.where(np.isnan(v := np.asarray(objective(played), float)), -np.inf, v)
         best = [s * population + np.argsort(-value[start == s], kind="stable") for s in range(starts)]
         if generation == generations - 1:
@@ -132,4 +132,4 @@ def search(
             children = _children(space, chance, elite, population - keep)
             pool[:, order] = np.concatenate([elite, children], 1)
     top = np.array([order[0] for order in best])
-    return played.take(top), pool[:, top]
+    return play(env, params, key, pool[:, top], np.arange(starts), "sought"), pool[:, top]

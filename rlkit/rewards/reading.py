@@ -8,6 +8,7 @@ from rlkit.registry import is_target, load_target
 from rlkit.rewards import designed
 from rlkit.rewards.arguments import check_reward
 from rlkit.rewards.language import LIMITS, parse_program, program_reward
+from rlkit.rewards.lowered import LONGEST, is_lowered, lowered_reward
 from rlkit.rewards.text import parse
 from rlkit.types import EnvSpec, Reward
 
@@ -21,7 +22,8 @@ def read(text: str | Path, spec: EnvSpec | None = None, *, tune: bool = False) -
     Args:
       text: one of: a call of constructors (``"success() + 0.1 * progress('distance')"``, see
         :mod:`rlkit.rewards.text`); a program (``"def reward(s, a, ns, done): ..."``, see
-        :mod:`rlkit.rewards.language.parsing`); a file that holds either; a file of a designed reward
+        :mod:`rlkit.rewards.language.parsing`); what was traced in a jail
+        (:mod:`rlkit.rewards.lowered`); a file that holds one of these; a file of a designed reward
         (:mod:`rlkit.rewards.designed`); ``"module:name"`` of a reward, or of
         a function without arguments that makes one, in a module of the user's.
       spec: of the environment that it is for; programs are then checked at once.
@@ -34,6 +36,8 @@ def read(text: str | Path, spec: EnvSpec | None = None, *, tune: bool = False) -
         return designed.read_designed(str(text).strip(), spec, tune=tune)
     if isinstance(text, Path) or text.strip().endswith(SUFFIX):
         return read(text_of(Path(str(text).strip())), spec, tune=tune)
+    if is_lowered(text):
+        return lowered_reward(text, spec)
     if is_program(text):
         return program_reward(parse_program(text), spec, tune=tune)
     if is_target(text):
@@ -56,7 +60,8 @@ def text_of(path: Path) -> str:
       UsageError: it cannot be read, or is not text.
     """
     try:
-        data = path.read_bytes()[: LIMITS.source + 1]
+        data = path.read_bytes()[:LONGEST]
+        data = data if data.startswith(b"{") else data[: LIMITS.source + 1]
     except OSError as error:
         raise UsageError(f"cannot read the reward file {path}: {error.strerror or error}") from error
     try:
