@@ -84,13 +84,13 @@ def naive_max_backup(
     terminated: jax.Array,
     discount: float = 1.0,
 ) -> jax.Array:
-    """The backup without ``u``: ``Q(s, a) = E[r] ∨ γ E[V(s')]``, ``[S, A]``; right only without chance.
+    """The backup without ``u``: ``Q(s, a) = E[max(r, γ V(s'))]``, ``[S, A]``; right only without chance.
 
     Arguments as in :func:`max_reward_backup`, ``next_value`` ``[S]``; what follows an end counts as 0, so
     that rewards must not be negative.
     """
-    expected = jnp.sum(transition * reward, -1)
-    return jnp.maximum(expected, discount * transition @ jnp.where(terminated, 0.0, next_value))
+    best = jnp.maximum(reward, discount * jnp.where(terminated, 0.0, next_value))
+    return jnp.sum(transition * best, -1)
 
 
 def best_reward(name: str = "best") -> Reward:
