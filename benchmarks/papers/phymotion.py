@@ -1,8 +1,9 @@
 """Do scores of motion rank possible motions above spoilt ones? (PhyMotion, arXiv 2605.14269)
 
-Eight simulated motions of a humanoid with ankles (6 s of standing, swaying and swinging the arms at 30 frames a
-second) against ten perturbations of each: 640 pairs. Then a generator of motions, whose parameters are how much the
-arms swing and how much its frames jitter, float and slide, is trained by each score: does it learn to stand still?
+Eight simulated motions of a humanoid with ankles (6 s of standing, swaying and swinging the arms at 30
+frames a second) against ten perturbations of each: 640 pairs. Then a generator of motions, whose parameters
+are how much the arms swing and how much its frames jitter, float and slide, is trained by each score: does
+it learn to stand still?
 """
 
 import sys
