@@ -44,7 +44,7 @@ PRESETS = Table(
             "papers:risk_po", "the same for hard tasks", levels=(0.2, 0.8), credit="sum_mean",
             natural_baseline=False,
         ),
-        "risk_po_centred": _entry("papers:risk_po", "the same, centred", center=True, credit="uniform"),
+        "risk_po_centred": _entry("papers:risk_po", "the same, centred", center=True),
         "rgr_grpo": _entry("papers:rgr_grpo", "RGR-GRPO, 2511.12344"),
         "perceval": _entry("papers:perceval", "Perceval, CVPR 2026"),
         "tgdpo": _entry("preference:tgdpo", "TGDPO, 2506.14574"),

@@ -1,0 +1,56 @@
+"""PIPO (2604.00860): feedback from the improvement that the last update brought, under a noisy verifier.
+
+24 prompts with 16 answers; a quarter of the verdicts is turned round. PIPO makes two gradient steps a batch,
+so it is compared with GRPO at two steps on each batch, and with GRPO at twice the step size. Gradient steps
+are plain: an optimiser that divides by the gradient's size divides out how much improvement is rewarded.
+"""
+
+import jax
+import jax.numpy as jnp
+import optax
+from _groups import Setting, Task, at_end, table_of, train
+from _seeds import better, claim, show
+
+from rlkit.group import preset
+
+PROMPTS, ANSWERS, FLIPPED = 24, 16, 0.25
+
+
+def make_task() -> Task:
+    init, logits = table_of(PROMPTS, 1, ANSWERS)
+    truth = jnp.arange(PROMPTS) % ANSWERS
+
+    def columns(key, params, index, tokens, mask):
+        right = tokens[..., 0] == truth[index][:, None]
+        return {"verdict": (right ^ jax.random.bernoulli(key, FLIPPED, right.shape)).astype(jnp.float32)}
+
+    def evaluate(params, key):
+        chance = jax.nn.softmax(params[:, 0])
+        return {"accuracy": jnp.mean(jnp.take_along_axis(chance, truth[:, None], 1))}
+
+    return Task(init, logits, columns, evaluate, PROMPTS)
+
+
+def main() -> None:
+    task, weights = make_task(), {"verdict": 1.0}
+    one = Setting(steps=150, batch=24, group=8, rate=4.0, optimiser=optax.sgd)
+    runs = {
+        "GRPO, 2 epochs": train(task, preset("grpo", weights=weights), one._replace(epochs=2)),
+        "GRPO, twice the rate": train(task, preset("grpo", weights=weights), one._replace(rate=8.0)),
+        "PIPO": train(task, preset("pipo", weights=weights), one),
+        "PIPO as published": train(task, preset("pipo_published", weights=weights), one),
+        "PIPO, relu, capped": train(task, preset("pipo_capped", weights=weights), one),
+    }
+    rows = {
+        name: {"accuracy, update 60": run["accuracy"][:, 59], **at_end(run, "accuracy")}
+        for name, run in runs.items()
+    }
+    base = "GRPO, 2 epochs"
+    show("true accuracy", rows, base)
+    for name in ("PIPO", "PIPO as published", "PIPO, relu, capped"):
+        appears = better(rows[name]["accuracy"], rows[base]["accuracy"])
+        claim(f"{name} above GRPO at equal updates at the end", appears)
+
+
+if __name__ == "__main__":
+    main()
