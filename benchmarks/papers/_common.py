@@ -1,15 +1,20 @@
 """What experiments of papers share: training in one scan, tables with intervals over seeds, what appears."""
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
+# masks of full items are constants, and folding them takes longer than the experiments
+FOLDING = "--xla_disable_hlo_passes=constant_folding"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FOLDING}".strip()
 
-from rlkit.experiment.reports.intervals import Interval, interval
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import optax  # noqa: E402
+
+from rlkit.experiment.reports.intervals import Interval, interval  # noqa: E402
 
 BEGIN = time.perf_counter(), time.process_time()
 

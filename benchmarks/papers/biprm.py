@@ -12,7 +12,7 @@ from rlkit.prefs import heads, losses, metrics, reward_model, segment
 from rlkit.prefs.sequences import flip_valid
 from rlkit.prefs.types import Segment
 
-SEEDS, COUNT, TEST, STEPS, DIM = 5, 3000, 1500, 8, 4
+SEEDS, COUNT, TEST, STEPS, DIM = 5, 3000, 1200, 8, 4
 BACKBONE = heads.Backbone("gru", (24,))
 OBJECTIVES = {
     "BCE": lambda r, y, m: losses.masked_mean(losses.step_logistic(r, y, m), m),
@@ -68,7 +68,7 @@ def run(key: jax.Array) -> dict[str, jax.Array]:
                 some = jax.tree.map(lambda x: x[rows], item)
                 return objective(score(params, some), label[rows], some.mask).mean()
 
-            r = score(minimise(loss, model.init(k[3]), k[4], 400, 1e-2), test)
+            r = score(minimise(loss, model.init(k[3]), k[4], 250, 1e-2), test)
             right = jnp.sum(((r > 0) == (truth > 0.5)) & test.mask) / test.mask.sum()
             f1 = tuned_f1(r, test.mask, first)
             out |= {f"{name}/{reader}/accuracy": right, f"{name}/{reader}/F1": f1}

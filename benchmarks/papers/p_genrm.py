@@ -21,7 +21,7 @@ def answers(key: jax.Array, tastes: jax.Array, count: int) -> tuple[jax.Array, j
     """``count`` comparisons by each user: features of the first less those of the second, and labels."""
     a, b = jax.random.split(key)
     difference = jax.random.normal(a, (len(tastes), count, DIM))
-    p = jax.nn.sigmoid(jnp.einsum("utd,ud->ut", difference, tastes))
+    p = jax.nn.sigmoid(jnp.sum(difference * tastes[:, None], -1))
     return difference, (jax.random.uniform(b, p.shape) < p).astype(jnp.float32)
 
 
@@ -45,7 +45,7 @@ def run(key: jax.Array) -> dict[str, jax.Array]:
     variance = jnp.mean((tastes - groups.centre[groups.assignment]) ** 2)
     history, told = answers(k[5], new, max(HISTORIES))
     test, _ = answers(k[6], new, TEST)
-    truth = (jnp.einsum("utd,ud->ut", test, new) > 0).astype(jnp.float32)
+    truth = (jnp.sum(test * new[:, None], -1) > 0).astype(jnp.float32)
 
     def one(x, y, valid, test):
         own = fit_taste(x, y, alone, valid).mean

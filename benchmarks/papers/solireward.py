@@ -20,20 +20,25 @@ def run(key: jax.Array) -> dict[str, jax.Array]:
     w = jax.random.normal(k[0], (DIM,)) / jnp.sqrt(DIM)
 
     def draw(key, shape, spread):
-        a, b = jax.random.split(key)
+        a, b, c = jax.random.split(key, 3)
         x = jax.random.normal(a, (*shape, DIM))
-        passed = x @ w > 0
+        quality = x @ w
+        passed = quality + 0.3 * jax.random.normal(c, shape) > 0  # judges err near the border
         noise = jax.random.normal(b, shape)
         shortcut = jnp.where(passed, 1.0, -1.0) + noise if spread is None else spread * noise
-        return jnp.concatenate([x, shortcut[..., None]], -1), passed, shortcut
+        return jnp.concatenate([x, shortcut[..., None]], -1), passed, shortcut, quality
 
-    x, passed, _ = draw(k[1], (ITEMS,), None)
-    tx, tpassed, _ = draw(k[2], (ITEMS,), None)
+    x, passed, *_ = draw(k[1], (ITEMS,), None)
+    tx, tpassed, *_ = draw(k[2], (ITEMS,), None)
     item = lambda x: segment(x[:, None])
     model = reward_model(heads.OutcomeHead(heads.Backbone(sizes=(32, 32))), item(x))
     pairs = curation.cross_pairs(k[3], passed, PAIRS, 0.5)
-    cx, cpassed, shortcut = draw(k[4], (QUESTIONS, CANDIDATES), 2.5)
-    gold = {"harmful": 1.0 * (cpassed & (jnp.abs(shortcut) < 2.5)), "harmless": 1.0 * cpassed}
+    cx, cpassed, shortcut, quality = draw(k[4], (QUESTIONS, CANDIDATES), 2.5)
+    gold = {
+        "harmful": 1.0 * (cpassed & (jnp.abs(shortcut) < 2.5)),
+        "harmless": 1.0 * cpassed,
+        "quality": quality,
+    }
     out = {}
     for name, (tie_weight, offset) in ROWS.items():
 
@@ -73,10 +78,14 @@ def main() -> None:
     )
     print(f"  one candidate at random: {found[f'{base}/one'].mean():.3f}")
     harmless = table(f"Passes among the best of {CANDIDATES}, the shortcut harmless", rows("harmless"), base)
+    quality = table(f"Quality of the best of {CANDIDATES}, the shortcut harmless", rows("quality"), base)
     claim("win-ties narrow the rewards of what passes", spread["win-ties"].high < 0)
     claim("win-ties rescue best-of-n under a harmful shortcut", above(harmful["win-ties"]))
     claim("a margin does not", not above(harmful["Bradley-Terry, margin 3"]))
-    claim("win-ties cost ranking power where the shortcut is harmless", harmless["win-ties"].high < 0)
+    claim(
+        "win-ties cost ranking power where the shortcut is harmless",
+        min(harmless["win-ties"].high, quality["win-ties"].high) < 0,
+    )
     claim(
         "accuracy does not tell the two apart (within 0.03)",
         abs(less(rows("accuracy"), base)["win-ties"].mean) < 0.03,

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError, check_count, unknown_name
+from rlkit.prefs.checks import known
 from rlkit.types import PyTree
 
 RULES = ("puct", "uct", "rtsog")
@@ -63,8 +64,9 @@ class TreeConfig(NamedTuple):
     stop_value: float | None = None
     """End when a terminal node has at least this value (0.95 in RTSoG); None: never."""
 
-    budget: int | None = None
-    """End when so many calls were made, before what would be more; None: no budget. A node that is visited
+    budget: int | jax.Array | None = None
+    """End when so many calls were made, before what would be more; None: no budget; may be an
+    array to map over. A node that is visited
     again costs nothing."""
 
 
@@ -130,7 +132,7 @@ def _check(config: TreeConfig) -> None:
         raise unknown_name("backup", config.backup, BACKUPS)
     if config.exploration < 0:
         raise UsageError(f"exploration={config.exploration}: expected a number of at least 0")
-    if config.budget is not None:
+    if config.budget is not None and known(config.budget) is not None:
         check_count("budget", config.budget)
 
 
