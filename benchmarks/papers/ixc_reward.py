@@ -35,10 +35,9 @@ def run(key: jax.Array) -> dict[str, jax.Array]:
     prior = Taste(jnp.zeros(DIM + 1), 0.1 * jnp.eye(DIM + 1))
     difference = see(a, la) - see(b, lb)
     full = fit_taste(difference, label, prior).mean
-    kept = curation.length_filter(chosen, rejected, 1.3)
-    models = dict(
-        zip(ROWS, (full, fit_taste(difference, label, prior, kept).mean, full.at[-1].set(0.0)), strict=True)
-    )
+    masks = [curation.length_filter(chosen, rejected, *way) for way in ((1.3,), (3.0,), (1.3, True))]
+    kept = [fit_taste(difference, label, prior, mask).mean for mask in masks]
+    models = dict(zip(ROWS, (full, *kept, full.at[-1].set(0.0)), strict=True))
     (c, lc), (d, _) = draw(k[4], 4000), draw(k[5], 4000)
     four, length = draw(k[6], 500, 4)
     many, span = draw(k[7], 64, 256)

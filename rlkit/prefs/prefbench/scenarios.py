@@ -82,7 +82,7 @@ def _confounded(key: Key, count: int, sign: float, stay: jax.Array | bool = Fals
     """Trajectories cut to a length that goes with their quality."""
     whole = trajectories(key, count, STEPS, stay=stay)
     rank = jnp.argsort(jnp.argsort(sign * whole.quality)) / count
-    noise = 0.2 * jax.random.normal(jax.random.fold_in(key, 3), (count,))
+    noise = 0.1 * jax.random.normal(jax.random.fold_in(key, 3), (count,))
     length = STEPS // 2 + jnp.clip((rank + noise) * (STEPS // 2 + 1), 0, STEPS // 2).astype(jnp.int32)
     return trajectories(key, count, STEPS, length, stay=stay)
 

@@ -25,11 +25,11 @@ class Trajectories(NamedTuple):
 def reward(feats: jax.Array) -> jax.Array:
     """What a step is really worth, ``[..., 8] -> [...]``.
 
-    ``-|goal| - 0.1 |action|² - 3 hazard``; told to stay, ``-|action|²``.
+    ``-|goal| - 0.1 |action|² - 10 hazard``; told to stay, ``-|action|²``.
     """
     goal, action = feats[..., :2], feats[..., 4:6]
     effort = jnp.sum(action**2, -1)
-    moving = -jnp.sqrt(jnp.sum(goal**2, -1) + 1e-6) - 0.1 * effort - 3.0 * feats[..., 6]
+    moving = -jnp.sqrt(jnp.sum(goal**2, -1) + 1e-6) - 0.1 * effort - 10.0 * feats[..., 6]
     return jnp.where(feats[..., 7] > 0.5, -effort, moving)
 
 
