@@ -12,7 +12,7 @@ from _common import above, claim, finish, less, minimise, over_seeds, table
 from rlkit.prefs import heads, losses, metrics, reward_model
 from rlkit.prefs.types import Segment
 
-SEEDS, PAIRS, TEST = 5, 1500, 1500
+SEEDS, PAIRS, TEST = 5, 1000, 1000
 PLUS, EQUALS = 10, 11
 ROWS = ("no tool", "calculator", "calculator, learned call", "fails in 20 %, said", "fails in 20 %, not said")
 
@@ -74,7 +74,7 @@ def run(key: jax.Array) -> dict[str, jax.Array]:
             call = (one.extras["call"] + two.extras["call"]).mean() / 2 if one.extras else 0.0
             return losses.pairwise_logistic(one.total - two.total).mean() + 0.02 * call
 
-        params = minimise(loss, model.init(k[3]), k[4], 250, 5e-3)
+        params = minimise(loss, model.init(k[3]), k[4], 200, 5e-3)
         for what, (one, two) in tests.items():
             margin = model.apply(params, one).total - model.apply(params, two).total
             out[f"{what}/{name}"] = metrics.pair_accuracy(margin, jnp.ones(TEST))
