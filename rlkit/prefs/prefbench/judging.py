@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import UsageError
@@ -46,7 +47,7 @@ def judge(score: Callable[[Segment], jax.Array], bench: Bench) -> Verdict:
         raise UsageError("score: gave numbers that are not finite; expected finite scores")
     margin, label = first - second, np.asarray(bench.test.label)
     right = np.where(margin == 0, 0.5, (margin > 0) == (label > 0.5)).astype(np.float32)
-    found = macro_by_group(right, bench.scenario, len(SCENARIOS))
+    found = macro_by_group(jnp.asarray(right), bench.scenario, len(SCENARIOS))
     accuracy = dict(zip(SCENARIOS, map(float, found.by_group), strict=True))
     ends = {name: _wilson(p, float(n)) for (name, p), n in zip(accuracy.items(), found.count, strict=True)}
     low, high = ({name: e[i] for name, e in ends.items()} for i in (0, 1))
