@@ -17,6 +17,9 @@ TABLE = Table(
         ),
         "sac": Entry("rlkit.agents.sac:sac", "soft actor-critic, replay; continuous actions"),
         "ppo": Entry("rlkit.agents.ppo:ppo", "proximal policy optimisation, any actions, MLP or GRU"),
+        "prefs-model": Entry(
+            "rlkit.experiment.asking.fitting:answered_model", "no agent: a reward fitted to answers"
+        ),
         "prefs-ppo": Entry(
             "rlkit.prefs.feedback.agents:preference_ppo", "PPO whose reward is learnt from preferences"
         ),

@@ -47,6 +47,9 @@ COMMANDS = {
     "group": Command(
         "rlkit.experiment.commands.group:group", "train policies of tokens by methods of groups"
     ),
+    "prefs": Command(
+        "rlkit.experiment.asking.commands:prefs", "ask a person, and fit a reward to the answers"
+    ),
     "score": Command("rlkit.experiment.commands.scoring:score", "score how physically plausible motions are"),
     "envs": Command("rlkit.experiment.commands.actions:envs", "list environments, or describe one"),
     "study": Command("rlkit.studies.commands:study", "run a whole study, and report what survives"),

@@ -15,6 +15,11 @@ from rlkit.types import EnvSpec, Reward
 SUFFIX = ".reward"
 """Of files that hold the text of a reward."""
 
+LEARNED = ".reward.npz"
+"""Of files that hold the weights of a learnt reward, see :mod:`rlkit.prefs.feedback.saved`."""
+
+_LEARNED_READER = "rlkit.prefs.feedback.saved:read_reward"
+
 
 def read(text: str | Path, spec: EnvSpec | None = None, *, tune: bool = False) -> Reward:
     """Read a reward.
@@ -22,9 +27,14 @@ def read(text: str | Path, spec: EnvSpec | None = None, *, tune: bool = False) -
     Args:
       text: one of: a call of constructors (``"success() + 0.1 * progress('distance')"``, see
         :mod:`rlkit.rewards.text`); a program (``"def reward(s, a, ns, done): ..."``, see
+<<<<<<< HEAD
         :mod:`rlkit.rewards.language.parsing`); what was traced in a jail
         (:mod:`rlkit.rewards.lowered`); a file that holds one of these; a file of a designed reward
         (:mod:`rlkit.rewards.designed`); ``"module:name"`` of a reward, or of
+=======
+        :mod:`rlkit.rewards.language.parsing`); a file that holds either; a file of a designed reward
+        (:mod:`rlkit.rewards.designed`); a file of a learnt one; ``"module:name"`` of a reward, or of
+>>>>>>> 3f8e26c (A person as the teacher: clips on a page, answers as data, rewards fitted to them as runs)
         a function without arguments that makes one, in a module of the user's.
       spec: of the environment that it is for; programs are then checked at once.
       tune: the constants of a program are parameters of the reward.
@@ -32,6 +42,8 @@ def read(text: str | Path, spec: EnvSpec | None = None, *, tune: bool = False) -
     Raises:
       UsageError: it is none of these; the message says why.
     """
+    if str(text).strip().endswith(LEARNED):
+        return load_target(_LEARNED_READER)(str(text).strip(), spec)
     if str(text).strip().endswith(designed.SUFFIX):
         return designed.read_designed(str(text).strip(), spec, tune=tune)
     if isinstance(text, Path) or text.strip().endswith(SUFFIX):

@@ -130,7 +130,7 @@ def _runs(args: list[str], prog: str, cls: type = RunsArguments) -> tuple[list[P
     return found, out
 
 
-def _count(name: str, text: str, least: int) -> int:
+def count(name: str, text: str, least: int) -> int:
     """A whole number from an argument."""
     if not (text.isascii() and text.isdecimal() and len(text) < 10 and int(text) >= least):
         raise UsageError(f"{name} {text[:40]}: expected a whole number of at least {least}")
@@ -173,7 +173,7 @@ def analyze(args: list[str]) -> int:
         flag = "--" + name.replace("_", "-")
         given, args = take(args, flag)
         if given is not None:
-            counts[name] = _count(flag, given, 2)
+            counts[name] = count(flag, given, 2)
     folders, out = _runs(args, "rlkit analyze", AnalyzeArguments)
     if out is not None and len(folders) > 1:
         raise UsageError(f"--out {out}: it takes the files of one run; {len(folders)} were named")

@@ -44,6 +44,26 @@ def load(
       UsageError: not a run folder, no such seed, member or checkpoint, or no checkpoint was made yet.
       RlkitError: no checkpoint is intact.
     """
+    agent, state, settings, reached = load_state(folder, seed, member=member, update=update)
+    if not isinstance(agent, Agent):
+        raise UsageError(f"{folder} has trained no agent but a {agent.title}, which does not act")
+    policy = agent.policy(state) if seed is not None else jax.vmap(agent.policy)(state)
+    return Loaded(agent, policy, state, settings, reached)
+
+
+class LoadedState(NamedTuple):
+    """A run's learner and its state."""
+
+    learner: Any
+    state: PyTree
+    settings: TrainConfig
+    update: int  # updates made
+
+
+def load_state(
+    folder: str | Path, seed: int | None = None, *, member: int = 0, update: int | None = None
+) -> LoadedState:
+    """Load the state that a run has reached, of an agent or another learner; arguments as of :func:`load`."""
     path = store.existing(folder)
     settings = config.load(path / store.CONFIG)
     if getattr(settings, "kind", ""):
@@ -65,8 +85,7 @@ def load(
     state = found.state
     if row is not None:
         state = jax.tree.map(lambda leaf: leaf[row], state)
-    policy = agent.policy(state) if row is not None else jax.vmap(agent.policy)(state)
-    return Loaded(agent, policy, state, settings, found.update)
+    return LoadedState(agent, state, settings, found.update)
 
 
 def _warn(sentence: str) -> None:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from rlkit.errors import UsageError
 from rlkit.fields import leaf, static
 from rlkit.prefs.feedback.fitting import LOSSES, FitConfig
+from rlkit.prefs.feedback.models import ModelConfig
 from rlkit.prefs.feedback.queries import WAYS
 from rlkit.prefs.feedback.scoring import MEMBERS
 from rlkit.prefs.feedback.teachers import KINDS, Teacher
@@ -56,6 +57,16 @@ def fit_config(config: Any) -> FitConfig:
         members=config.reward_members,
         batch_size=config.reward_batch_size,
         num_steps=config.reward_steps,
+    )
+
+
+def model_config(config: Any) -> ModelConfig:
+    """The part that says what reward models are."""
+    return ModelConfig(
+        reads=config.reward_reads,
+        sizes=config.reward_sizes,
+        members=config.reward_members,
+        join=config.reward_join,
     )
 
 

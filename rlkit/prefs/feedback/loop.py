@@ -20,13 +20,13 @@ from rlkit.draws import Draw, raw, split
 from rlkit.errors import UsageError
 from rlkit.fields import check
 from rlkit.keys import typed_key
-from rlkit.prefs.feedback.config import check_feedback, fit_config, teacher_of
+from rlkit.prefs.feedback.config import check_feedback, fit_config, model_config, teacher_of
 from rlkit.prefs.feedback.fitting import fit_steps, margins, optimiser_of
-from rlkit.prefs.feedback.inputs import Inputs, inputs, segments
+from rlkit.prefs.feedback.inputs import Inputs, segments
+from rlkit.prefs.feedback.models import build
 from rlkit.prefs.feedback.queries import choose
-from rlkit.prefs.feedback.scoring import bounded, scorer, step_rewards, steps_of
+from rlkit.prefs.feedback.scoring import scorer, steps_of
 from rlkit.prefs.feedback.teachers import segment_return, simulate
-from rlkit.prefs.heads.models import ensemble, reward_model
 from rlkit.prefs.types import PairBatch, RewardModel, Segment
 from rlkit.reads import reward_reads
 from rlkit.replay import Replay, add_steps, draw_windows, empty_replay
@@ -90,10 +90,7 @@ def from_preferences(
     check(config)
     check_feedback(config)
     criterion = task() if criterion is None else criterion
-    seen = inputs(env.spec, config.reward_reads)
-    head = step_rewards(config.reward_sizes)
-    model = bounded(reward_model(head, Segment(jnp.zeros((1, 1, seen.size)), jnp.ones((1, 1), bool))))
-    whole = ensemble(model, config.reward_members)
+    model, whole, seen, _ = build(env.spec, model_config(config))
     reward = scorer(whole, seen, whole.init(jax.random.key(0)), members=config.reward_join)
     agent = maker(env, config, reward, record=reward_reads(criterion, env.spec))
     if agent.collect is None or agent.learn is None:
