@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -83,6 +84,15 @@ class Tab:
         Path(path).write_bytes(base64.b64decode(data))
 
 
+_BECOME = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]  # out of the way of 3 and 4
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+
+
 @contextlib.contextmanager
 def tab() -> Iterator[Tab]:
     """A page in a fresh browser without a window, which is ended with its folder."""
@@ -99,10 +109,8 @@ def tab() -> Iterator[Tab]:
         ]
         command = [program, *flags, "--remote-debugging-pipe", f"--user-data-dir={folder}", "about:blank"]
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        joined = f'exec "$@" 3<&{here[0]} 4>&{there[1]}'
-        process = subprocess.Popen(
-            ["sh", "-c", joined, "sh", *command], pass_fds=(here[0], there[1]), **quiet
-        )
+        become = [sys.executable, "-c", _BECOME, str(here[0]), str(there[1]), *command]
+        process = subprocess.Popen(become, pass_fds=(here[0], there[1]), **quiet)
         os.close(here[0])
         os.close(there[1])
         try:

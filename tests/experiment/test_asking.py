@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from browser import browser, tab
 
 from rlkit import cli
 from rlkit.envs import make
@@ -24,7 +25,6 @@ from rlkit.prefs.feedback import inputs
 from rlkit.prefs.feedback.models import ModelConfig, build
 from rlkit.prefs.feedback.saved import read_model, save_reward
 from rlkit.rewards import read
-from tests.browser import browser, tab
 
 ENV = make("classic/pendulum")
 LENGTH, ASKED = 6, 6

@@ -85,8 +85,8 @@ def _scaling(space: Space) -> Callable[[jax.Array], jax.Array]:
         return lambda x: x
     low, high = (bound.reshape(-1) for bound in space.bounds())
     bounded = np.isfinite(low) & np.isfinite(high) & (high > low)
-    middle = np.where(bounded, (low + high) / 2, 0.0).astype(np.float32)
-    half = np.where(bounded, (high - low) / 2, 1.0).astype(np.float32)
+    low, high = np.where(bounded, low, np.float32(-1.0)), np.where(bounded, high, np.float32(1.0))
+    middle, half = (low + high) / 2, (high - low) / 2
     return lambda x: (x - middle) / half
 
 
