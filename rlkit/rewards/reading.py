@@ -27,14 +27,9 @@ def read(text: str | Path, spec: EnvSpec | None = None, *, tune: bool = False) -
     Args:
       text: one of: a call of constructors (``"success() + 0.1 * progress('distance')"``, see
         :mod:`rlkit.rewards.text`); a program (``"def reward(s, a, ns, done): ..."``, see
-<<<<<<< HEAD
         :mod:`rlkit.rewards.language.parsing`); what was traced in a jail
         (:mod:`rlkit.rewards.lowered`); a file that holds one of these; a file of a designed reward
-        (:mod:`rlkit.rewards.designed`); ``"module:name"`` of a reward, or of
-=======
-        :mod:`rlkit.rewards.language.parsing`); a file that holds either; a file of a designed reward
-        (:mod:`rlkit.rewards.designed`); a file of a learnt one; ``"module:name"`` of a reward, or of
->>>>>>> 3f8e26c (A person as the teacher: clips on a page, answers as data, rewards fitted to them as runs)
+        (:mod:`rlkit.rewards.designed`) or a learnt one; ``"module:name"`` of a reward, or of
         a function without arguments that makes one, in a module of the user's.
       spec: of the environment that it is for; programs are then checked at once.
       tune: the constants of a program are parameters of the reward.
