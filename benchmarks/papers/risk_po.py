@@ -12,6 +12,7 @@ from _seeds import better, claim, show
 from rlkit.group import preset
 
 PROMPTS, ANSWERS, ACCEPTED, TRIES = 40, 16, 3, 8
+LEVEL = 0.45  # what all but one reach
 
 
 def make_task() -> Task:
@@ -42,17 +43,16 @@ def main() -> None:
     }
     rows = {}
     for name, run in runs.items():
-        place = np.minimum(first_above(run["pass@1"], 0.8).astype(int), setting.steps) - 1
+        place = np.minimum(first_above(run["pass@1"], LEVEL).astype(int), setting.steps) - 1
         matched = run["entropy"][np.arange(setting.seeds), place]
-        rows[name] = at_end(run, "pass@1", "hard pass@1", "pass@8") | {"entropy at 0.8": matched}
-    show("after 300 updates; entropy when pass@1 first reaches 0.8 (or at the end)", rows, "GRPO")
+        rows[name] = at_end(run, "pass@1", "hard pass@1", "pass@8") | {"entropy at 0.45": matched}
+    show("after 300 updates; entropy when pass@1 first reaches 0.45", rows, "GRPO")
     hard = {name: row["hard pass@1"] for name, row in rows.items()}
     claim("RiskPO as published above GRPO on the hard half", better(hard["RiskPO"], hard["GRPO"]))
     claim("RiskPO centred above GRPO on the hard half", better(hard["RiskPO, centred"], hard["GRPO"]))
-    entropy = {name: row["entropy at 0.8"] for name, row in rows.items()}
+    entropy = {name: row["entropy at 0.45"] for name, row in rows.items()}
     claim(
-        "RiskPO centred keeps more entropy at equal pass@1",
-        better(entropy["RiskPO, centred"], entropy["GRPO"]),
+        "RiskPO as published keeps more entropy at equal pass@1", better(entropy["RiskPO"], entropy["GRPO"])
     )
 
 
