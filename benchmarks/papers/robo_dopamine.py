@@ -1,0 +1,132 @@
+"""Progress that is learned from demonstrations, as a reward (Robo-Dopamine, arXiv 2512.23703).
+
+A model of hops is trained on a few dozen demonstrations, then PPO is trained with success alone, with success and the
+learned progress as a potential, and with the traps beside it. ``nav``: the key and the locked door, demonstrations of
+a scripted expert. ``craft``: make a stone pickaxe in the small craft world; demonstrations are successful episodes of
+a policy that was trained with all achievements paid. ``python benchmarks/papers/robo_dopamine.py nav``
+"""
+
+import dataclasses
+import sys
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from _common import claim, finish, table
+
+from rlkit.agents import PPOConfig, ppo
+from rlkit.envs import make, rollout, start
+from rlkit.envs.craft_mini import ITEMS, CraftMini
+from rlkit.rewards import embodied, success, total
+from rlkit.experiment.train import train
+
+SEEDS, GAMMA, EPISODES = 8, 0.99, 32
+PPO = PPOConfig(
+    num_envs=16, num_steps=64, sizes=(64, 64), learning_rate=1e-3, discount=GAMMA, entropy_coef=0.02
+)
+
+
+class StonePickaxe(CraftMini):
+    """``craft/mini`` whose task is the stone pickaxe: wood twice, a wood pickaxe, stone. Ends there."""
+
+    def success(self, state: Any, action: jax.Array, next_state: Any, params: Any) -> jax.Array:
+        tool = ITEMS.index("stone_pickaxe")
+        return next_state.items[tool] > state.items[tool]
+
+    def terminated(self, state: Any, action: jax.Array, next_state: Any, params: Any) -> jax.Array:
+        return super().terminated(state, action, next_state, params) | self.success(
+            state, action, next_state, params
+        )
+
+
+def keydoor_expert(carry: Any, obs: jax.Array, first: jax.Array, key: Any) -> tuple[jax.Array, Any, dict]:
+    """Take the key, walk to the door, unlock it, walk to the goal."""
+    cells = jnp.round(obs[:, :6] * 8).astype(jnp.int32)
+    to_key, to_door, to_goal = cells[:, :2], cells[:, 2:4], cells[:, 4:6]
+    left, right, down, up, use = range(5)
+    vertical = lambda d: jnp.where(d[:, 1] > 0, up, down)
+    sideways = lambda d: jnp.where(d[:, 0] > 0, right, left)
+    walk = lambda d: jnp.where(d[:, 1] != 0, vertical(d), sideways(d))
+    fetch = jnp.where((to_key == 0).all(1), use, walk(to_key))
+    beside = (to_door[:, 0] == 1) & (to_door[:, 1] == 0)
+    closed = obs[:, 11] > 0.5  # the cell to the right is blocked
+    door = jnp.where(to_door[:, 1] != 0, vertical(to_door), jnp.where(beside & closed, use, right))
+    goal = jnp.where(to_door[:, 0] == 0, right, walk(to_goal))
+    return jnp.where(obs[:, 9] < 0.5, fetch, jnp.where(to_door[:, 0] > 0, door, goal)), carry, {}
+
+
+def demos_of(env: Any, policy: Any, carry: Any, inputs: Any, steps: int, slots: int, stages: tuple[str, ...]):
+    begin, key = jax.random.split(jax.random.key(5))
+    params = env.default_params()
+    state = start(env, begin, params, slots)
+    run = jax.jit(lambda s: rollout(env, policy, carry, s, key, params, steps, inputs=inputs)[2])
+    return embodied.demonstrations(run(state), stages)
+
+
+def nav() -> tuple[Any, Any, PPOConfig, int]:
+    env = make("nav/keydoor")
+    demos = demos_of(env, keydoor_expert, (), None, 100, 40, ("has_key", "door_open"))
+    return env, demos, PPO, 15_360
+
+
+def craft() -> tuple[Any, Any, PPOConfig, int]:
+    env = StonePickaxe(observation="compact")
+    config = dataclasses.replace(PPO, sizes=(128, 128))
+    teacher = ppo(env, config)  # paid the world's own reward: every achievement
+    state = train(teacher, total_steps=400_000, seeds=1, probes=0, progress=False).state
+    policy = teacher.policy(jax.tree.map(lambda x: x[0], state))
+    act = lambda carry, obs, first, keys: (
+        jax.vmap(lambda o, k: teacher.act(policy, (), o, k)[0])(obs, keys), carry, {},
+    )  # fmt: skip
+    inputs = jax.random.split(jax.random.key(6), (500, 32))
+    stages = ("achievement_collect_wood", "achievement_make_wood_pickaxe", "achievement_collect_stone")
+    return env, demos_of(env, act, (), inputs, 500, 32, stages), config, 102_400
+
+
+def learned_model(env: Any, demos: Any) -> tuple[Any, Any]:
+    config = embodied.ProgressConfig(sizes=(64, 64), steps_per_update=100)
+    learner = embodied.progress_learner(env.spec.observation_space, demos, config)
+    found = train(learner, 20, seeds=1, probes=0, progress=False)
+    params = jax.tree.map(lambda x: x[0], found.state.params)
+    follow = jax.jit(jax.vmap(lambda obs: embodied.episode_progress(learner.model, params, obs)))
+    voc = jax.vmap(embodied.value_order_correlation)(
+        follow(demos.obs), jnp.arange(demos.obs.shape[1]) < demos.length[:, None]
+    )
+    print(f"{demos.length.shape[0]} demonstrations of {demos.length.mean():.0f} frames; "
+          f"error of hops {found.curve('error/hop')[-1, 0]:.3f}; VOC {voc.mean():.3f}")  # fmt: skip
+    return learner.model, params
+
+
+def curve(env: Any, reward: Any, config: PPOConfig, steps: int, probes: int) -> np.ndarray:
+    """Success in fresh greedy episodes ``[probes + 1, SEEDS]``."""
+    agent = ppo(env, config, reward=reward)
+    found = train(
+        agent, total_steps=steps, seeds=SEEDS, probes=probes, eval_episodes=EPISODES, progress=False
+    )
+    return found.curve("eval/success")
+
+
+def main() -> None:
+    which = sys.argv[1] if len(sys.argv) > 1 else "nav"
+    env, demos, config, budget = {"nav": nav, "craft": craft}[which]()
+    model, params = learned_model(env, demos)
+    shaped = total((1.0, success()), (1.0, embodied.learned_progress(model, params, GAMMA)))
+    few = curve(env, shaped, config, budget, 4)
+    many = curve(env, success(), config, 10 * budget, 10)
+    rows = {"sparse": many[1], "sparse, ten times the steps": many[-1], "success + progress": few[-1]}
+    less = table(f"{which}: success after {budget} steps", rows, "sparse")
+    print(
+        "  with progress, by quarters:",
+        np.round(few.mean(1), 3),
+        "\n  sparse, by budgets:",
+        np.round(many.mean(1), 3),
+    )
+    claim("progress beats success alone at equal steps", less["success + progress"].low > 0)
+    ten = rows["success + progress"] - rows["sparse, ten times the steps"]
+    claim("it is as good as success alone with ten times the steps", ten.mean() >= 0)
+    finish()
+
+
+if __name__ == "__main__":
+    main()
