@@ -1,9 +1,10 @@
 """Progress that is learned from demonstrations, as a reward (Robo-Dopamine, arXiv 2512.23703).
 
-A model of hops is trained on a few dozen demonstrations, then PPO is trained with success alone, with success and the
-learned progress as a potential, and with the traps beside it. ``nav``: the key and the locked door, demonstrations of
-a scripted expert. ``craft``: make a stone pickaxe in the small craft world; demonstrations are successful episodes of
-a policy that was trained with all achievements paid. ``python benchmarks/papers/robo_dopamine.py nav``
+A model of hops is trained on a few dozen demonstrations, then PPO is trained with success alone, with
+success and the learned progress as a potential. ``nav``: the key and the
+locked door, demonstrations of a scripted expert. ``craft``: make a stone pickaxe in the small craft world;
+demonstrations are successful episodes of a policy that was trained with all achievements paid. ``python
+benchmarks/papers/robo_dopamine.py nav``
 """
 
 import dataclasses
@@ -18,8 +19,8 @@ from _common import claim, finish, table
 from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import make, rollout, start
 from rlkit.envs.craft_mini import ITEMS, CraftMini
-from rlkit.rewards import embodied, success, total
 from rlkit.experiment.train import train
+from rlkit.rewards import embodied, success, total
 
 SEEDS, GAMMA, EPISODES = 8, 0.99, 32
 PPO = PPOConfig(
