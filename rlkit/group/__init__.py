@@ -5,6 +5,9 @@ controller (:mod:`rlkit.group.types`); :func:`preset` makes those of papers by n
 arrays in the modules of this package; they can be used without any of that.
 """
 
+import importlib
+from typing import Any
+
 from rlkit.group.advantages import group_advantage
 from rlkit.group.aggregation import token_weights
 from rlkit.group.config import LossConfig
@@ -25,6 +28,28 @@ from rlkit.group.types import (
     Update,
 )
 from rlkit.group.updates import make_update, merge_metrics, micro_batches
+
+_LAZY = {
+    "GroupConfig": "rlkit.group.training",
+    "GroupTrainer": "rlkit.group.training",
+    "trainer": "rlkit.group.training",
+    "train": "rlkit.experiment.grouped",  # by name only: nothing of this floor uses what is above it
+    "from_text": "rlkit.group.judging",
+    "on_device": "rlkit.group.judging",
+    "spread": "rlkit.group.spreading",
+    "evaluate_policy": "rlkit.group.evaluation",
+    "pass_at_k": "rlkit.group.evaluation",
+    "majority_at_k": "rlkit.group.evaluation",
+    "warm_started": "rlkit.group.imitation",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what trains when it is first used: formulas alone need no networks."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'rlkit.group' has no attribute {name!r}")
+
 
 __all__ = [
     "PRESETS",

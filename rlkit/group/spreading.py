@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from rlkit.errors import UsageError
+from rlkit.errors import RlkitError, UsageError
 from rlkit.group.training import GroupTrainer
 from rlkit.parallel import device_mesh, over_replicas
 from rlkit.types import Key, Metrics, PyTree
@@ -26,6 +26,7 @@ class SpreadTrainer(NamedTuple):
     title: str
     judge: Callable[[PyTree, Key, int], Metrics]
     record: Callable[[PyTree, Key, int], dict[str, jax.Array]]
+    failure: Callable[[], RlkitError | None]
     undefined: tuple[str, ...]
     bulk: tuple[str, ...]
 
@@ -79,6 +80,7 @@ def spread(
         title=f"{inner.title} on {mesh.size} devices",
         judge=lambda state, key, prompts: inner.judge(first(state), key, prompts),
         record=lambda state, key, prompts: inner.record(first(state), key, prompts),
+        failure=inner.failure,
         undefined=inner.undefined,
         bulk=inner.bulk,
     )

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import optax
 
 from rlkit.envs.tokens import TokenTask
-from rlkit.errors import UsageError, unknown_name
+from rlkit.errors import RlkitError, UsageError, unknown_name
 from rlkit.fields import check, leaf, static
 from rlkit.group.evaluation import evaluate_policy
 from rlkit.group.filters import mask_truncated
@@ -31,6 +31,7 @@ from rlkit.group.trainable import Split, join, split
 from rlkit.group.types import Completions, Context, Method
 from rlkit.keys import typed_key
 from rlkit.parallel import replica_keys
+from rlkit.parameters import hyperparameters
 from rlkit.registry import load_target
 from rlkit.types import Key, Metrics, PyTree
 
@@ -134,7 +135,9 @@ class GroupTrainer(NamedTuple):
     record: Callable[[GroupState, Key, int], dict[str, jax.Array]]
     """``record(state, key, prompts) -> arrays``: completions and what they earn, for people to read"""
 
-    judged: tuple[RewardFunction, ...] = ()  # beside the task's own terms
+    failure: Callable[[], RlkitError | None] = lambda: None
+    """what a reward function said when it failed, if one did"""
+
     undefined: tuple[str, ...] = ("length/ended",)
     bulk: tuple[str, ...] = ()
     axis_name: str | None = None
@@ -266,7 +269,7 @@ def trainer(
         title=f"{task.spec.id}, {policy.title}",
         judge=judge,
         record=functools.partial(_record, spec),
-        judged=rewards,
+        failure=lambda: next((found for r in rewards if (found := r.failure()) is not None), None),
         bulk=("frozen.weights",) if frozen else (),
         axis_name=axis_name,
     )
@@ -334,7 +337,7 @@ def _example(spec: _Spec) -> Completions:
 
 
 def _init(spec: _Spec, batch: Completions, key: Key, config: GroupConfig | None = None) -> GroupState:
-    config = spec.static if config is None else config
+    config = hyperparameters(spec.static, config)
     one, two = jax.random.split(typed_key(key))
     parts: Split = split(spec.policy.init(one), spec.params)
     copied = jax.tree.map(jnp.copy, parts.learnt) if spec.rollout.reference else ()

@@ -127,7 +127,7 @@ def samples(run: Run) -> list[dict[str, Any]]:
     for update, path in [kept[0], *kept[1:][-1:]]:
         try:
             arrays = store.read_arrays(path)
-            tables.append({"update": update, "rows": _rows(arrays, decode)})
+            tables.append({"at": update, "rows": _rows(arrays, decode)})
         except (UsageError, KeyError):
             continue  # damage is among the run's notes
     return tables

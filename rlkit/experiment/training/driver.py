@@ -130,6 +130,9 @@ def _straight(training: Training, position: Position, see: Observers, stop: Call
                 saved = update
             see.advanced(chunk, count)
     except jax.errors.JaxRuntimeError as error:
+        own = getattr(pop.agent, "failure", lambda: None)()  # of a function of the user's, on the host
+        if own is not None:
+            raise own from None
         failure = None if is_pure(pop.agent) else getattr(pop.agent.env, "failure")(error)  # noqa: B009
         if failure is None:
             raise

@@ -1,0 +1,97 @@
+"""Training policies of tokens from Python, in one call."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from rlkit.envs.tokens import TokenTask, make_task
+from rlkit.experiment.runs.logbook import Line
+from rlkit.experiment.runs.sinks import Sink
+from rlkit.experiment.train import Trained
+from rlkit.experiment.train import train as train_learner
+from rlkit.group.judging import RewardFunction, from_text
+from rlkit.group.policies.protocol import TokenPolicy
+from rlkit.group.policies.registry import make_policy
+from rlkit.group.spreading import spread
+from rlkit.group.training import GroupConfig, trainer
+from rlkit.group.types import Method
+from rlkit.keys import typed_key
+from rlkit.types import Key
+
+
+def train(
+    task: str | TokenTask,
+    policy: str | TokenPolicy = "decoder",
+    method: str | Method = "grpo",
+    updates: int = 300,
+    *,
+    config: GroupConfig | None = None,
+    rewards: Sequence[RewardFunction | Callable[..., Any]] = (),
+    weights: Mapping[str, Any] | None = None,
+    options: Mapping[str, Any] | None = None,
+    key: Key | int | None = None,
+    seeds: int = 1,
+    devices: Sequence[jax.Device] | None = None,
+    spread_prompts: bool = False,
+    probes: int = 10,
+    eval_prompts: int = 64,
+    samples: int = 0,
+    log_every: int | None = None,
+    log: Sequence[str | Sink | Callable[[Line], None]] = (),
+    log_folder: str | Path = ".",
+    on_nan: str = "stop",
+    progress: bool = True,
+) -> Trained:
+    """Train a policy of tokens; ``rlkit group train`` does the same in a run folder.
+
+    Args:
+      task: a task, or its name.
+      policy: a policy, or its name.
+      method: a preset's name, or what one returned.
+      updates: how many; schedules are laid out over them.
+      config: hyper-parameters of the trainer.
+      rewards: reward functions: of texts with TRL's signature (see :func:`rlkit.group.judging.from_text`),
+        or what ``on_device`` and ``from_text`` give.
+      weights: see :func:`rlkit.group.training.trainer`.
+      options: arguments of the preset.
+      key: typed PRNG key or a seed.
+      seeds: trained side by side.
+      devices: None takes all.
+      spread_prompts: deal the prompts of each seed out over the devices, instead of the seeds.
+      probes: times that the policy is judged, beside the start.
+      eval_prompts: fresh prompts that judge it; 0: none.
+      samples: prompts whose completions are kept at these times, in ``latents`` of the result.
+      log_every: updates between log points; None makes about 200.
+      log: sinks, see :func:`rlkit.experiment.train`.
+      log_folder: where sinks that write files do so.
+      on_nan: see :func:`rlkit.experiment.train`.
+      progress: show a progress bar.
+
+    Returns:
+      What the training gave; ``population.agent.params(state)`` of a seed's state are its parameters.
+
+    Raises:
+      UsageError: something does not fit.
+      RewardError: a reward function of texts failed; the message names it.
+      NonFiniteError: a loss or a parameter is not finite; the message names what went first.
+    """
+    task = make_task(task) if isinstance(task, str) else task
+    policy = make_policy(policy, task) if isinstance(policy, str) else policy
+    judges = [x if isinstance(x, RewardFunction) or not callable(x) else from_text(x, task) for x in rewards]
+    chosen = (config or GroupConfig()).replace(total_updates=updates)
+
+    def make(prompts: int, axis_name: str | None) -> Any:
+        return trainer(
+            task, policy, method, chosen.replace(prompts=prompts), rewards=judges, weights=weights,
+            options=options, axis_name=axis_name,
+        )  # fmt: skip
+
+    learner = spread(make, chosen.prompts, devices) if spread_prompts else make(chosen.prompts, None)
+    return train_learner(
+        learner, updates, typed_key(0 if key is None else key), seeds=seeds,
+        devices=None if spread_prompts else devices, probes=probes, log_every=log_every,
+        eval_episodes=eval_prompts if probes else 0, probe_steps=samples if probes else 0,
+        log=log, log_folder=log_folder, on_nan=on_nan, progress=progress,
+    )  # fmt: skip

@@ -1,0 +1,69 @@
+"""Run by test_group_runs in a process with four CPU devices: prints what it found as JSON."""
+
+import json
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit import group
+from rlkit.envs.tokens import make_task
+from rlkit.group.policies import table
+
+TASK = make_task("tokens/modular", base=3)
+WEIGHTS = {"correct": 1.0, "format": 0.5}
+SETTINGS = {"group_size": 4, "learning_rate": 0.1}
+
+
+def policy():
+    """Far from uniform, and often ends in time."""
+    plain = table(TASK)
+    rows = jax.tree.map(
+        lambda x: jax.random.normal(jax.random.key(7), x.shape).at[:, 1, :, 0].add(2.0),
+        plain.init(jax.random.key(0)),
+    )
+    return plain._replace(init=lambda key: rows)
+
+
+def compared(method: str, **changes) -> float:
+    """Largest difference between the parameters of three updates on four devices and on one."""
+    config = group.GroupConfig(**SETTINGS, **changes)
+
+    def build(prompts, axis_name):
+        own = config.replace(prompts=prompts)
+        return group.trainer(TASK, policy(), method, own, weights=WEIGHTS, axis_name=axis_name)
+
+    def after(learner):
+        state = learner.init(jax.random.key(0))
+        step = jax.jit(learner.step)
+        for _ in range(3):
+            state, metrics = step(state)
+        return jax.tree.leaves(learner.params(state))[0], metrics
+
+    one, told = after(build(16, None))
+    four, told_too = after(group.spread(build, 16))
+    start = jax.tree.leaves(policy().init(None))[0]
+    assert float(jnp.abs(one - start).max()) > 0.05
+    for name, value in told.items():
+        np.testing.assert_allclose(told_too[name], value, rtol=1e-3, atol=1e-4, err_msg=f"{method} {name}")
+    return float(jnp.abs(one - four).max())
+
+
+def trained() -> dict[str, float]:
+    """The same through the driver, judged on the way."""
+    config = group.GroupConfig(prompts=16, **SETTINGS)
+    options = {"config": config, "weights": WEIGHTS, "probes": 1, "eval_prompts": 16, "progress": False}
+    found = [
+        group.train(TASK, policy(), "grpo", 4, spread_prompts=s, seeds=1, **options) for s in (False, True)
+    ]
+    rows = [
+        jax.tree.leaves(f.population.agent.params(jax.tree.map(lambda x: x[0], f.state)))[0] for f in found
+    ]
+    success = [f.curve("eval/success")[-1, 0] for f in found]
+    return {"params": float(jnp.abs(rows[0] - rows[1]).max()), "success": abs(success[0] - success[1])}
+
+
+methods = {name: compared(name) for name in sys.argv[1:] or ("grpo", "reinforce_pp", "dapo", "pipo", "gdpo")}
+methods["dapo, filled"] = compared("dapo", micro_batches=2, mask_truncated=True)
+print(json.dumps({"devices": len(jax.devices()), "methods": methods, "trained": trained()}))
