@@ -42,7 +42,7 @@ def make_task(refines: bool = False) -> Task:
 
 
 def main() -> None:
-    task, setting = make_task(), Setting(steps=150, batch=16, group=14, rate=0.05)
+    task, setting = make_task(), Setting(seeds=8, steps=150, batch=16, group=14, rate=0.05)
     ratio = {"loss": preset("alpha_grpo").loss}  # the same loss for all: rewards are compared
     methods = {
         "holistic": preset("grpo", weights={"holistic": 1.0})._replace(**ratio),

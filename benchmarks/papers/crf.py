@@ -41,7 +41,7 @@ def make_task(bonus: float) -> Task:
 
 
 def main() -> None:
-    setting = Setting(steps=300, batch=16, group=8, rate=0.03)
+    setting = Setting(seeds=8, steps=300, batch=16, group=8, rate=0.03)
     runs = {
         "outcome only": train(make_task(0.0), preset("grpo", weights={"correct": 1.0}), setting),
         "added, 0.5": train(make_task(0.5), preset("grpo", weights={"added": 1.0}), setting),

@@ -49,7 +49,7 @@ def make_task() -> Task:
 
 
 def main() -> None:
-    task, setting = make_task(), Setting(steps=200, batch=16, group=16, rate=0.05)
+    task, setting = make_task(), Setting(seeds=8, steps=200, batch=16, group=16, rate=0.05)
     rows = {
         name: at_end(
             train(task, preset("ftrl", measure=name), setting), "F1", "precision", "completeness", "calls"

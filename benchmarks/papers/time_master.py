@@ -44,7 +44,10 @@ def make_task(warm: float) -> Task:
 
 
 def main() -> None:
-    setting, names = Setting(steps=200, batch=24, group=5, rate=0.05), ("accuracy", "format", "extension")
+    setting, names = (
+        Setting(seeds=8, steps=200, batch=24, group=5, rate=0.05),
+        ("accuracy", "format", "extension"),
+    )
     rows = {}
     for start, warm in (("from nothing", 0.0), ("after SFT", 1.5)):
         for name, method in (
