@@ -34,7 +34,7 @@ def fit(model, pairs, label, weight, key):
 
 
 def main() -> None:
-    bench = jax.jit(lambda: prefbench.prefbench(0, TRAIN, 400))()
+    bench = prefbench.prefbench(0, TRAIN, 400)
     pairs, whole = bench.train, jnp.ones(TRAIN)
     verdicts = {"length alone": prefbench.judge(lambda item: item.length * 1.0, bench)}
     by_seed = {}

@@ -12,7 +12,7 @@ from _common import above, claim, finish, less, over_seeds, table
 from rlkit.prefs import search
 from rlkit.prefs.search import Graph, TreeConfig
 
-SEEDS, QUESTIONS, ENTITIES, RELATIONS, DEGREE, HOPS = 8, 50, 120, 10, 6, 3
+SEEDS, QUESTIONS, ENTITIES, RELATIONS, DEGREE, HOPS = 8, 30, 120, 10, 6, 3
 BUDGETS = (60, 120)
 NOISE, CRITIC, TRAP = 0.25, 0.9, 0.6
 TREES = {

@@ -146,7 +146,6 @@ def test_key_steps_are_relevant_and_say_something():
 def test_lengths_consensus_and_curriculum():
     chosen, rejected = jnp.array([13.0, 14.0, 10.0]), jnp.array([10.0, 10.0, 20.0])
     assert curation.length_filter(chosen, rejected).tolist() == [True, False, True]
-    assert curation.length_filter(chosen, rejected, symmetric=True).tolist() == [True, False, False]
     scores = jnp.array([[1.0, 2.0], [1.0, 3.0], [1.5, 2.0]])
     assert curation.judge_consensus(scores, 0.5).tolist() == [True, False]
     margin = jnp.array([0.1, 3.0, 2.0, 1.0])

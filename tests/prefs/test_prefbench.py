@@ -12,7 +12,7 @@ from rlkit.prefs.prefbench.world import reward
 
 @pytest.fixture(scope="module")
 def bench():
-    return jax.jit(lambda: pb.prefbench(0, 600, 200))()
+    return pb.prefbench(0, 600, 200)
 
 
 def truth(item):

@@ -108,25 +108,22 @@ def recycle_flips(label: jax.Array, agreement: Agreement, flip: bool = True) -> 
     return turned, used.astype(jnp.float32)
 
 
-def length_filter(
-    length_chosen: jax.Array, length_rejected: jax.Array, max_ratio: float = 1.3, symmetric: bool = False
-) -> jax.Array:
+def length_filter(length_chosen: jax.Array, length_rejected: jax.Array, max_ratio: float = 1.3) -> jax.Array:
     """Pairs whose preferred item is not much longer, bool ``[B]`` (InternLM-XComposer2.5-Reward, 2501.12368).
 
-    ``chosen <= max_ratio * rejected``; the paper's ratio was not found, 1.3 is ours. What one side of a
-    comparison decides is selected by its outcome: where lengths vary more than the ratio, a model of what is
-    left likes brevity (``benchmarks/papers/ixc_reward.py``).
+    ``chosen <= max_ratio * rejected``; the paper's ratio was not found, 1.3 is ours. This selects comparisons
+    by their
+    outcome: where lengths vary more than the ratio, a model of what is left likes brevity
+    (``benchmarks/papers/ixc_reward.py``). Choose the ratio by the correlation of reward and length.
 
     Args:
       length_chosen: ``[B]``.
       length_rejected: ``[B]``.
-      max_ratio: at least 1, for filters that keep pairs of equal length.
-      symmetric: drop pairs whose *rejected* item is much longer too, whatever was preferred (ours).
+      max_ratio: at least 1.
     """
     same_shape("length_filter", length_chosen=length_chosen, length_rejected=length_rejected)
     in_range("length_filter", "max_ratio", max_ratio, 1.0, float("inf"))
-    kept = length_chosen <= max_ratio * length_rejected
-    return kept & (length_rejected <= max_ratio * length_chosen) if symmetric else kept
+    return length_chosen <= max_ratio * length_rejected
 
 
 def judge_consensus(scores: jax.Array, tolerance: float = 0.0) -> jax.Array:

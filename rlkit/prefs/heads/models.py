@@ -32,8 +32,12 @@ def reward_model(head: nn.Module, example: Segment) -> RewardModel:
     _check_kind(head, example)
     initialiser = orthogonal(head, example, gains=SCORE_GAINS | GATE_GAINS)
 
+    @jax.jit
+    def drawn(key: Key) -> PyTree:
+        return initialiser.build(draw_bits(key, (initialiser.words,))[0])
+
     def init(key: Key) -> PyTree:
-        return initialiser.build(draw_bits(typed_key(key), (initialiser.words,))[0])
+        return drawn(typed_key(key))
 
     def apply(params: PyTree, item: Segment) -> RewardOut:
         return head.apply({"params": params}, item)  # pyrefly: ignore[bad-return]

@@ -1,5 +1,6 @@
 """Training comparisons, and test comparisons by scenario."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -104,7 +105,11 @@ def prefbench(key: Key | int = 0, train: int = 2000, test: int = 400) -> Bench:
       test: comparisons in each scenario.
     """
     train, test = check_count("train", train), check_count("test", test)
-    key = typed_key(key)
+    return _built(typed_key(key), train, test)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _built(key: Key, train: int, test: int) -> Bench:
     stay = jax.random.bernoulli(jax.random.fold_in(key, 1), 0.15, (train,))
     learn = _two(jax.random.fold_in(key, 0), lambda k: _confounded(k, train, 1.0, stay))
     found = [
