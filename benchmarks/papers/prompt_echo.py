@@ -16,12 +16,8 @@ from rlkit.group.policies.gguf import from_gguf
 from rlkit.group.policies.tokenizer import tokenizer_from_gguf
 from rlkit.prefs.aggregation import prompt_echo, token_log_prob
 
-COLOURS, SHAPES, REQUESTS, CONTEXT = (
-    ("red", "blue", "green", "yellow"),
-    ("square", "circle", "star", "cube"),
-    16,
-    56,
-)
+COLOURS, SHAPES = ("red", "blue", "green", "yellow"), ("square", "circle", "star", "cube")
+REQUESTS, CONTEXT = 12, 40
 QUERY = "Picture: {}\nDescription: "
 REWARDS = ("echo", "echo less prior", "bag of words")
 
@@ -66,7 +62,10 @@ def main() -> None:
             row[: len(before) + len(after)] = before + after
             m[len(before) : len(before) + len(after)] = True
         said = np.concatenate(
-            [np.asarray(log_probs(jnp.asarray(rows[i : i + 16]))) for i in range(0, len(rows), 16)]
+            [
+                np.asarray(log_probs(jnp.asarray(rows[i : i + REQUESTS])))
+                for i in range(0, len(rows), REQUESTS)
+            ]
         )
         return said, mask[:, 1:]
 
