@@ -82,9 +82,8 @@ def main() -> None:
     same = (visits["rlkit"] == visits["mctx"]).all(1).mean()
     print(f"{options.batch} searches of {options.simulations} simulations; same visits in {same:.0%}")
     for name, seconds in best.items():
-        print(
-            f"{name}: {1e3 * seconds:.1f} ms, {options.batch * options.simulations / seconds:,.0f} simulations/s"
-        )
+        rate = options.batch * options.simulations / seconds
+        print(f"{name}: {1e3 * seconds:.1f} ms, {rate:,.0f} simulations/s")
     print(f"rlkit / mctx: {best['rlkit'] / best['mctx']:.2f} of the time")
 
 
