@@ -39,7 +39,7 @@ def make_task() -> Task:
 
 
 def main() -> None:
-    task, setting = make_task(), Setting(seeds=8, steps=250, batch=16, group=8, rate=0.03)
+    task, setting = make_task(), Setting(steps=250, batch=16, group=8, rate=0.03)
     methods = {
         "outcome only": preset("atom_searcher", share=0.0),
         "constant mix": preset("atom_searcher", schedule="constant"),
