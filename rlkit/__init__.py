@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("agents", "analysis", "design", "envs", "experiment", "group", "prefs", "rewards")
+_SUBPACKAGES = (
+    *("agents", "analysis", "design", "envs", "experiment", "group", "jobs", "prefs", "rewards", "studies"),
+)
 _TYPES = (
     *("ActInfo", "Agent", "Auxiliary", "EnvSpec", "EnvState", "Environment", "FeatureSpec", "Reward"),
     *("Trajectory", "Transition"),
