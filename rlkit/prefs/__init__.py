@@ -1,11 +1,13 @@
 """Reward models from preferences and from judgements of steps, for trajectories and tokens alike.
 
 The rooms: :mod:`~rlkit.prefs.losses`, :mod:`~rlkit.prefs.heads`, :mod:`~rlkit.prefs.curation`,
-:mod:`~rlkit.prefs.aggregation`, :mod:`~rlkit.prefs.users`, :mod:`~rlkit.prefs.search` and
-:mod:`~rlkit.prefs.metrics`, each a table of pure functions; this module has the types and the way in.
+:mod:`~rlkit.prefs.aggregation`, :mod:`~rlkit.prefs.users`, :mod:`~rlkit.prefs.search`,
+:mod:`~rlkit.prefs.metrics` and :mod:`~rlkit.prefs.feedback`, each a table of pure functions; this module has
+the types and the way in.
 """
 
-from rlkit.prefs import aggregation, curation, heads, losses, metrics, search, users
+from rlkit.prefs import aggregation, curation, feedback, heads, losses, metrics, search, users
+from rlkit.prefs.feedback import FitConfig, fit, inputs, scorer
 from rlkit.prefs.heads.models import ensemble, reward_model
 from rlkit.prefs.types import (
     PairBatch,
@@ -23,6 +25,7 @@ from rlkit.prefs.types import (
 )
 
 __all__ = [
+    "FitConfig",
     "PairBatch",
     "PointBatch",
     "RewardModel",
@@ -33,13 +36,17 @@ __all__ = [
     "aggregation",
     "curation",
     "ensemble",
+    "feedback",
+    "fit",
     "heads",
+    "inputs",
     "losses",
     "metrics",
     "pad",
     "pairs",
     "points",
     "reward_model",
+    "scorer",
     "search",
     "segment",
     "steps",

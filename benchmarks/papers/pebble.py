@@ -1,0 +1,137 @@
+"""Learning from preferences: Christiano et al. (1706.03741), PEBBLE (2106.05091), B-Pref (2111.03026).
+
+Agents whose only reward is fitted to a simulated teacher's answers, against the same agents that are paid
+what the teacher judges by; and, with a teacher who errs in one answer of ten, losses that expect it.
+
+    python benchmarks/papers/pebble.py pendulum | maze | mistakes [--seeds N]
+
+``pendulum`` and ``maze`` train agents: minutes of two cores each.
+"""
+
+import argparse
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.agents import SACConfig, sac
+from rlkit.envs import make, rollout, start
+from rlkit.experiment.reports.intervals import interval
+from rlkit.experiment.train import train
+from rlkit.prefs.feedback import fit_steps, inputs, margins, segment_return, segments, simulate, teacher
+from rlkit.prefs.feedback.agents import PreferenceSACConfig, preference_sac
+from rlkit.prefs.feedback.fitting import FitConfig, agreement, optimiser_of
+from rlkit.prefs.feedback.models import ModelConfig, build
+from rlkit.prefs.types import PairBatch
+from rlkit.rewards import parse
+
+SETTINGS = {
+    "num_envs": 4, "updates_to_data": 0.25, "learning_rate": 1e-3, "sizes": (64, 64), "batch_size": 128,
+    "discount": 0.98, "buffer_size": 20_000,
+}  # fmt: skip
+TASKS = {
+    # id, options, what the teacher judges by, environment steps, questions
+    "pendulum": ("classic/pendulum", {}, "task()", 20_000, 200),
+    "maze": ("nav/pointmaze-umaze", {"observation": "global"}, "progress('path_distance')", 20_000, 400),
+}
+
+
+def agents(name: str, seeds: int) -> None:
+    """Train both agents and compare their returns, of the environment's own reward, in fresh episodes."""
+    id, options, criterion, steps, questions = TASKS[name]
+    env, judged = make(id, **options), parse(criterion)
+    config = PreferenceSACConfig(
+        **SETTINGS,
+        queries=questions,
+        query_batch=questions // 8,
+        query_every=1500,
+        segment=15,
+        reward_sizes=(32, 32),
+    )
+    rows = {}
+    for kind, agent in (
+        ("preferences", preference_sac(env, config, judged)),
+        ("true reward", sac(env, SACConfig(**SETTINGS), judged)),
+    ):
+        begin = time.process_time()
+        done = train(agent, total_steps=steps, seeds=seeds, probes=1, eval_episodes=32, progress=False)
+        rows[kind] = done.curve("eval/return")[[0, -1]]
+        took = time.process_time() - begin
+        print(f"{kind:<14} return {_said(rows[kind][1])}, success {_said(done.curve('eval/success')[-1])}, "
+              f"{took:.0f} CPU s", flush=True)  # fmt: skip
+    floor = np.concatenate([rows[kind][0] for kind in rows]).mean()
+    share = (rows["preferences"][1] - floor) / (rows["true reward"][1].mean() - floor)
+    print(f"untrained {floor:.2f}; {questions} questions, {steps} steps, {seeds} seeds")
+    print(f"share of what the true reward gains over an untrained policy: {_said(share)}")
+    print(f"appears (at least 0.9 on average): {'yes' if share.mean() >= 0.9 else 'no'}")
+
+
+def mistakes(seeds: int, questions: int = 300) -> None:
+    """Held-out accuracy against clean labels of losses fitted to answers of which one in ten is wrong."""
+    env = make("classic/pendulum")
+    built = build(env.spec, ModelConfig(sizes=(32, 32), members=1))
+    seen, length, test = inputs(env.spec), 15, 600
+
+    def draw(key: jax.Array) -> tuple[PairBatch, PairBatch]:
+        """Answers of a teacher who errs, and the truth about other pairs."""
+        keys, params = jax.random.split(key, 4), env.default_params()
+        count = 2 * (questions + test)
+        slots = start(env, keys[0], params, count)
+        act = lambda carry, obs, first, k: (
+            jax.random.uniform(k, (count, 1), minval=-2.0, maxval=2.0),
+            carry,
+            {},
+        )
+        trajectory = rollout(
+            env, act, (), slots, keys[1], params, length, inputs=jax.random.split(keys[2], length)
+        )[2]
+        items, paid = segments(seen, trajectory.transition), trajectory.reward.T
+        sides = [(paid[i::2], items.mask[i::2]) for i in (0, 1)]
+        first, second = jax.tree.map(lambda x: x[0::2], items), jax.tree.map(lambda x: x[1::2], items)
+        label = simulate(keys[3], *sides, teacher=teacher("mistake")).label
+        truth = (segment_return(*sides[0]) > segment_return(*sides[1])).astype(jnp.float32)
+        one, none = jnp.ones(len(label)), jnp.zeros(len(label), jnp.int32)
+        whole = PairBatch(
+            first, second, jnp.where(jnp.arange(len(label)) < questions, label, truth), one, none, none
+        )
+        return jax.tree.map(lambda x: x[:questions], whole), jax.tree.map(lambda x: x[questions:], whole)
+
+    def accuracy(key: jax.Array, loss: str) -> jax.Array:
+        data, clean = draw(key)
+        config = FitConfig(loss=loss, noise=0.2 if loss == "contaminated" else 0.1, members=1)
+        params = built.whole.init(jax.random.fold_in(key, 1))
+        state = jax.vmap(optimiser_of(config).init)(params)
+        bits = jax.random.bits(jax.random.fold_in(key, 2), (1000, 1, 32))
+        params, _, _ = fit_steps(built.member, params, state, data, bits, config)
+        return agreement(margins(built.whole, params, clean)[0], clean.label, clean.weight)
+
+    keys = jax.random.split(jax.random.key(0), seeds)
+    found = {
+        loss: np.asarray(
+            jax.jit(lambda keys, loss=loss: jax.lax.map(lambda k: accuracy(k, loss), keys))(keys)
+        )
+        for loss in ("bt", "contaminated", "forward", "backward")
+    }
+    print(f"{questions} answers, a tenth of them mistaken; accuracy on clean pairs, {seeds} seeds")
+    for loss, values in found.items():
+        less = "" if loss == "bt" else f"   less bt {_said(values - found['bt'])}"
+        print(f"{loss:<14}{_said(values)}{less}")
+    aware = [interval(found[loss] - found["bt"]) for loss in found if loss != "bt"]
+    print(f"appears (an interval above 0): {'yes' if any(x.low > 0 for x in aware) else 'no'}")
+
+
+def _said(values: np.ndarray) -> str:
+    found = interval(np.asarray(values))
+    return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("part", choices=[*TASKS, "mistakes"])
+    parser.add_argument("--seeds", type=int, default=5)
+    chosen = parser.parse_args()
+    if chosen.part == "mistakes":
+        mistakes(4 * chosen.seeds)
+    else:
+        agents(chosen.part, chosen.seeds)

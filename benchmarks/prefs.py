@@ -1,0 +1,143 @@
+"""What reward models cost: an ensemble beside one member, scoring beside bare products, search beside mctx.
+
+    python benchmarks/prefs.py [--rounds 5] [--transitions 1000000] [--simulations 64]
+
+CPU seconds and wall seconds of turns in one process, medians; compilation apart. The bare product is the same
+sequence of matrix products as the reward model's, without anything between them.
+"""
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rlkit.envs import make
+from rlkit.prefs import pairs, search
+from rlkit.prefs.feedback import fit_steps, scorer
+from rlkit.prefs.feedback.fitting import FitConfig, optimiser_of
+from rlkit.prefs.feedback.models import ModelConfig, build
+from rlkit.rewards import relabel
+from rlkit.types import Trajectory, Transition
+
+ENV = make("classic/pendulum")
+
+
+def timed(programs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, tuple[float, float]]:
+    """CPU and wall seconds of each, medians over turns."""
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+    for run in programs.values():
+        jax.block_until_ready(run())
+    for _ in range(rounds):
+        for name, run in programs.items():
+            cpu, wall = time.process_time(), time.perf_counter()
+            jax.block_until_ready(run())
+            took[name].append((time.process_time() - cpu, time.perf_counter() - wall))
+    return {name: tuple(statistics.median(x) for x in zip(*each, strict=True)) for name, each in took.items()}  # pyrefly: ignore
+
+
+def ensemble_of_five(rounds: int) -> None:
+    """Fitting five members by ``vmap`` beside fitting one."""
+    rng = np.random.default_rng(0)
+    one, two = rng.normal(size=(2, 500, 25, 4)).astype(np.float32)
+    data = pairs(one, two, (rng.random(500) < 0.5).astype(np.float32))
+    for sizes, batch in (((64, 64), 64), ((16, 16), 8)):
+        member, programs = build(ENV.spec, ModelConfig(sizes=sizes)).member, {}
+        for count in (1, 5):
+            config = FitConfig(members=count, batch_size=batch)
+            params = jax.vmap(member.init)(jax.random.split(jax.random.key(0), count))
+            state = jax.vmap(optimiser_of(config).init)(params)
+            bits = jax.random.bits(jax.random.key(1), (50, count, batch))
+            run = jax.jit(
+                lambda p, s, b, config=config, member=member: fit_steps(member, p, s, data, b, config)
+            )
+            programs[str(count)] = lambda run=run, p=params, s=state, b=bits: run(p, s, b)
+        took = timed(programs, rounds)
+        cpu, wall = (took["5"][i] / took["1"][i] for i in (0, 1))
+        print(
+            f"five members beside one, layers {sizes}, {batch} pairs: {cpu:.2f} × CPU, {wall:.2f} × wall time"
+        )
+
+
+def scoring(rounds: int, transitions: int, sizes: tuple[int, int]) -> None:
+    """A learnt reward paid for many transitions, beside the products alone."""
+    built = build(ENV.spec, ModelConfig(sizes=sizes, members=1, activation="relu", bounded=False))
+    params = built.whole.init(jax.random.key(0))
+    reward = scorer(built.whole, built.inputs, params)
+    rng, count = np.random.default_rng(0), transitions // 1000
+    draw = lambda *shape: jnp.asarray(rng.uniform(-1, 1, (1000, count, *shape)), jnp.float32)
+    no, zero = jnp.zeros((1000, count), bool), jnp.zeros((1000, count))
+    seen = Transition(draw(3), draw(1), draw(3), {}, {}, zero, no, no, no, no)
+    x = built.inputs.of(seen).reshape(-1, built.inputs.size)
+    kernels = [leaf[0] for leaf in jax.tree.leaves(params) if leaf.ndim == 3]
+    kernels = [next(k for k in kernels if k.shape == s) for s in ((4, sizes[0]), sizes, (sizes[1], 1))]
+
+    @jax.jit
+    def pay(seen, params):
+        return relabel(reward, (), Trajectory(seen, seen.reward, {}, {}), params=params)[1].reward
+
+    @jax.jit
+    def bare(x, kernels):
+        for kernel in kernels:
+            x = jnp.matmul(x, kernel, precision="highest")
+        return x
+
+    took = timed({"ours": lambda: pay(seen, params), "bare": lambda: bare(x, kernels)}, rounds)
+    cpu, wall = (took["bare"][i] / took["ours"][i] for i in (0, 1))
+    rate = transitions / took["ours"][1] / 1e6
+    print(f"scoring {transitions} steps, layers {sizes}: {cpu:.2f} of the bare speed by CPU, {wall:.2f} "
+          f"by wall time; {rate:.2f} M a second")  # fmt: skip
+
+
+def tree_search(rounds: int, simulations: int, actions: int = 4, depth: int = 6) -> None:
+    """Our arrays beside mctx at equal simulations, on a tree of random values."""
+    import mctx  # pyrefly: ignore
+
+    values = jax.random.uniform(jax.random.key(0), (4096,))
+
+    def told(state: jax.Array) -> search.Evaluation:
+        value = values[state % 4096]
+        none = jnp.zeros(actions)
+        return search.Evaluation(
+            value, jnp.zeros((), bool), none, none, jnp.ones(actions, bool), jnp.int32(1)
+        )
+
+    step = lambda state, action: (state * actions + action + 1) % 65536
+    problem = search.Problem(step, told)
+    config = search.TreeConfig(simulations=simulations, max_depth=depth)
+    roots = jnp.arange(16, dtype=jnp.int32)
+    ours = jax.jit(jax.vmap(lambda root: search.visit_counts(search.tree_search(root, problem, config))))
+
+    def recurrent(params, key, action, state):
+        state = jax.vmap(step)(state, action)
+        value = values[state % 4096]
+        ones = jnp.ones_like(value)
+        return mctx.RecurrentFnOutput(0 * ones, ones, jnp.zeros((len(value), actions)), value), state
+
+    @jax.jit
+    def theirs(roots):
+        root = mctx.RootFnOutput(jnp.zeros((len(roots), actions)), values[roots % 4096], roots)
+        found = mctx.muzero_policy(
+            (), jax.random.key(0), root, recurrent, simulations, max_depth=depth, dirichlet_fraction=0.0
+        )
+        return found.search_tree.summary().visit_counts
+
+    took = timed({"ours": lambda: ours(roots), "mctx": lambda: theirs(roots)}, rounds)
+    cpu, wall = (took["ours"][i] / took["mctx"][i] for i in (0, 1))
+    print(f"tree search, {simulations} simulations, beside mctx: {cpu:.2f} × CPU, {wall:.2f} × wall time")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--transitions", type=int, default=1_000_000)
+    parser.add_argument("--simulations", type=int, default=64)
+    chosen = parser.parse_args()
+    ensemble_of_five(chosen.rounds)
+    for sizes in ((64, 64), (256, 256)):
+        scoring(chosen.rounds, chosen.transitions, sizes)
+    tree_search(chosen.rounds, chosen.simulations)
