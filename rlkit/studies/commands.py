@@ -1,7 +1,7 @@
 """``rlkit study``, and what a study gives to ``rlkit jobs make``."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rlkit.errors import UsageError
 from rlkit.experiment.commands.actions import take
@@ -72,13 +72,13 @@ def chosen(args: list[str]) -> tuple[Study, Path]:
         if args:
             raise UsageError(f"a study from a file is what it is; leave out {' '.join(args)[:80]}")
         return studies.load(path), Path(path).parent
-    from rlkit.studies import emergence
+    from rlkit.studies.named import named
 
     if not args or args[0].startswith("-"):
         raise UsageError("name a study, e.g. rlkit study emergence --scale smoke")
-    options, make = emergence.named(args[0])
+    options, make = named(args[0])
     given: Any = parse(options, args[1:], f"rlkit study {args[0]}")
-    return make(given), Path("studies") / f"{args[0]}-{given.scale}"
+    return cast(Any, make)(given), Path("studies") / f"{args[0]}-{given.scale}"
 
 
 def jobs_of(args: list[str], root: Path) -> list[Job]:

@@ -24,21 +24,20 @@ def conclusions(data: Mapping[str, Any]) -> list[str]:
     Args:
       data: of :func:`rlkit.studies.results.gather`.
     """
-    done = [cell for cell in data["cells"] if cell["state"] == "done" and not cell["arm"]]
-    if not done:
+    measured = [cell for cell in data["cells"] if cell["state"] == "done"]
+    if not measured:
         return ["No cell has been measured yet: there is nothing to conclude."]
     missing = [cell["name"] for cell in data["cells"] if cell["state"] in ("missing", "failed")]
     said = []
     if missing:
         said.append(
-            f"{len(done)} cells have been measured and {len(missing)} have not: what follows is of a part of "
-            "the study, whose cells were not chosen by their results but by their order."
+            f"{len(measured)} cells have been measured and {len(missing)} have not: what follows is of "
+            "a part of the study, whose cells were not chosen by their results but by their order."
         )
     for verdict in data["hypotheses"]:
         said.append(_hypothesis(verdict))
-    said.append(_alignment(done))
-    said.append(_prediction(done))
-    return said
+    done = [cell for cell in measured if not cell["arm"]]
+    return [*said, _alignment(done), _prediction(done)] if done else said
 
 
 def _hypothesis(verdict: Mapping[str, Any]) -> str:

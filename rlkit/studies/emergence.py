@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from rlkit.agents import registry
-from rlkit.errors import UsageError, unknown_name
+from rlkit.errors import UsageError
 from rlkit.experiment.training import config
 from rlkit.experiment.training.config import TrainConfig
 from rlkit.fields import check, option
@@ -225,16 +225,25 @@ _AGENTS: dict[str, dict[str, Any]] = {
 def _agent(kind: type, algorithm: str, torso: str, world: World, size: str, scale: Scale) -> tuple[Any, str]:
     """The configuration of an agent, and why there is none."""
     have = kind()
-    values = {"sizes": scale.sizes} | dict(world.agent) | _AGENTS.get(algorithm, {})
+    values = {"sizes": scale.sizes} | dict(world.agent) | hyperparameters(algorithm, size)
     if hasattr(have, "torso"):
         values["torso"] = torso
     elif torso != "mlp":
         return None, f"{algorithm} learns from single steps and has no torso {torso!r}"
-    if size == "smoke":
-        values |= {"num_envs": 4, "num_steps": 16, "epochs": 1, "minibatches": 2, "learning_starts": 64}
-        values |= {"batch_size": 32, "buffer_size": 2000}
     known = {name: value for name, value in values.items() if hasattr(have, name)}
     return have.replace(**known) if known else have, ""
+
+
+def hyperparameters(algorithm: str, scale: str) -> dict[str, Any]:
+    """Hyper-parameters of an algorithm at a scale, for those of its fields that there are."""
+    values = dict(_AGENTS.get(algorithm, {}))
+    return values | {name: value for name, value in _SMOKE.items() if name in values and scale == "smoke"}
+
+
+_SMOKE = {
+    "num_envs": 4, "num_steps": 16, "epochs": 1, "minibatches": 2, "learning_starts": 64, "batch_size": 32,
+    "buffer_size": 2000,
+}  # fmt: skip
 
 
 def paper_alignment(environment: str) -> float:
@@ -243,18 +252,3 @@ def paper_alignment(environment: str) -> float:
         if world.title == environment:
             return world.paper
     return float("nan")
-
-
-STUDIES = {"emergence": (EmergenceOptions, study)}
-"""Studies by name: options, and ``study(options) -> Study``."""
-
-
-def named(name: str) -> tuple[Any, Any]:
-    """Options and maker of a study.
-
-    Raises:
-      UnknownNameError: no such study.
-    """
-    if name not in STUDIES:
-        raise unknown_name("study", name, STUDIES)
-    return STUDIES[name]

@@ -75,7 +75,7 @@ def evidence(arrays: Mapping[str, np.ndarray], protocol: str, fraction: float = 
     """
     returns = np.asarray(arrays["returns"], np.float64)
     metrics = {name: _metric(arrays, protocol, name) for name in METRICS}
-    known: np.ndarray = np.isfinite(returns).all(1)
+    known = np.asarray(np.isfinite(returns).all(1))
     for metric in metrics.values():
         known = np.logical_and(known, np.isfinite(metric).all((1, 2)))
     returns, metrics = returns[known], {name: metric[known] for name, metric in metrics.items()}

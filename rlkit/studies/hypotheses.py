@@ -44,18 +44,26 @@ class Verdict(NamedTuple):
         return bool(self.p_adjusted <= 0.05 and self.effect.mean > 0)
 
 
-def verdicts(hypotheses: Sequence[Hypothesis], found: Mapping[str, Mapping[str, Evidence]]) -> list[Verdict]:
+def verdicts(
+    hypotheses: Sequence[Hypothesis],
+    found: Mapping[str, Mapping[str, Evidence]],
+    arms: Mapping[str, Mapping[str, np.ndarray]] | None = None,
+) -> list[Verdict]:
     """Test all hypotheses.
 
     Args:
       hypotheses: of the study.
       found: by cell and protocol.
+      arms: of interventions, by environment and arm: final returns ``[S]``.
 
     Returns:
       In the same order, p corrected by Holm over all of them.
     """
     alone = []
     for hypothesis in hypotheses:
+        if hypothesis.test == "arms":
+            alone.append(_arms(hypothesis, arms or {}))
+            continue
         cells = [by[hypothesis.protocol] for by in found.values() if by[hypothesis.protocol].alignment]
         alone.append(_TESTS[hypothesis.test](hypothesis, cells))
     adjusted = holm([verdict.p for verdict in alone])
@@ -101,6 +109,21 @@ def _beyond_baselines(hypothesis: Hypothesis, cells: Sequence[Evidence]) -> Verd
 def _local(hypothesis: Hypothesis, cells: Sequence[Evidence]) -> Verdict:
     values = [cell.alignment[hypothesis.metric].local_alignment for cell in cells]
     return _of_seeds(hypothesis, values, "local alignment")
+
+
+def _arms(hypothesis: Hypothesis, arms: Mapping[str, Mapping[str, np.ndarray]]) -> Verdict:
+    """One arm less another, seed by seed: they start alike and meet the same chances.
+
+    Returns of an environment are divided by their deviation over the seeds of both arms.
+    """
+    one, other = hypothesis.metric.split(" - ")
+    apart = []
+    for by in arms.values():
+        if one in by and other in by:
+            both = np.stack([by[one], by[other]])
+            scale = np.sqrt(both.var(1, ddof=1).mean())
+            apart.append((both[0] - both[1]) / max(scale, 1e-12))
+    return _of_seeds(hypothesis, apart, "final return, in deviations over seeds")
 
 
 def _of_seeds(hypothesis: Hypothesis, values: Sequence[np.ndarray], unit: str) -> Verdict:

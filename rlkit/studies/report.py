@@ -34,9 +34,10 @@ def write(study: Study, root: str | Path) -> Path:
         _licence(root),
         "## Conclusions\n\n" + "\n".join(f"- {sentence}" for sentence in conclusions(data)),
         "## Hypotheses\n\nWritten down in `study.json` before any cell ran.\n\n" + _hypotheses(data),
-        "## Cells\n\n" + _cells(data["cells"]),
-        "## Early gain\n\n" + _gains(cells),
-        "## Beside the paper\n\n" + _paper(cells),
+        "## Cells\n\n" + _cells(data["cells"]) if not study.cells[0].arm else "",
+        _arms([cell for cell in data["cells"] if cell["arm"]]),
+        "## Early gain\n\n" + _gains(cells) if not study.cells[0].arm else "",
+        "## Beside the paper\n\n" + _paper(cells) if not study.cells[0].arm else "",
         _figures(study, root, cells),
         "## Methods\n\n" + methods(study, data),
         "## Commands\n\n" + _commands(study, root),
@@ -95,12 +96,30 @@ def _cells(cells: Sequence[Mapping[str, Any]]) -> str:
     return table(head, [_row(cell) for cell in cells])
 
 
+def _arms(cells: Sequence[Mapping[str, Any]]) -> str:
+    """What became of the arms of interventions."""
+    if not cells:
+        return ""
+    head = (
+        "environment",
+        "arm",
+        "seeds",
+        "final return",
+        "Φ_R of all pairs beyond null, at the end",
+        "seconds",
+    )
+    return "## Arms\n\n" + table(head, [(cell["environment"], cell["arm"], *_became(cell)) for cell in cells])
+
+
+def _became(cell: Mapping[str, Any]) -> tuple[str, ...]:
+    if cell["state"] != "done":
+        return (f"*{cell['state']}*", "–", "–", "–")
+    emergence = _span(cell["emergence"], 4)
+    return str(cell["seeds"]), _span(cell["final_return"], 1), emergence, f"{cell['seconds']:.0f}"
+
+
 def _row(cell: Mapping[str, Any]) -> list[str]:
-    names = [
-        f"{cell['environment']}{' ' + cell['arm'] if cell['arm'] else ''}",
-        cell["algorithm"],
-        cell["torso"],
-    ]
+    names = [cell["environment"], cell["algorithm"], cell["torso"]]
     if cell["state"] != "done":
         note = f": {cell['note']}" if cell["note"] else ""
         return [*names, f"*{cell['state']}*{note}", *["–"] * 9]

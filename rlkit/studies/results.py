@@ -34,7 +34,8 @@ def gather(study: Study, root: str | Path) -> tuple[dict[str, Any], dict[str, di
         name, scale, complete
         cells        one entry per cell of the study: name, environment, algorithm, torso, arm, paper; state
                      ("done", "missing", "failed" or "skipped") and note; of those that are done steps, seeds,
-                     left_out, cpu_s, final_return, not_normal, own and matched:
+                     left_out, seconds, final_return (and by seed final_returns),
+                     emergence (Φ_R of all pairs beyond null at the end, matched), not_normal, own, matched:
           alignment    by metric {global, local: {mean, low, high}}
           nulls        by metric of the halves and null {value, null_mean, null_sd, p, draws}
           prediction   by metric {r2, r2_interval, spearman, spearman_interval}
@@ -47,7 +48,11 @@ def gather(study: Study, root: str | Path) -> tuple[dict[str, Any], dict[str, di
         rows.append(row)
         if by and not cell.arm:
             evidence[cell.name] = by
-    found = verdicts(study.hypotheses, evidence)
+    arms: dict[str, dict[str, np.ndarray]] = {}
+    for row in rows:
+        if row["arm"] and row["state"] == "done":
+            arms.setdefault(row["environment"], {})[row["arm"]] = np.asarray(row["final_returns"])
+    found = verdicts(study.hypotheses, evidence, arms)
     done = [row for row in rows if row["state"] == "done"]
     data = {
         "name": study.name,
@@ -78,7 +83,8 @@ def _cell(study: Study, cell: Cell, where: Path) -> tuple[dict[str, Any], dict[s
         "seconds": _seconds(where),
         "not_normal": arrays["not_normal"].mean(),
     }
-    row |= {"final_return": interval(final.mean(1))._asdict()}
+    row |= {"final_return": interval(final.mean(1))._asdict(), "final_returns": final.mean(1)}
+    row |= {"emergence": interval(found_in.statistic(arrays, "matched", HEADLINE)[:, -1])._asdict()}
     return row | {name: _protocol(one) for name, one in by.items()}, by
 
 

@@ -16,7 +16,7 @@ from rlkit.jobs.file import Job
 
 STUDY, JOBS, CELLS = "study.json", "jobs.jsonl", "cells"
 VERSION = 1
-TESTS = ("alignment", "beyond baselines", "local", "prediction", "gain")
+TESTS = ("alignment", "beyond baselines", "local", "prediction", "gain", "arms")
 PROTOCOLS = ("own", "matched")
 
 
