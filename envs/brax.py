@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs.autoreset import Pool
-from rlkit.envs.brax_tasks import TASKS, feature_specs
+from rlkit.envs.brax_tasks import FREE, TASKS, feature_specs
 from rlkit.envs.brax_view import picture
 from rlkit.envs.core import strong
 from rlkit.envs.functional import from_functions
@@ -243,6 +243,8 @@ class Robot:
             "torso_velocity": xd.vel[task.torso],
             "torso_angular_velocity": xd.ang[task.torso],
         }
+        if task.kind == "run" and task.root == FREE:
+            features["pose"] = q[: skip + task.joints]
         if task.kind == "run":
             features["forward_velocity"] = state.velocity
             features["x_displacement"] = x.pos[task.torso, 0] - state.start

@@ -6,6 +6,9 @@ import numpy as np
 
 from rlkit.types import FeatureSpec
 
+FREE = (7, 6)
+"""Coordinates and velocities of a root that moves freely in space."""
+
 
 class Task(NamedTuple):
     """One robot's task. Weights are those of brax's own reward."""
@@ -188,6 +191,15 @@ def feature_specs(
     ]
     if task.kind == "balance":
         return tuple(specs)
+    if task.root == FREE:
+        specs.append(
+            FeatureSpec(
+                "pose",
+                (task.root[0] + task.joints,),
+                observable=False,
+                meaning="MuJoCo's qpos: position (3, m), unit quaternion (4; w, x, y, z), joint angles (rad)",
+            )
+        )
     return (
         *specs,
         FeatureSpec(

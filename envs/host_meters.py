@@ -92,7 +92,8 @@ def robot(
     forward = float(info.get("x_velocity", 0.0))
     if memory["steps"] == 0:
         forward = 0.0
-    return healthy and x >= goal, forward, (*facts, forward, x)
+    pose = data.qpos[: skip + joints] if root == (7, 6) else ()  # MuJoCo's free joint
+    return healthy and x >= goal, forward, (*facts, *pose, forward, x)
 
 
 def _root_velocity(velocity: np.ndarray, rotation: np.ndarray, count: int) -> tuple[Any, Any]:

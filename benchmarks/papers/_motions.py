@@ -83,7 +83,9 @@ class Balance:
         return self.hold - self.gain @ np.r_[off, data.qvel]
 
 
-def clean_motion(body: Body, balance: Balance, seed: int, seconds: float = 6.0) -> np.ndarray:
+def clean_motion(
+    body: Body, balance: Balance, seed: int, seconds: float = 6.0, swing: float = 1.0
+) -> np.ndarray:
     """Standing with bent knees, swaying and swinging the arms, ``[FPS * seconds, nq]``, simulated."""
     rng = np.random.default_rng(seed)
     model, data = balance.model, mujoco.MjData(balance.model)
@@ -91,7 +93,7 @@ def clean_motion(body: Body, balance: Balance, seed: int, seconds: float = 6.0) 
     arms = [
         q for q, n in zip(body.hinge_qpos, body.hinge_names, strict=True) if "shoulder_y" in n or "elbow" in n
     ]
-    size, rate = rng.uniform(0.1, 0.5, len(arms)), rng.uniform(0.3, 0.9, len(arms))
+    size, rate = swing * rng.uniform(0.1, 0.5, len(arms)), rng.uniform(0.3, 0.9, len(arms))
     phase, push = rng.uniform(0, 2 * np.pi, len(arms)), rng.normal(0, 0.01, model.nu)
     frames, every = [], 1.0 / FPS
     steps = round(seconds / model.opt.timestep)

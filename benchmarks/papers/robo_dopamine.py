@@ -68,7 +68,7 @@ def demos_of(env: Any, policy: Any, carry: Any, inputs: Any, steps: int, slots: 
 def nav() -> tuple[Any, Any, PPOConfig, int]:
     env = make("nav/keydoor")
     demos = demos_of(env, keydoor_expert, (), None, 100, 40, ("has_key", "door_open"))
-    return env, demos, PPO, 15_360
+    return env, demos, PPO, 10_240
 
 
 def craft() -> tuple[Any, Any, PPOConfig, int]:

@@ -71,9 +71,11 @@ def main() -> None:
           f"{[int((failures.score == k).sum()) for k in range(1, 5)]}")  # fmt: skip
     rows, fine = {}, {}
     for augment in ("none", "clip", "relabel", "both"):
-        config = embodied.RubricConfig(augment=augment)
+        config = embodied.RubricConfig(
+            augment=augment, sizes=(32, 32), batch_size=64, pool=2, learning_rate=3e-3
+        )
         learner = embodied.rubric_learner(SPACE, data, (SIZE, SIZE), judge, config)
-        state = train(learner, 40, seeds=SEEDS, probes=0, progress=False).state
+        state = train(learner, 12, seeds=SEEDS, probes=0, progress=False).state
         score = jax.jit(jax.vmap(learner.model.score, (0, None, None, None)))
         found = score(state.params, failures.obs, failures.valid, failures.command)
         error = jax.vmap(lambda s: embodied.macro_error(s, failures.score, failures.score - 1, 4))

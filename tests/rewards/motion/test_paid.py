@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rlkit.agents import PPOConfig, ppo
+from rlkit.envs import make
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.rewards import init_slots, motion, relabel
 from rlkit.types import Trajectory, Transition
@@ -66,3 +68,21 @@ def test_bad_input(standing, clean):
             relabel(
                 reward, init_slots(reward, jax.random.key(0), 1), _trajectory(np.ones((3, 1, width)), first)
             )
+
+
+@pytest.mark.slow
+def test_an_agent_is_paid_for_gymnasiums_humanoid():
+    """Through the host's features, a compiled program and a call back to MuJoCo."""
+    env = make("host:Humanoid-v5")
+    reward = motion.motion_reward(motion.body("gymnasium"), 0.015)
+    agent = ppo(env, PPOConfig(num_envs=2, num_steps=16, minibatches=2, sizes=(16,)), reward=reward)
+    state, trajectory, _ = agent.collect(agent.init(jax.random.key(0)))
+    paid = np.asarray(trajectory.reward)
+    assert paid.shape == (16, 2)
+    np.testing.assert_array_equal(paid[0], 0.0)
+    first = np.asarray(trajectory.transition.first)
+    assert ((paid[~first] > 0.1) & (paid[~first] <= 1.0)).all()
+    pose = np.asarray(trajectory.transition.features["pose"])
+    seen = motion.motion_features(motion.body("gymnasium"), pose[:4, 0], 0.015)
+    np.testing.assert_allclose(paid[1:3, 0], motion.frame_score(seen), atol=1e-3)
+    assert np.isfinite(float(agent.learn(state, trajectory)[1]["loss/policy"]))
