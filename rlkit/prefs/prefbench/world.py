@@ -37,31 +37,38 @@ def trajectories(
     key: Key,
     count: int,
     steps: int,
-    length: jax.Array | None = None,
-    distance: float = 1.0,
+    distance: jax.Array | float = 1.0,
     stay: jax.Array | bool = False,
     caution: jax.Array | None = None,
+    twin: jax.Array | None = None,
 ) -> Trajectories:
-    """Rollouts of controllers of mixed skill.
+    """Rollouts of controllers of mixed skill, all of them in one scan.
 
     Args:
       key: typed PRNG key.
       count: N.
       steps: T.
-      length: steps of each that there are, int ``[N]``; None: all.
-      distance: scale of how far away goals are.
-      stay: bool ``[N]`` or one for all: the task is to do nothing.
-      caution: how strongly each avoids the hazard, ``[N]``, the hazard then being in the way; None: mixed,
-        and the hazard anywhere.
+      distance: scale of how far away goals are, ``[N]`` or one for all.
+      stay: bool, ``[N]`` or one for all: the task is to do nothing.
+      caution: how strongly each avoids the hazard, ``[N]``, the hazard then being in the way; NaN, or None
+        for
+        all: mixed, and the hazard anywhere.
+      twin: int ``[N]``: whose random numbers each row takes; None: its own.
     """
-    k = jax.random.split(key, 6)
+    k = jax.random.split(key, 3)
+    own = jnp.arange(count) if twin is None else twin
     stay = jnp.broadcast_to(jnp.asarray(stay), (count,))
-    position = distance * (1.0 + jax.random.uniform(k[0], (count, 1))) * _directions(k[1], count)
-    gain, noise, mixed = jnp.moveaxis(jax.random.uniform(k[2], (count, 3)), 1, 0)
-    between = jax.random.uniform(k[3], (count, 1), minval=0.3, maxval=0.7)
-    hazard = position * between if caution is not None else distance * _directions(k[4], count)
-    avoids = mixed if caution is None else caution
-    shocks = jax.random.normal(k[5], (steps, count, 2))
+    distance = jnp.broadcast_to(jnp.asarray(distance, jnp.float32), (count,))[:, None]
+    caution = jnp.full(count, jnp.nan) if caution is None else caution
+    numbers = jax.random.uniform(k[0], (count, 7))[own]
+    gain, noise, mixed = jnp.moveaxis(numbers[:, :3], 1, 0)
+    angle = 2.0 * jnp.pi * numbers[:, 5:]
+    toward, aside = (jnp.stack([jnp.cos(a), jnp.sin(a)], -1) for a in jnp.moveaxis(angle, 1, 0))
+    position = distance * (1.0 + numbers[:, 3:4]) * toward
+    in_the_way = ~jnp.isnan(caution)
+    hazard = jnp.where(in_the_way[:, None], position * (0.3 + 0.4 * numbers[:, 4:5]), distance * aside)
+    avoids = jnp.where(in_the_way, caution, mixed)
+    shocks = jax.random.normal(k[1], (steps, count, 2))[:, own]
 
     def body(
         carry: tuple[jax.Array, jax.Array], shock: jax.Array
@@ -79,12 +86,11 @@ def trajectories(
         return (x + _DT * v, v), feats
 
     _, feats = jax.lax.scan(body, (position, jnp.zeros((count, 2))), shocks)
-    feats = jnp.swapaxes(feats, 0, 1)
-    mask = jnp.ones((count, steps), bool) if length is None else jnp.arange(steps) < length[:, None]
+    return cut(jnp.swapaxes(feats, 0, 1), jnp.full(count, steps))
+
+
+def cut(feats: jax.Array, length: jax.Array) -> Trajectories:
+    """The first ``length [N]`` steps of trajectories ``[N, T, 8]``, and what those are worth."""
+    mask = jnp.arange(feats.shape[1]) < length[:, None]
     worth = jnp.sum(jnp.where(mask, reward(feats), 0.0), 1) / jnp.maximum(jnp.sum(mask, 1), 1)
     return Trajectories(Segment(feats, mask), worth)
-
-
-def _directions(key: Key, count: int) -> jax.Array:
-    angle = jax.random.uniform(key, (count,), maxval=2.0 * jnp.pi)
-    return jnp.stack([jnp.cos(angle), jnp.sin(angle)], -1)
