@@ -8,6 +8,7 @@ runs and the command line work as with pure environments; what needs an environm
 
 import copy
 import functools
+import importlib.util
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from rlkit.envs.host_spaces import action_space, observation_space
 from rlkit.envs.host_tasks import HostTask, known_task, reader, specification
 from rlkit.envs.host_worker import Blueprint, limited, seen_space, time_limit_of
 from rlkit.envs.source import Source
-from rlkit.errors import UsageError, unknown_name
+from rlkit.errors import UsageError, missing_extra, unknown_name
 from rlkit.types import EnvSpec, Features, Key, PyTree, Terms
 
 VECTORIZATIONS = ("sync", "async")
@@ -154,6 +155,12 @@ def host(
 
 def _gymnasium_spec(id: str) -> Any:
     """Gymnasium's specification of an id, so that worker processes need no registry."""
+    if id.startswith(("PointMaze_", "AntMaze_")):
+        if importlib.util.find_spec("gymnasium_robotics") is None:
+            raise missing_extra(f"host:{id}", "gymnasium-robotics", "nav")
+        import gymnasium_robotics  # pyrefly: ignore
+
+        gymnasium.register_envs(gymnasium_robotics)
     try:
         return gymnasium.spec(id)
     except gymnasium.error.Error as error:

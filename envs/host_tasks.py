@@ -255,6 +255,35 @@ def _robot(name: str) -> HostTask:
     )
 
 
+def _robot_maze(legs: bool) -> HostTask:
+    """A maze of Gymnasium-Robotics; observations are the goal that is reached, the one to reach, the body."""
+    place = "position in the maze, x and y from its middle"
+    robot = "A four-legged robot" if legs else "A point mass that is pushed"
+    body = (
+        FeatureSpec("body", (105 if legs else 4,), meaning="what Gymnasium-Robotics observes of the body"),
+    )
+
+    def look(obs: jax.Array) -> Features:
+        position, goal = obs[..., :2], obs[..., 2:4]
+        distance = jnp.sqrt(jnp.sum((goal - position) ** 2, -1))
+        return {"position": position, "goal_position": goal, "goal_distance": distance, "body": obs[..., 4:]}
+
+    return HostTask(
+        task=f"{robot} moves through a maze to a goal, which is somewhere else in every episode; place "
+        "and goal are seen, walls are not.",
+        success="within 0.45 m of the goal",
+        native_reward="1 while within 0.45 m of the goal, 0 otherwise",
+        partial_obs=True,
+        seen=(
+            FeatureSpec("position", (2,), unit="m", meaning=place),
+            FeatureSpec("goal_position", (2,), unit="m", meaning="of the goal, likewise"),
+            FeatureSpec("goal_distance", low=0, unit="m", meaning="straight distance to it, through walls"),
+            *body,
+        ),
+        look=look,
+    )
+
+
 class Known(NamedTuple):
     """A task that is known."""
 
@@ -271,6 +300,15 @@ KNOWN: tuple[Known, ...] = (
     Known("box2d/lunarlander-continuous", "LunarLander-v3", _lander, {"continuous": True}),
     Known("box2d/bipedalwalker", "BipedalWalker-v3", _walker),
     Known("box2d/bipedalwalker-hardcore", "BipedalWalkerHardcore-v3", _walker),
+    *(
+        Known(
+            f"robotics/{robot.lower()}-{size.lower()}",
+            f"{robot}_{size}-{version}",
+            lambda robot=robot: _robot_maze(robot == "AntMaze"),
+        )
+        for robot, version in (("PointMaze", "v3"), ("AntMaze", "v5"))
+        for size in ("UMaze", "Medium", "Large")
+    ),
     *(
         Known(f"mujoco/{name}", f"{id}-v5", lambda name=name: _robot(name))
         for name, id in (

@@ -35,6 +35,8 @@ class _Table(registry.Table):
         family, _, rest = name.partition("/")
         if family == "gymnax" and rest:  # its own registry knows what there is
             return Entry("rlkit.envs.gymnax:Gymnax", "an environment of gymnax", {"name": rest})
+        if family == "xland" and rest:
+            return Entry("rlkit.envs.xland:XLand", "an environment of XLand-MiniGrid", {"name": rest})
         if name in self or is_target(name):
             return super().__getitem__(name)
         raise unknown_environment(name, self)
@@ -47,6 +49,17 @@ _ENTRIES: Mapping[str, Entry] = {
     "classic/pendulum": Entry("rlkit.envs.pendulum:Pendulum", "swing a pendulum up (= Pendulum-v1)"),
     **_mazes("umaze", "medium", "large", "rooms", "open"),
     "nav/treerooms": Entry("rlkit.envs.treerooms:TreeRooms", "explore a tree of rooms to find a hidden goal"),
+    "gui/pointing": Entry("rlkit.envs.pointing:Pointing", "click the right widget on a screen"),
+    **{
+        f"xland/MiniGrid-{name}": Entry(
+            "rlkit.envs.xland:XLand", f"{summary} (XLand-MiniGrid)", {"name": f"MiniGrid-{name}"}
+        )
+        for name, summary in (
+            ("DoorKey-8x8", "a key, a door, a goal"),
+            ("FourRooms", "four rooms and a goal"),
+            ("LockedRoom", "six rooms, one of them locked"),
+        )
+    },
     "nav/keydoor": Entry("rlkit.envs.keydoor:KeyDoor", "take the key, unlock the door, find the goal"),
     **{
         f"craft/{goal}": Entry("rlkit.envs.craftax:Craftax", f"Craftax-Classic: {summary}", {"goal": goal})
@@ -59,6 +72,11 @@ _ENTRIES: Mapping[str, Entry] = {
             ("diamond", "a first diamond"),
         )
     },
+    "craft/lava-explore": Entry(
+        "rlkit.envs.craftax:Craftax",
+        "Craftax-Classic: explore a cave with lava",
+        {"goal": "lava-explore", "start": "cave"},
+    ),
     "craft/mini": Entry("rlkit.envs.craft_mini:CraftMini", "gather, craft, mine a diamond"),
     **{
         f"judge/{name}": Entry(f"rlkit.envs.judges.{name}:{name.title()}Judge", summary)
@@ -94,6 +112,7 @@ _ENTRIES: Mapping[str, Entry] = {
         f"host:{name}-v5": Entry(_HOST, f"{summary} (Gymnasium, on the host)", {"id": f"{name}-v5"})
         for name, summary in (
             ("Ant", "four legs run"),
+            ("AntMaze_UMaze", "four legs walk through a maze"),
             ("HalfCheetah", "a planar cheetah runs"),
             ("Hopper", "one planar leg hops"),
             ("Humanoid", "a humanoid walks"),
@@ -101,6 +120,9 @@ _ENTRIES: Mapping[str, Entry] = {
             ("Walker2d", "two planar legs walk"),
         )
     },
+    "host:PointMaze_UMaze-v3": Entry(
+        _HOST, "a point mass in a maze (Gymnasium-Robotics, on the host)", {"id": "PointMaze_UMaze-v3"}
+    ),
 }
 
 TABLE = _Table("environment", _ENTRIES)

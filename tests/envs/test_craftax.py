@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+import types
 from pathlib import Path
 
 import jax
@@ -11,7 +12,7 @@ import pytest
 
 from rlkit import envs
 from rlkit.envs import craft_view as tile
-from rlkit.envs.craftax import ACTIONS, GOALS, Craftax
+from rlkit.envs.craftax import ACTIONS, GOALS, Craftax, State, _beside_lava
 from rlkit.errors import MissingExtraError, UnknownNameError
 
 
@@ -194,3 +195,26 @@ def test_the_diamond_task_can_start_in_the_mountains(env):
     assert (np.asarray(states.world.inventory.iron_pickaxe) == 1).all()
     assert (np.asarray(states.visited).sum((1, 2)) == 1).all()
     assert task.spec.max_steps == 3000
+
+
+def _cave(seen):
+    """A state of which only the map, the place and what was visited count."""
+    blocks = np.full((64, 64), tile.STONE)
+    blocks[10, 10:16] = tile.PATH
+    blocks[10, 18] = tile.LAVA
+    blocks[40, 40] = tile.PATH
+    world = types.SimpleNamespace(map=jnp.asarray(blocks), player_position=jnp.array([10, 12]))
+    visited = jnp.zeros(64 * 64, jnp.uint8).at[:seen].set(1).reshape(64, 64)
+    return State(world, visited, jnp.int32(0))
+
+
+@needs_craftax
+def test_exploring_a_cave_begins_beside_lava_and_succeeds_once():
+    task = envs.make("craft/lava-explore")
+    assert (task.goal, task.start, task.spec.max_steps) == ("lava-explore", "cave", 500)
+    assert _beside_lava(_cave(0).world.map).tolist() == [10, 15]
+    flags = [bool(task.success(_cave(a), 0, _cave(b), None)) for a, b in ((38, 39), (39, 40), (40, 41))]
+    assert flags == [False, True, False]
+    burnt = _cave(40)
+    burnt.world.player_position = jnp.array([10, 18])
+    assert not task.success(_cave(39), 0, burnt, None)

@@ -479,3 +479,22 @@ def test_a_class_of_ones_own_is_named_by_its_module():
     assert not env.spec.pure
     with pytest.raises(UsageError, match="from_gymnasium"):
         check_environment(Counter())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("id", ["host:PointMaze_UMaze-v3", "host:AntMaze_UMaze-v5"])
+def test_mazes_of_gymnasium_robotics_say_where_the_goal_is(id):
+    pytest.importorskip("gymnasium_robotics")
+    env = make(id)
+    native = env.make()
+    try:
+        obs, _ = native.reset(seed=0)
+        flat = gymnasium.spaces.flatten(native.observation_space, obs)
+        features = env.layout.features(jnp.asarray(flat), jnp.zeros(4))
+        np.testing.assert_array_equal(features["position"], obs["achieved_goal"].astype(np.float32))
+        np.testing.assert_array_equal(features["goal_position"], obs["desired_goal"].astype(np.float32))
+        away = np.linalg.norm(obs["desired_goal"] - obs["achieved_goal"])
+        np.testing.assert_allclose(features["goal_distance"], away, rtol=1e-5)
+        assert features["body"].shape == env.spec.feature("body").shape
+    finally:
+        native.close()

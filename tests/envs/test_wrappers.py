@@ -13,10 +13,12 @@ from rlkit.envs.wrappers import (
     action_repeat,
     discretise,
     frame_stack,
+    observe_features,
     select_observation,
     sticky_actions,
     time_in_observation,
 )
+from rlkit.errors import UnknownNameError, UsageError
 
 CARTPOLE, PENDULUM = make("classic/cartpole"), make("classic/pendulum")
 KEY = jax.random.key(7)
@@ -27,6 +29,7 @@ WRAPPED = {
     "sticky": sticky_actions(CARTPOLE, 0.5),
     "stack3": frame_stack(CARTPOLE, 3),
     "discrete": discretise(PENDULUM, 5),
+    "features": observe_features(CARTPOLE, ("pole_angle", "cart_position")),
 }
 
 
@@ -217,3 +220,25 @@ def test_wrappers_nest():
 def test_bad_arguments_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_features_are_shown_after_the_observation_or_instead_of_it():
+    for keep in (True, False):
+        env = observe_features(CARTPOLE, ("pole_angle", "cart_position"), keep=keep)
+        for _, _, out in _run(env, 2):
+            shown = [out.features["pole_angle"], out.features["cart_position"]]
+            np.testing.assert_array_equal(out.obs[-2:], shown)
+            assert out.obs.shape == (4 * keep + 2,)
+            if keep:
+                np.testing.assert_array_equal(out.obs[:4], out.state.inner.physics)
+
+
+def test_privileged_features_are_shown_on_demand_only():
+    maze = make("nav/keydoor")
+    with pytest.raises(UsageError, match="privileged"):
+        observe_features(maze, ("steps_left",))
+    assert observe_features(maze, "steps_left", privileged=True).spec.observation_space.shape == (15,)
+    with pytest.raises(UnknownNameError, match="steps_left"):
+        observe_features(maze, ("step_left",))
+    with pytest.raises(UsageError, match="expected one or more"):
+        observe_features(maze, ())
