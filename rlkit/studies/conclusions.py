@@ -54,7 +54,7 @@ def _hypothesis(verdict: Mapping[str, Any]) -> str:
 
 
 def _alignment(done: Sequence[Mapping[str, Any]]) -> str:
-    known = [c for c in done if c["own"]["alignment"]]
+    known = [c for c in done if {"emergence halves", "baselines"} <= set(c["own"]["alignment"])]
     if not known:
         return "Alignment cannot be given: too few checkpoints or seeds with numbers."
     ahead = sum(_mean(c, "emergence halves") > _mean(c, "baselines") for c in known)
@@ -70,7 +70,7 @@ def _mean(cell: Mapping[str, Any], metric: str) -> float:
 
 
 def _prediction(done: Sequence[Mapping[str, Any]]) -> str:
-    known = [c for c in done if c["own"]["prediction"]]
+    known = [c for c in done if {"emergence halves", "controls"} <= set(c["own"]["prediction"])]
     if not known:
         return "Nothing can be predicted: too few seeds with numbers."
     r2 = lambda cell, metric: cell["own"]["prediction"][metric]["r2"]

@@ -16,7 +16,7 @@ from rlkit.analysis.study.alignment import (
     alignment_against_nulls,
     reward_alignment,
 )
-from rlkit.analysis.study.prediction import Prediction, final_return, predict_final_return
+from rlkit.analysis.study.prediction import Prediction, early_count, final_return, predict_final_return
 from rlkit.experiment.runs import store
 from rlkit.studies.gain import (
     Gain,
@@ -45,9 +45,11 @@ class Evidence(NamedTuple):
     """What a cell says by one protocol.
 
     Attributes:
-      returns: [S, K] of the seeds whose numbers are all finite.
-      left_out: seeds that are not.
-      alignment: by metric; the means of the seeds' global and local alignment are the paper's numbers.
+      returns: [S, K] of the seeds whose returns are all finite.
+      left_out: seeds without a number somewhere. Each metric is judged by the seeds that have all of its own:
+        over the whole training for alignment, over the early window for prediction.
+      alignment: by metric, NaN for seeds that are left out of it; the means of the seeds' global and local
+        alignment are the paper's numbers.
       nulls: by metric of the halves, ``{"global" | "local": {null: NullComparison}}``.
       null_draws: by metric, mean global alignment of surrogates with the same memory.
       prediction: by metric, and by "early return" and "controls", from the early window.
@@ -75,28 +77,51 @@ def evidence(arrays: Mapping[str, np.ndarray], protocol: str, fraction: float = 
     """
     returns = np.asarray(arrays["returns"], np.float64)
     metrics = {name: _metric(arrays, protocol, name) for name in METRICS}
-    known = np.asarray(np.isfinite(returns).all(1))
-    for metric in metrics.values():
-        known = np.logical_and(known, np.isfinite(metric).all((1, 2)))
-    returns, metrics = returns[known], {name: metric[known] for name, metric in metrics.items()}
-    nothing = Evidence(returns, int((~known).sum()), {}, {}, {}, {}, {}, {})
-    if known.sum() < 4 or returns.shape[1] < 3:
-        return nothing
-    alignment = {name: reward_alignment(metric, returns) for name, metric in metrics.items()}
-    nulls, drawn = _nulls(arrays, protocol, known, metrics, returns)
-    prediction = {
-        name: predict_final_return(metric, returns, fraction=fraction) for name, metric in metrics.items()
-    }
+    metrics = {name: metric[_known(returns)] for name, metric in metrics.items()}
+    finite = _known(returns)
+    returns, count = returns[finite], early_count(returns.shape[1], fraction)
     rank, dead = (metrics["representation"][..., i] for i in (0, 1))
-    together = np.stack([returns, rank, dead], -1)
-    prediction["early return"] = predict_final_return(returns[..., None], returns, fraction=fraction)
-    prediction["controls"] = predict_final_return(together, returns, fraction=fraction)
-    controls, target = early_controls(returns, [rank, dead], fraction), final_return(returns)
-    series = {name: statistic(arrays, protocol, name)[known] for name in STATISTIC_NAMES}
-    gains = {name: early_gain(s, returns, controls, fraction=fraction) for name, s in series.items()}
-    free = np.zeros((len(target), 0))
-    plain = {n: partial_correlation(early_mean(s, fraction), target, free) for n, s in series.items()}
-    return Evidence(returns, nothing.left_out, alignment, nulls, drawn, prediction, gains, plain)
+    told = metrics | {"early return": returns[..., None], "controls": np.stack([returns, rank, dead], -1)}
+    whole = {name: _known(metric) for name, metric in metrics.items()}
+    left_out = len(finite) - int(np.logical_and.reduce(list(whole.values())).sum())
+    nothing = Evidence(returns, left_out, {}, {}, {}, {}, {}, {})
+    if len(returns) < _FEWEST or returns.shape[1] < 3:
+        return nothing
+    alignment = {n: _aligned(m, returns, whole[n]) for n, m in metrics.items() if whole[n].sum() >= _FEWEST}
+    nulls, drawn = _nulls(arrays, protocol, finite, whole, metrics, returns)
+    early = {name: _known(metric[:, :count]) for name, metric in told.items()}
+    prediction = {
+        name: predict_final_return(metric[known], returns[known], fraction=fraction)
+        for name, metric in told.items()
+        if (known := early[name]).sum() >= _FEWEST
+    }
+    series = {name: statistic(arrays, protocol, name)[finite] for name in STATISTIC_NAMES}
+    gains, plain = {}, {}
+    for name, values in series.items():
+        known = early["controls"] & _known(values[:, :count])
+        if known.sum() >= _FEWEST:
+            own, paid = values[known], returns[known]
+            controls = early_controls(paid, [rank[known], dead[known]], fraction)
+            gains[name] = early_gain(own, paid, controls, fraction=fraction)
+            free = np.zeros((len(paid), 0))
+            plain[name] = partial_correlation(early_mean(own, fraction), final_return(paid), free)
+    return Evidence(returns, left_out, alignment, nulls, drawn, prediction, gains, plain)
+
+
+_FEWEST = 4
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """bool [S]: the seeds all of whose numbers are finite."""
+    return np.asarray(np.isfinite(values).reshape(len(values), -1).all(1))
+
+
+def _aligned(metric: np.ndarray, returns: np.ndarray, known: np.ndarray) -> Alignment:
+    """Alignment of the seeds with numbers; NaN in the places of the others."""
+    found = reward_alignment(metric[known], returns[known])
+    full = np.full((2, len(known)), np.nan)
+    full[:, known] = found.global_alignment, found.local_alignment
+    return found._replace(global_alignment=full[0], local_alignment=full[1])
 
 
 def read(folder: Path) -> dict[str, np.ndarray] | None:
@@ -124,25 +149,39 @@ def _metric(arrays: Mapping[str, np.ndarray], protocol: str, name: str) -> np.nd
 def _nulls(
     arrays: Mapping[str, np.ndarray],
     protocol: str,
-    known: np.ndarray,
+    finite: np.ndarray,
+    whole: Mapping[str, np.ndarray],
     metrics: Mapping[str, np.ndarray],
     returns: np.ndarray,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The three nulls of alignment of the halves, and the draws of the one with the same memory."""
-    draws = {name: np.asarray(arrays[f"{protocol}/halves/{part}"], np.float64)[:, known]
+    draws = {name: np.asarray(arrays[f"{protocol}/halves/{part}"], np.float64)[:, finite]
              for name, part in (("autocorrelation", "drawn"), ("shuffled", "shuffled"))}  # fmt: skip
-    projected = np.asarray(arrays[f"{protocol}/projections"], np.float64)[:, known]
+    projected = np.asarray(arrays[f"{protocol}/projections"], np.float64)[:, finite]
     found, means = {}, {}
     for name in ("emergence halves", "beyond null halves"):
-        # What surrogates have beyond their own mean is chance.
-        own = {k: d if name.startswith("emergence") else d - d.mean(0) for k, d in draws.items()}
-        own = {k: d for k, d in own.items() if np.isfinite(d).all()}
-        found[name] = alignment_against_nulls(metrics[name], returns, {"projections": projected, **own})
+        known = whole[name]
+        if known.sum() < _FEWEST:
+            continue
+        own = {kind: _without_gaps(draw[:, known]) for kind, draw in draws.items()}
+        if name.startswith("beyond"):  # what surrogates have beyond their own mean is chance
+            own = {kind: draw - draw.mean(0) for kind, draw in own.items()}
+        own = {kind: draw for kind, draw in own.items() if np.isfinite(draw).all()}
+        nulls = {"projections": projected[:, known], **own}
+        found[name] = alignment_against_nulls(metrics[name][known], returns[known], nulls)
         if "autocorrelation" in own:
             mixed = recombined(own["autocorrelation"], _LIVES)
-            aligned = (reward_alignment(draw, returns) for draw in mixed)
+            aligned = (reward_alignment(draw, returns[known]) for draw in mixed)
             means[name] = np.array([np.nanmean(a.global_alignment) for a in aligned])
     return found, means
+
+
+def _without_gaps(draws: np.ndarray) -> np.ndarray:
+    """Draws ``[B, S, K, F]`` in which one without numbers is replaced by another of its checkpoint."""
+    good = np.isfinite(draws).all(-1)
+    order = np.argsort(~good, axis=0, kind="stable")  # those with numbers first
+    place = np.arange(len(draws))[:, None, None] % np.maximum(good.sum(0), 1)
+    return np.take_along_axis(draws, np.take_along_axis(order, place, 0)[..., None], 0)
 
 
 _LIVES = 499

@@ -64,21 +64,21 @@ def verdicts(
         if hypothesis.test == "arms":
             alone.append(_arms(hypothesis, arms or {}))
             continue
-        cells = [by[hypothesis.protocol] for by in found.values() if by[hypothesis.protocol].alignment]
+        cells = [by[hypothesis.protocol] for by in found.values()]
         alone.append(_TESTS[hypothesis.test](hypothesis, cells))
     adjusted = holm([verdict.p for verdict in alone])
     return [v._replace(p_adjusted=float(p)) for v, p in zip(alone, adjusted, strict=True)]
 
 
 def _gain(hypothesis: Hypothesis, cells: Sequence[Evidence]) -> Verdict:
-    gains = [cell.gains[hypothesis.metric] for cell in cells]
+    gains = [cell.gains[hypothesis.metric] for cell in cells if hypothesis.metric in cell.gains]
     p = pooled([gain.partial.p for gain in gains])
     known = [gain.gain for gain in gains if np.isfinite(gain.partial.p)]
     return Verdict(hypothesis, len(known), interval(known), "R² gained over the controls", p)
 
 
 def _prediction(hypothesis: Hypothesis, cells: Sequence[Evidence]) -> Verdict:
-    plain = [cell.plain[hypothesis.metric] for cell in cells]
+    plain = [cell.plain[hypothesis.metric] for cell in cells if hypothesis.metric in cell.plain]
     known = [one.r for one in plain if np.isfinite(one.p)]
     p = pooled([one.p for one in plain])
     return Verdict(hypothesis, len(known), interval(known), "correlation with the final return", p)
@@ -102,12 +102,14 @@ def _beyond_baselines(hypothesis: Hypothesis, cells: Sequence[Evidence]) -> Verd
     apart = [
         cell.alignment[hypothesis.metric].global_alignment - cell.alignment["baselines"].global_alignment
         for cell in cells
+        if {hypothesis.metric, "baselines"} <= set(cell.alignment)
     ]
     return _of_seeds(hypothesis, apart, "global alignment more than the plain metrics")
 
 
 def _local(hypothesis: Hypothesis, cells: Sequence[Evidence]) -> Verdict:
-    values = [cell.alignment[hypothesis.metric].local_alignment for cell in cells]
+    known = [cell for cell in cells if hypothesis.metric in cell.alignment]
+    values = [cell.alignment[hypothesis.metric].local_alignment for cell in known]
     return _of_seeds(hypothesis, values, "local alignment")
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from processes import CACHE
 
+from rlkit.analysis.study.life import baselines_over
+from rlkit.analysis.study.recordings import measure_recordings
 from rlkit.errors import RlkitError, UsageError
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import cache
@@ -17,6 +19,7 @@ from rlkit.studies.emergence import EmergenceOptions
 from rlkit.studies.emergence import study as emergence
 from rlkit.studies.matched import Checkpoints, reference_observations, replayed
 from rlkit.studies.measure import Recorded, measure, statistics
+from rlkit.studies.representation import of_latents
 
 OPTIONS = {"reference": 1, "replay_steps": 48, "draws": 4, "fraction": 0.2}
 PARTS = ("pairs/value", "pairs/beyond null", "halves/value", "halves/beyond null", "baselines")
@@ -77,17 +80,40 @@ def test_a_checkpoint_that_is_missing_is_named(cell, tmp_path):
         run.state(run.updates[2])
 
 
-def test_twice_the_series_is_not_twice_the_number(cell):
-    """Every statistic is per step: a recording and the same one twice, as two episodes, say the same."""
+def series_once_and_twice():
+    """Recordings, and the same ones twice, as two episodes."""
     rng = np.random.default_rng(0)
-    z = rng.normal(size=(4, 6, 64, 8)).astype(np.float32)
+    z = rng.normal(size=(2, 2, 64, 6)).astype(np.float32)
     z[:, :, 1:] += 0.6 * np.roll(z, 1, -1)[:, :, :-1]
-    first = np.zeros((4, 6, 64), bool)
+    first = np.zeros((2, 2, 64), bool)
     first[..., 0] = True
-    once = statistics(Recorded(z, first), jax.random.key(0), 4)
-    twice = statistics(
-        Recorded(np.concatenate([z, z], 2), np.concatenate([first, first], 2)), jax.random.key(0), 4
-    )
+    return Recorded(z, first), Recorded(np.concatenate([z, z], 2), np.concatenate([first, first], 2))
+
+
+def test_twice_the_series_is_not_twice_the_number():
+    """Every statistic is per step."""
+    options = {"routes": ("pairs", "means"), "quantities": ("phi_r", "ce3", "ce4", "decoupling"), "draws": 0}
+    found = [
+        (
+            measure_recordings(r.latent, jax.random.key(0), first=r.first, check="off", **options).tests,
+            baselines_over(r.latent, r.first),
+            of_latents(r.latent),
+        )
+        for r in series_once_and_twice()
+    ]
+    values = [
+        {f"{route} {name}": v for route, test in tests.items() for name, v in test.value.items()}
+        | plain
+        | {"rank": rank, "dead": dead}
+        for tests, plain, (rank, dead) in found
+    ]
+    for name, once in values[0].items():
+        np.testing.assert_allclose(values[1][name], once, rtol=2e-3, atol=2e-5, err_msg=name)
+
+
+@pytest.mark.slow
+def test_twice_the_series_is_not_twice_the_number_of_a_study():
+    once, twice = (statistics(recorded, jax.random.key(0), 4) for recorded in series_once_and_twice())
     for name in ("pairs/value", "halves/value", "baselines"):
         np.testing.assert_allclose(twice[name], once[name], rtol=2e-3, atol=2e-5, err_msg=name)
 
@@ -155,7 +181,13 @@ def test_seeds_without_numbers_are_left_out():
     arrays["own/halves/value"][3, 5, 0] = np.nan
     found = evidence.evidence(arrays, "own")
     assert found.left_out == 1
-    assert len(found.returns) == 7
+    assert np.isnan(found.alignment["emergence halves"].global_alignment).tolist() == [
+        i == 3 for i in range(8)
+    ]
+    assert np.isfinite(found.alignment["baselines"].global_alignment).all()
+    assert len(found.prediction["emergence halves"].target) == 8  # what is missing is not early
+    arrays["own/halves/drawn"][2, 1, 0] = np.nan  # one surrogate more or less
+    assert "emergence halves" in evidence.evidence(arrays, "own").null_draws
     arrays["returns"][:5] = np.nan
     assert evidence.evidence(arrays, "own").alignment == {}
 
