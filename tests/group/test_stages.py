@@ -11,7 +11,7 @@ import pytest
 from rlkit import group
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.group import combine, controllers, credit, filters, risk, shaping
-from rlkit.group.presets import base, papers
+from rlkit.group.presets import base, papers, preference
 
 P, G, T = 4, 4, 3
 
@@ -134,6 +134,8 @@ def test_special_cases_are_the_plain_methods():
     advantage = lambda m: m.pipeline.apply(m.pipeline.init(), (), batch, CTX)[1].advantage
     for other in (papers.perceval(alpha=0.0, weights={"a": 1.0}), papers.pipo({"a": 1.0})):
         np.testing.assert_array_equal(advantage(other), advantage(plain))
+    guided = preference.tgdpo("flag", alpha=0.0, weights={"a": 1.0})
+    np.testing.assert_array_equal(advantage(guided), advantage(preference.dpo({"a": 1.0})))
     np.testing.assert_array_equal(advantage(papers.crf(alpha=0.0)), advantage(base.grpo({"correct": 1.0})))
 
 
