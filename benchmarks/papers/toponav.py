@@ -1,6 +1,6 @@
 """TopoNav (Hossain et al. 2024, arXiv 2402.04061): exploring with a topological map, and without one.
 
-    python benchmarks/papers/toponav.py [--updates 150] [--seeds 4] [--only NAME ...]
+    python benchmarks/papers/toponav.py [--updates 240] [--seeds 3] [--only NAME ...]
 
 Trees of 4 x 4 rooms (``nav/treerooms``), reward 1 at the goal alone, nothing points to it. Learners get the
 same number of environment steps; all are judged on the same fresh mazes, 16 for each seed, by whether the
@@ -140,8 +140,8 @@ def within(found: Found, horizon: int) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--updates", type=int, default=150, help="of 1024 environment steps each")
-    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--updates", type=int, default=240, help="of 1024 environment steps each")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", help="names of methods")
     args = parser.parse_args()
     table = methods(args.updates, args.seeds)

@@ -20,7 +20,8 @@ from rlkit.agents.topological_map import (
     next_hop,
     shortest_paths,
 )
-from rlkit.envs import make, reset
+from rlkit.agents.topological_map_picture import picture
+from rlkit.envs import draw, make, reset
 from rlkit.envs.maze_view import view_of
 
 SLOTS, EXTENT, STEPS, WALKS = 24, 29, 150, 6
@@ -195,3 +196,12 @@ def test_the_nearest_frontier_cell():
     assert nearest_frontier(graph, jnp.int32(0), jnp.array([1.0, -0.4])).tolist() in ([2.0, 0.0], [1.0, -1.0])
     assert nearest_frontier(graph, jnp.int32(0), jnp.array([-1.2, 0.0])).tolist() == [-1.0, 0.0]
     assert cell_of(graph, jnp.array([100.0, -100.0])).tolist() == [8, 0]  # beyond the memory
+
+
+def test_a_map_can_be_drawn():
+    _, (_, graphs, _) = _walks()
+    image = picture(_last(graphs, 0), 96)
+    assert (image.shape, image.dtype) == ((96, 96, 3), np.uint8)
+    shown = {tuple(colour) for colour in image.reshape(-1, 3).tolist()}
+    assert {draw.SKY, draw.GREEN, draw.BLUE} <= shown
+    assert picture(empty_map(2, 5), 32).shape == (32, 32, 3)
