@@ -20,6 +20,7 @@ DESIGNERS = Table(
     "designer",
     {
         "evolution": Entry("rlkit.design.evolution:Evolution", "evolution of typed terms; needs no model"),
+        "islands": Entry("rlkit.design.islands:Islands", "evolution on islands; needs no model"),
         "random": Entry("rlkit.design.evolution:RandomSearch", "random typed terms: the control"),
         "llm": Entry("rlkit.design.llm:Independent", "a model, asked anew each time"),
         "eureka": Entry("rlkit.design.eureka:Eureka", "a model that reads how its best reward trained"),
@@ -42,7 +43,7 @@ class DesignConfig(Training):
     forbidden: tuple[str, ...] = option((), "features that a reward may not read")
     words: str = option("", "the task in words, for a model; empty: the environment's own")
     designer: str = option(
-        "evolution", "what proposes: evolution, random, llm, eureka, auto-mc, module:maker"
+        "evolution", "what proposes: evolution, islands, random, llm, eureka, auto-mc, module:maker"
     )
     model: str = option("", "the model of llm, eureka and auto-mc: local, or its name at an endpoint")
     mode: str = option(
@@ -56,6 +57,9 @@ class DesignConfig(Training):
     safety: str = option("", "what the agent must not do, in words for a model; @FILE reads them")
     warm_start: str = option("", "a person's reward to begin with: its text, or a file of one")
     feedback: tuple[str, ...] = option((), "a person's words to a model, by generation; @FILE reads them")
+    tune: float = option(
+        0.0, "share of a generation that changes the numbers of the best reward alone", low=0.0, high=1.0
+    )
     pause: bool = option(False, "after each generation wait for --resume FOLDER --say WORDS")
     max_calls: int = option(0, "most questions to a model; 0: no limit", low=0)
     max_tokens: int = option(0, "most tokens of questions and answers; 0: no limit", low=0)
@@ -113,13 +117,18 @@ class DesignConfig(Training):
 
     def make_designer(self, schema: Schema) -> Designer:
         """What proposes."""
+        from rlkit.design.islands import Tuned
+
         if self.designer in MODELS:
             from rlkit.design.models import designer_of
 
-            return designer_of(self, schema)
+            asking = designer_of(self, schema)
+            return Tuned(asking, schema, self.tune) if self.tune else asking
         made: Designer = {"evolution": Evolution, "random": RandomSearch}.get(
             self.designer, lambda s: DESIGNERS.make(self.designer, s)
         )(schema)
+        if self.tune:
+            made = Tuned(made, schema, self.tune)
         return WarmStarted(made, self.warm_start) if self.warm_start else made
 
 

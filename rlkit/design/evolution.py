@@ -218,14 +218,15 @@ class Evolution:
         out: list[Candidate] = []
         for _ in range(count):
             for _ in range(8):  # a reward that has been tried teaches nothing new
-                candidate = self._child(chance, bins)
+                candidate = self.child(chance, bins)
                 if candidate.text not in known:
                     break
             known.add(candidate.text)
             out.append(candidate)
         return out
 
-    def _child(self, chance: Chance, bins: Sequence[Record]) -> Candidate:
+    def child(self, chance: Chance, bins: Sequence[Record]) -> Candidate:
+        """A new candidate from some records with genomes; a random one if there are none."""
         if not bins or chance.random() < self.fresh:
             return candidate_of(random_genome(chance, self.schema), self.schema, self.name)
         parents = [self._parent(chance, bins)]

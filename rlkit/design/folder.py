@@ -178,6 +178,7 @@ def winner_data(config: DesignConfig, loop: Loop, result: Result) -> dict[str, A
 
 def asked(designer: Designer) -> dict[str, float] | None:
     """What a model was asked and what that cost, the sums of the transcript; None without one."""
+    designer = getattr(designer, "designer", designer)
     client = getattr(getattr(designer, "writer", None), "client", None)
     if not isinstance(client, Transcript):
         return None

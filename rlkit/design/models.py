@@ -61,6 +61,9 @@ def designer_of(config: DesignConfig, schema: Schema) -> Designer:
 
 def recorded(designer: Designer, folder: Path) -> Designer:
     """The designer with its questions and answers on record in a folder; others as they are."""
+    new: Any = designer
+    if isinstance(inner := getattr(designer, "designer", None), Designer):
+        return dataclasses.replace(new, designer=recorded(inner, folder))
     writer = getattr(designer, "writer", None)
     if not isinstance(writer, Writer):
         return designer
@@ -68,5 +71,4 @@ def recorded(designer: Designer, folder: Path) -> Designer:
     client, budget = (asked.client, asked.budget) if isinstance(asked, Transcript) else (asked, Budget())
     kept = Transcript(client, folder / TRANSCRIPT, budget=budget)
     kept.count_known()
-    new: Any = designer
     return dataclasses.replace(new, writer=dataclasses.replace(writer, client=kept))
