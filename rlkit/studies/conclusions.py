@@ -31,8 +31,8 @@ def conclusions(data: Mapping[str, Any]) -> list[str]:
     said = []
     if missing:
         said.append(
-            f"{len(measured)} cells have been measured and {len(missing)} have not: what follows is of "
-            "a part of the study, whose cells were not chosen by their results but by their order."
+            f"{len(measured)} cells have been measured and {len(missing)} have not: what follows is of a part of "
+            "the study."
         )
     for verdict in data["hypotheses"]:
         said.append(_hypothesis(verdict))
@@ -47,6 +47,8 @@ def _hypothesis(verdict: Mapping[str, Any]) -> str:
         return f"{name} cannot be judged yet: too few seeds or cells."
     ends = "" if effect["low"] is None else f" [{number(effect['low'])}, {number(effect['high'])}]"
     fate = "survives" if verdict["holds"] else "does not survive"
+    if verdict["p_adjusted"] <= 0.05 and not verdict["holds"]:
+        fate = "is contradicted"
     return (
         f"{name} {fate}: {verdict['unit']} {number(effect['mean'])}{ends}, {p_words(verdict['p'])}, "
         f"corrected {p_words(verdict['p_adjusted'])}, {verdict['cells']} cells. {verdict['claim']}"
