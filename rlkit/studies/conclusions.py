@@ -31,8 +31,8 @@ def conclusions(data: Mapping[str, Any]) -> list[str]:
     said = []
     if missing:
         said.append(
-            f"{len(measured)} cells have been measured and {len(missing)} have not: what follows is of a part of "
-            "the study."
+            f"{len(measured)} cells have been measured and {len(missing)} have not: what follows is of "
+            "a part of the study."
         )
     for verdict in data["hypotheses"]:
         said.append(_hypothesis(verdict))
