@@ -274,7 +274,7 @@ def lengthened(item: Segment, length: int) -> Segment:
     return Segment(grown(item.feats), grown(item.mask))
 
 
-def take(batch: Any, index: jax.Array) -> Any:
+def take(batch: Any, index: jax.Array | slice) -> Any:
     """Some rows of a batch of any of these types: every leaf indexed by ``index`` along its first axis."""
     return jax.tree.map(lambda x: x[index], batch)
 
