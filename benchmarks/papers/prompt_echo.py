@@ -42,7 +42,7 @@ def words(text: str) -> dict[str, int]:
 def cosine(one: str, two: str) -> float:
     a, b = words(one), words(two)
     dot = sum(n * b.get(w, 0) for w, n in a.items())
-    return dot / np.sqrt(sum(n * n for n in a.values()) * sum(n * n for n in b.values()))
+    return round(dot / np.sqrt(sum(n * n for n in a.values()) * sum(n * n for n in b.values())), 6)
 
 
 def main() -> None:
