@@ -155,6 +155,7 @@ def fabricated(seeds=8, checkpoints=21, draws=20, seed=0, leads=0.0):
     return arrays | {"not_normal": np.zeros(seeds)}
 
 
+@pytest.mark.slow
 def test_what_leads_is_found_and_noise_is_not():
     from rlkit.studies.emergence import HYPOTHESES
     from rlkit.studies.hypotheses import verdicts
@@ -176,6 +177,7 @@ def test_what_leads_is_found_and_noise_is_not():
     json.dumps(results._plain([v._asdict() for v in both[0.0].values()]), default=str)
 
 
+@pytest.mark.slow
 def test_seeds_without_numbers_are_left_out():
     arrays = fabricated()
     arrays["own/halves/value"][3, 5, 0] = np.nan
