@@ -1,0 +1,82 @@
+"""What an update of a small decoder costs, and what of it is the method: `python benchmarks/group.py`.
+
+A decoder of 2 layers and width 64, 32 prompts x 8 completions x 16 tokens, GRPO. Compile time stands apart.
+"Method" is everything between rewards and the weights of tokens, timed alone on the same batch; memory is
+what XLA plans for the update's temporaries beside its arguments.
+"""
+
+import argparse
+import json
+import time
+
+import jax
+import jax.numpy as jnp
+
+from rlkit.envs.tokens import make_task
+from rlkit.group import Context, GroupConfig, trainer
+from rlkit.group.policies import DecoderConfig, decoder
+
+
+def seconds(fn, *arguments, least: float = 2.0) -> float:
+    """Wall seconds of a call, the best of several rounds that alternate with nothing else."""
+    jax.block_until_ready(fn(*arguments))
+    best, begin = float("inf"), time.perf_counter()
+    while time.perf_counter() - begin < least:
+        start = time.perf_counter()
+        jax.block_until_ready(fn(*arguments))
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--group-size", type=int, default=8)
+    options = parser.parse_args()
+    task = make_task("tokens/calculator", most_calls=3)
+    spec = task.spec
+    policy = decoder(DecoderConfig(len(spec.vocabulary), spec.prompt_length + 16, width=64, layers=2))
+    config = GroupConfig(prompts=options.prompts, group_size=options.group_size, completion_length=16)
+    task = task._replace(spec=spec._replace(completion_length=16))
+    built = trainer(task, policy, "grpo", config)
+    state = jax.jit(built.init)(jax.random.key(0))
+    begin = time.perf_counter()
+    step = jax.jit(built.step).lower(state).compile()
+    compiled = time.perf_counter() - begin
+    _, batch, _ = jax.jit(built.collect)(state)
+    ctx = Context(jnp.int32(0), jnp.int32(1000), jax.random.key(1))
+
+    @jax.jit
+    def method(batch):
+        _, credit, metrics = built.method.pipeline.apply(state.pipeline, (), batch, ctx)
+        plan = built.method.controller.plan(state.control, built.method.loss, batch, credit, ctx)
+        return plan.updates[0].weight, plan.updates[0].advantage, metrics
+
+    update, credit = seconds(step, state), seconds(method, batch)
+    memory = step.memory_analysis()
+    rows = options.prompts * options.group_size
+    tokens = spec.prompt_length + 16
+    parameters = sum(x.size for x in jax.tree.leaves(state.learnt))
+    # Of each layer: residual stream, queries, keys, values, attention, two gated ones; and logits, twice.
+    width, gated = 64, policy_gated()
+    each = tokens * (8 * width + 3 * gated) + 4 * tokens * tokens
+    predicted = 4 * (rows * (2 * each + 2 * tokens * len(spec.vocabulary)) + 4 * parameters)
+    found = {
+        "compile_s": round(compiled, 2),
+        "updates_per_s": round(1 / update, 2),
+        "method_share": round(credit / update, 4),
+        "temporary_MiB": round(memory.temp_size_in_bytes / 2**20, 1),
+        "predicted_MiB": round(predicted / 2**20, 1),
+        "parameters": parameters,
+        "device": jax.devices()[0].device_kind,
+    }
+    print(json.dumps(found, indent=2))
+
+
+def policy_gated() -> int:
+    """Size of the gated layer."""
+    return DecoderConfig(width=64).gated
+
+
+if __name__ == "__main__":
+    main()
