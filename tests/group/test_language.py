@@ -76,13 +76,10 @@ def test_grpo_moves_the_reward_of_smollm2_in_20_updates():
     from rlkit.group.policies.tokenizer import tokenizer_from_gguf
 
     reader = open_gguf()
-    task = counting(
-        3, 5, 12, ask="Numbers from {first} to {last}:", chat=False, tokenizer=tokenizer_from_gguf(reader)
-    )
+    tokenizer = tokenizer_from_gguf(reader)
+    task = counting(3, 5, 10, ask="Numbers from {first} to {last}:", chat=False, tokenizer=tokenizer)
     policy = lora(from_gguf(reader, context=32), rank=8)
-    config = GroupConfig(
-        prompts=4, group_size=8, learning_rate=1e-3, micro_batches=2, total_updates=20, entropy=False
-    )
+    config = GroupConfig(prompts=2, group_size=8, learning_rate=1e-3, total_updates=20, entropy=False)
     weights = {"digits": 1.0, "in_order": 1.0}
     built = trainer(task, policy, "grpo", config, weights=weights)
     begin = time.perf_counter()
