@@ -337,16 +337,16 @@ def _example(spec: _Spec) -> Completions:
 
 
 def _init(spec: _Spec, batch: Completions, key: Key, config: GroupConfig | None = None) -> GroupState:
-    config = hyperparameters(spec.static, config)
+    own: GroupConfig = hyperparameters(spec.static, config)
     one, two = jax.random.split(typed_key(key))
     parts: Split = split(spec.policy.init(one), spec.params)
     copied = jax.tree.map(jnp.copy, parts.learnt) if spec.rollout.reference else ()
     return GroupState(
-        config=config,
+        config=own,
         learnt=parts.learnt,
         frozen=Frozen(parts.frozen),
         reference=copied,
-        optimiser=spec.optimiser(config, jnp.int32(0)).init(parts.learnt),
+        optimiser=spec.optimiser(own, jnp.int32(0)).init(parts.learnt),
         pipeline=spec.method.pipeline.init(),
         control=spec.method.controller.init(batch),
         update=jnp.int32(0),
