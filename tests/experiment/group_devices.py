@@ -47,7 +47,7 @@ def compared(method: str, **changes) -> float:
     assert float(jnp.abs(one - start).max()) > 0.05
     for name, value in told.items():
         np.testing.assert_allclose(told_too[name], value, rtol=1e-3, atol=1e-4, err_msg=f"{method} {name}")
-    return float(jnp.abs(one - four).max())
+    return float(np.abs(np.asarray(one) - np.asarray(four)).max())
 
 
 def trained() -> dict[str, float]:
@@ -61,7 +61,10 @@ def trained() -> dict[str, float]:
         jax.tree.leaves(f.population.agent.params(jax.tree.map(lambda x: x[0], f.state)))[0] for f in found
     ]
     success = [f.curve("eval/success")[-1, 0] for f in found]
-    return {"params": float(jnp.abs(rows[0] - rows[1]).max()), "success": abs(success[0] - success[1])}
+    return {
+        "params": float(np.abs(np.asarray(rows[0]) - np.asarray(rows[1])).max()),
+        "success": float(abs(success[0] - success[1])),
+    }
 
 
 methods = {name: compared(name) for name in sys.argv[1:] or ("grpo", "reinforce_pp", "dapo", "pipo", "gdpo")}
