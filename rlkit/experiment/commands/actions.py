@@ -137,7 +137,7 @@ def count(name: str, text: str, least: int) -> int:
     return int(text)
 
 
-def _each(folders: list[Path], do: Callable[[Path], None]) -> tuple[list[Path], int]:
+def _each(folders: list[Path], do: Callable[[Path], Any]) -> tuple[list[Path], int]:
     """Do something with every run, after saying what is not as the run wrote it.
 
     One that fails is told, and takes no other with it.
