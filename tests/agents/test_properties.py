@@ -214,6 +214,7 @@ def test_replicas_share_what_is_learned_and_nothing_else(kind):
         np.testing.assert_allclose(value[0], value[1], rtol=1e-5, err_msg=name)
 
 
+@pytest.mark.slow
 def test_latents_cost_nothing_when_off():
     for kind in KINDS:
         program = lambda kind=kind, **options: jit(build(kind, **options).step).lower(

@@ -50,7 +50,10 @@ def test_a_design_ends_with_fresh_scores(whole) -> None:
     assert validated == sorted(validated, reverse=True)
 
 
-@pytest.mark.parametrize("cut", [0.02, 0.35, 0.6, 0.999])
+@pytest.mark.parametrize(
+    "cut",
+    [pytest.param(0.02, marks=pytest.mark.slow), 0.35, pytest.param(0.6, marks=pytest.mark.slow), 0.999],
+)
 def test_a_killed_design_goes_on_to_the_same_bytes(whole, trainer, tmp_path, cut) -> None:
     """What a kill leaves: the first part of the journal, with a line that is torn."""
     result, data = whole
@@ -100,7 +103,9 @@ class Answers:
         return [Candidate(t, answer=f"answer {i}", error=error(t)) for i, t in enumerate(self.texts)]
 
 
-@pytest.mark.parametrize("bad", [0, 1, 2])
+@pytest.mark.parametrize(
+    "bad", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_the_parent_is_the_best_candidate_whatever_failed_before_it(trainer, bad) -> None:
     text = "def reward(s, a, ns, done):\n    near = {} * ns.height\n    return near, {{'near': near}}\n"
     texts = [text.format(float(i + 1)) for i in range(2)]

@@ -256,6 +256,7 @@ def test_members_are_analysed_one_by_one(folders, tmp_path):
     assert arrays["pairs/phi_r/value"].shape == (6, 3)
 
 
+@pytest.mark.slow
 def test_options_of_the_analysis_are_used_and_given_again(folders, tmp_path, capsys, monkeypatch):
     moved = tmp_path / "moved"
     shutil.copytree(folders[0], moved)

@@ -75,6 +75,7 @@ def test_constant_entries_stay_finite():
     assert np.all(normalise(jnp.full((5,), 2.6), moments, clip=10.0) == 10.0)
 
 
+@pytest.mark.slow
 def test_a_hundred_million_rows_with_a_large_mean():
     """2048 rows at a time; each batch has its own mean and scale, so that the truth is known exactly."""
     steps, rows = 50_000, 2048
