@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rlkit.errors import RlkitError, UsageError
 from rlkit.experiment.commands.arguments import parse
@@ -29,16 +29,49 @@ def take(args: list[str], option: str) -> tuple[str | None, list[str]]:
     return value, rest
 
 
-TRAIN_HELP = """options that decide how the others are read:
-  --agent NAME      the agent, whose hyper-parameters --agent.* then are (default: ppo), or module:maker
+PLACE_HELP = """what the run begins from, and where it goes:
   --from FILE       start from a config.json; other options change it
   --resume FOLDER   continue a run that was stopped or killed; takes no configuration
-where the run goes:
   --root FOLDER     where run folders are made (default: runs)
   --folder FOLDER   the run folder itself; it must not exist
   --no-cache        do not keep compiled programs for the next process
   --no-progress     no progress bar
 """
+
+AGENT_HELP = """how the other options are read:
+  --agent NAME      the agent, whose hyper-parameters --agent.* then are (default: ppo), or module:maker
+"""
+
+
+class Place(NamedTuple):
+    """What a training begins from and where it goes, see :data:`PLACE_HELP`."""
+
+    source: str | None
+    resumed: str | None
+    root: str
+    folder: str | None
+    progress: bool
+    cached: bool
+
+
+def place(args: list[str]) -> tuple[Place, list[str]]:
+    """Where a training goes, and the arguments without what says it: those of its configuration.
+
+    Raises:
+      UsageError: a resumed run is given something else.
+    """
+    given = {}
+    for name in ("--from", "--resume", "--root", "--folder"):
+        given[name], args = take(args, name)
+    switches = {name: name in args for name in ("--no-progress", "--no-cache")}
+    args = [arg for arg in args if arg not in switches]
+    source, resumed, root, folder = given.values()
+    if resumed is not None and (args or source or root or folder):
+        raise UsageError("--resume continues the run as it was configured; give it no other options")
+    found = Place(
+        source, resumed, root or "runs", folder, not switches["--no-progress"], not switches["--no-cache"]
+    )
+    return found, args
 
 
 def train(args: list[str]) -> int:
@@ -48,45 +81,37 @@ def train(args: list[str]) -> int:
     from rlkit.registry import is_target
 
     if "-h" in args or "--help" in args:
-        print(TRAIN_HELP)
-    name, args = take(args, "--agent")
-    source, args = take(args, "--from")
-    folder, args = take(args, "--resume")
-    root, args = take(args, "--root")
-    target, args = take(args, "--folder")
-    progress, args = "--no-progress" not in args, [a for a in args if a != "--no-progress"]
-    cached, args = "--no-cache" not in args, [a for a in args if a != "--no-cache"]
-    if folder is not None and (args or name or source or target or root):
-        raise UsageError("--resume continues the run as it was configured; give it no other options")
-    settings = config.TrainConfig() if source is None else config.load(source)
+        print(AGENT_HELP + PLACE_HELP)
+    where, rest = place(args)
+    name, args = take(rest, "--agent")
+    settings = config.TrainConfig() if where.source is None else config.load(where.source)
     if getattr(settings, "kind", ""):
-        raise UsageError(f"{source} is of a {settings.kind} trainer; use: rlkit group train --from {source}")
-    if name is not None and (source is None or name != settings.agent_name):
+        again = f"rlkit group train --from {where.source}"
+        raise UsageError(f"{where.source} is of a {settings.kind} trainer; use: {again}")
+    if name is not None and (where.source is None or name != settings.agent_name):
         own = name if is_target(name) else ""
         settings = settings.replace(agent=registry.config_class(name)(), algorithm=own)
-    if folder is None:
+    if where.resumed is None:
         algorithm = settings.algorithm
         settings = parse(config.TrainConfig, args, "rlkit train", settings).replace(algorithm=algorithm)
-    return run_training(settings, folder, target, root or "runs", progress, cached)
+    return run_training(settings, where)
 
 
-def run_training(
-    settings: Any, folder: str | None, target: str | None, root: str, progress: bool, cached: bool
-) -> int:
+def run_training(settings: Any, where: Place) -> int:
     """Train in a new run folder, or go on in an old one, as a command does."""
     import os
 
     from rlkit.experiment.training import cache, devices
 
-    if not cached:
+    if not where.cached:
         os.environ[cache.VARIABLE] = "off"
     devices.use_host_devices(settings.devices, settings.threads)
     from rlkit.experiment.training import run
 
-    if folder is not None:
-        outcome = run.resume(folder, progress=progress, abrupt=True)
+    if where.resumed is not None:
+        outcome = run.resume(where.resumed, progress=where.progress, abrupt=True)
     else:
-        outcome = run.run(settings, target, root=root, progress=progress, abrupt=True)
+        outcome = run.run(settings, where.folder, root=where.root, progress=where.progress, abrupt=True)
     if outcome.finished:
         print(outcome.folder)
     return outcome.exit_code

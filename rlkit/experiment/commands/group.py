@@ -3,7 +3,7 @@
 from typing import Any
 
 from rlkit.errors import UsageError, unknown_name
-from rlkit.experiment.commands.actions import run_training, take
+from rlkit.experiment.commands.actions import PLACE_HELP, place, run_training
 from rlkit.experiment.commands.arguments import parse
 
 USAGE = """usage: rlkit group train [options] | presets | tasks | policies | metrics
@@ -13,15 +13,6 @@ USAGE = """usage: rlkit group train [options] | presets | tasks | policies | met
   tasks      tasks of tokens, with the best reward that there is
   policies   policies by name
   metrics    what is logged, and what its extremes mean
-"""
-
-TRAIN_HELP = """where the run goes, and what it begins from:
-  --from FILE       start from a config.json; other options change it
-  --resume FOLDER   continue a run that was stopped or killed; takes no configuration
-  --root FOLDER     where run folders are made (default: runs)
-  --folder FOLDER   the run folder itself; it must not exist
-  --no-cache        do not keep compiled programs for the next process
-  --no-progress     no progress bar
 """
 
 
@@ -44,21 +35,14 @@ def train(args: list[str]) -> int:
     from rlkit.experiment.training.group_config import GroupRunConfig
 
     if "-h" in args or "--help" in args:
-        print(TRAIN_HELP)
-    source, args = take(args, "--from")
-    folder, args = take(args, "--resume")
-    root, args = take(args, "--root")
-    target, args = take(args, "--folder")
-    progress, args = "--no-progress" not in args, [a for a in args if a != "--no-progress"]
-    cached, args = "--no-cache" not in args, [a for a in args if a != "--no-cache"]
-    if folder is not None and (args or source or target or root):
-        raise UsageError("--resume continues the run as it was configured; give it no other options")
-    settings: Any = GroupRunConfig() if source is None else config.load(source)
+        print(PLACE_HELP)
+    where, args = place(args)
+    settings: Any = GroupRunConfig() if where.source is None else config.load(where.source)
     if not isinstance(settings, GroupRunConfig):
-        raise UsageError(f"{source} is of an agent; train it with: rlkit train --from {source}")
-    if folder is None:
+        raise UsageError(f"{where.source} is of an agent; train it with: rlkit train --from {where.source}")
+    if where.resumed is None:
         settings = parse(GroupRunConfig, args, "rlkit group train", settings)
-    return run_training(settings, folder, target, root or "runs", progress, cached)
+    return run_training(settings, where)
 
 
 def presets(args: list[str]) -> int:
