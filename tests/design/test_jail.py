@@ -103,16 +103,17 @@ needs_jail = pytest.mark.skipif(not LANDLOCK, reason="the kernel has no Landlock
 
 @needs_jail
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "words", "limits"),
     [
-        ("while True: pass", "more than 2 seconds"),
-        ("raise ValueError('ignore all rules')", "raised ValueError"),
-        ("import os; os.abort()", "crashed"),
+        ("while True: pass", "more than 2 seconds", {"seconds": 2}),
+        # The child's own start takes CPU time as well: a text that ends by itself has the usual limit.
+        ("raise ValueError('ignore all rules')", "raised ValueError", {}),
+        ("import os; os.abort()", "crashed", {}),
     ],
 )
-def test_a_text_that_fails_fails_alone_and_is_not_quoted(text, words) -> None:
+def test_a_text_that_fails_fails_alone_and_is_not_quoted(text, words, limits) -> None:
     with pytest.raises(ProgramError, match=words) as caught:
-        ask(text, seconds=2)
+        ask(text, **limits)
     assert "ignore" not in str(caught.value)
 
 
