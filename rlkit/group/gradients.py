@@ -1,5 +1,6 @@
 """The gradient steps of an update: passes, minibatches, and gradients that are accumulated in pieces."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from rlkit.group.config import LossConfig
 from rlkit.group.objective import objective
 from rlkit.group.policies.protocol import TokenPolicy
 from rlkit.group.policies.scoring import score
+from rlkit.group.statistics import over_devices
 from rlkit.group.trainable import join
 from rlkit.group.types import Update
 from rlkit.group.updates import merge_metrics
@@ -97,15 +99,18 @@ def descend_plan(
 
 
 def _passes(step: Step, optimiser: Any, carry: Any, update: Update, key: Key) -> tuple[Any, Metrics]:
-    """``iterations * minibatches`` gradient steps on one update."""
+    """Up to ``iterations * minibatches`` gradient steps; a part in which no token counts makes none."""
     config = step.config
 
     def one(carry: Any, part: Update) -> tuple[Any, Metrics]:
         learnt, moments, count = carry
         grad, metrics = gradient(step, learnt, part)
-        change, moments = optimiser(count).update(grad, moments, learnt)
+        change, after = optimiser(count).update(grad, moments, learnt)
         metrics |= {"grad_norm": optax.tree.norm(grad)}
-        return (optax.apply_updates(learnt, change), moments, count + 1), _finite_ratios(metrics)
+        stepped = optax.apply_updates(learnt, change), after, count + 1
+        # Without a token that counts there is nothing to follow, and momentum alone is no reason to move.
+        counts = over_devices(jnp.sum(part.mask), step.axis_name) > 0
+        return jax.tree.map(functools.partial(jnp.where, counts), stepped, carry), _finite_ratios(metrics)
 
     if config.iterations * config.minibatches == 1:
         return one(carry, update)

@@ -123,6 +123,17 @@ def test_all_masked_is_finite_and_changes_nothing():
     assert all(np.isfinite(float(value)) for name, value in told.items() if name != "length/ended")
 
 
+def test_without_a_token_that_counts_momentum_and_decay_rest():
+    built = trainer(TASK, tilted(), "grpo", SMALL.replace(weight_decay=0.1), weights=WEIGHTS)
+    state, batch, _ = jax.jit(built.collect)(built.init(jax.random.key(0)))
+    learn = jax.jit(built.learn)
+    state, _ = learn(state, batch)
+    after, _ = learn(state, batch._replace(mask=jnp.zeros_like(batch.mask)))
+    assert int(state.steps) == int(after.steps) == 1
+    jax.tree.map(np.testing.assert_array_equal, after.learnt, state.learnt)
+    jax.tree.map(np.testing.assert_array_equal, after.optimiser, state.optimiser)
+
+
 def test_dynamic_sampling_replaces_groups_that_say_nothing():
     _, told = stepped()
     _, told_too = stepped(dynamic_sampling=8)
