@@ -105,6 +105,12 @@ class GroupState(NamedTuple):
     key: Key  # of the next update; the same on all devices
 
 
+_HINTS = {
+    "reward/mean": "no reward function applies to some completion (all gave NaN or None), or a weight is not "
+    "finite; let one of them judge every completion"
+}
+
+
 class GroupTrainer(NamedTuple):
     """A method bound to a task and a policy, as pure functions: a :class:`rlkit.types.Learner`."""
 
@@ -137,6 +143,9 @@ class GroupTrainer(NamedTuple):
 
     failure: Callable[[], RlkitError | None] = lambda: None
     """what a reward function said when it failed, if one did"""
+
+    hints: Mapping[str, str] = _HINTS
+    """what it means if a metric is the first that is not finite"""
 
     undefined: tuple[str, ...] = ("length/ended",)
     bulk: tuple[str, ...] = ()

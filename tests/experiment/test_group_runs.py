@@ -138,7 +138,7 @@ def trained(**options):
 
 def test_rewards_that_are_not_finite_are_named():
     nothing = group.on_device(lambda prompt, tokens: np.nan, "nothing")
-    with pytest.raises(NonFiniteError, match=r"update 1 .*reward/"):
+    with pytest.raises(NonFiniteError, match=r"update 1 .*reward/.*no reward function applies"):
         trained(rewards=[nothing])
 
 

@@ -76,6 +76,7 @@ class Sick(NamedTuple):
     metrics: list[str]  # non-finite metrics of that update
     leaves: list[str]  # non-finite leaves of the state after it
     values: dict[str, list[float | None]]  # all metrics of that update by seed
+    hint: str = ""  # what the learner says of the metric that went first
 
     def sentence(self) -> str:
         """What happened, for a person."""
@@ -86,7 +87,8 @@ class Sick(NamedTuple):
         ]
         first = [text for _, text in sorted(names, key=lambda pair: stage(pair[0]))]
         more = f" and {len(first) - 4} more" if len(first) > 4 else ""
-        return f"update {self.update} of {who} is not finite, first in {', '.join(first[:4])}{more}"
+        hint = f": {self.hint}" if self.hint else ""
+        return f"update {self.update} of {who} is not finite, first in {', '.join(first[:4])}{more}{hint}"
 
 
 class NonFiniteError(RlkitError):
@@ -155,7 +157,9 @@ def _sick(
     leaves = [leaf for leaf, b in zip(pop.leaves, broken, strict=True) if b]
     values = {n: [number(x) for x in row[:, i]] for i, n in enumerate(pop.metrics)}
     first = measured or ([] if leaves else names)
-    return Sick(update, seeds.tolist(), first, leaves, values)
+    hints = getattr(pop.agent, "hints", {})
+    hint = next((hints[name] for name in sorted(first, key=stage) if name in hints), "")
+    return Sick(update, seeds.tolist(), first, leaves, values, hint)
 
 
 def find_first(
