@@ -5,28 +5,34 @@ taken), and beside them one reward of the untrained sampler, a hand-made one, an
 shown is success at the end of training on seeds that chose nothing, and the difference to sparse with its
 95 % interval over seeds. No model is asked.
 
-``python benchmarks/design_sparse.py [keydoor lava maze] [--seeds 10]``
+Features that say the answer are forbidden to all (see ``TASKS``). What is done is kept in ``--folder``, so that
+the same command goes on where it was stopped.
+
+``python benchmarks/design_sparse.py keydoor lava maze [--seeds 10] [--folder FOLDER]``
 """
 
 import argparse
 import dataclasses
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 import jax
 
 from rlkit.agents.ppo import PPOConfig
 from rlkit.design.config import DesignConfig
 from rlkit.design.evolution import Evolution, RandomSearch
+from rlkit.design.journal import Journal
 from rlkit.design.loop import Loop
 from rlkit.design.results import Fresh
 from rlkit.design.training import Trainer
-from rlkit.design.types import Candidate, DesignTask, History
+from rlkit.design.types import Candidate, DesignTask, History, outcome_from, to_data
 from rlkit.envs import make
 
 AGENT = PPOConfig(num_envs=8, num_steps=64, sizes=(32, 32), minibatches=2)
 SMALL = DesignConfig(
     agent=AGENT, seeds=1, checkpoints=4, eval_episodes=16, candidates=6, generations=3, finalists=2,
-    checks=False, audit=False, curve="success", score="mean", fresh_seeds=10,
+    checks=False, audit=False, curve="fitness", score="mean", fresh_seeds=10,
 )  # fmt: skip
 
 KEY = """
@@ -65,37 +71,45 @@ def _key():
     return KeyDoor(5)
 
 
-TASKS = {  # environment, steps of a training, a hand-made reward
-    "keydoor": (_key, 24_576, KEY),
-    "lava": (_lava, 8_192, LAVA),
-    "maze": (lambda: make("nav/pointmaze-medium-far"), 24_576, MAZE),
+TASKS = {  # environment, steps of a training, features that no reward may read, a hand-made reward
+    "keydoor": (_key, 24_576, ("steps_left", "at_goal"), KEY),
+    "lava": (_lava, 8_192, (), LAVA),
+    "maze": (lambda: make("nav/pointmaze-medium-far"), 24_576, ("at_goal",), MAZE),
 }
 
 
-def compare(name: str, seeds: int) -> str:
+def compare(name: str, config: DesignConfig, folder: Path | None) -> str:
     """The table of one task."""
-    make_env, steps, hand = TASKS[name]
-    begin = time.process_time()
-    task = DesignTask(make_env(), base="success()")
-    config = dataclasses.replace(SMALL, total_steps=steps, fresh_seeds=seeds)
+    make_env, _, forbidden, hand = TASKS[name]
+    task = DesignTask(make_env(), base="success()", forbidden=forbidden)
     schema = config.schema(task)
     trainer = Trainer(task, config, schema)
+    journal = Journal(None if folder is None else folder / f"{name}.jsonl")
     found: dict[str, Candidate] = {}
     for designer in (Evolution(schema), RandomSearch(schema)):
-        loop = Loop(task, config, designer, trainer)
+        own = Journal(None if folder is None else folder / f"{name}.{designer.name}.jsonl")
+        loop = Loop(task, config, designer, trainer, journal=own)
         history = History()
         for generation in range(config.generations):
             history = loop.generation(history, 0, generation)
+            told(f"{name}: {designer.name}, generation {generation}", [r.score for r in history.generation(-1)])
         found[designer.name] = loop.validate([history])[0].candidate
+        told(f"{name}: {designer.name}, finalists scored again", [])
     (found["sampler"],) = RandomSearch(schema).propose(task, History(), jax.random.key(99), 1)
-    found["hand-made"] = Candidate(hand)
-    key = jax.random.key(2**20)
-    outcomes = {}
-    for way, candidate in found.items():
-        ((_, outcomes[way]),) = trainer.train([candidate], key, seeds=seeds)
+    found["hand-made"], found["sparse"] = Candidate(hand), Candidate("success()")
     plain = Trainer(dataclasses.replace(task, base=""), config)
-    ((_, outcomes["sparse"]),) = plain.train([Candidate("success()")], key, seeds=seeds)
-    rows = [f"{name}: {steps} steps, {seeds} fresh seeds, {time.process_time() - begin:.0f} CPU seconds"]
+    key = jax.random.key(2**20)
+
+    def train(way: str) -> dict:
+        trains = plain if way == "sparse" else trainer
+        ((_, outcome),) = trains.train([found[way]], key, seeds=config.fresh_seeds)
+        return to_data(outcome)
+
+    outcomes = {}
+    for way in found:
+        outcomes[way] = outcome_from(journal.once(f"{way} judged", lambda way=way: train(way)))
+        told(f"{name}: {way} on fresh seeds", [] if outcomes[way].error else outcomes[way].success[-1])
+    rows = [f"{name}: {config.total_steps} steps, {config.fresh_seeds} fresh seeds"]
     for way, outcome in outcomes.items():
         if outcome.error:
             rows.append(f"  {way:<10} {outcome.error}")
@@ -110,13 +124,27 @@ def compare(name: str, seeds: int) -> str:
     return "\n".join(rows)
 
 
+def told(what: str, values: Sequence[float]) -> None:
+    """A line about where the benchmark is."""
+    numbers = " ".join(f"{x:.3f}" for x in values)
+    print(f"  {what} ({time.process_time():.0f} CPU seconds): {numbers}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", default=list(TASKS))
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=SMALL.fresh_seeds)
+    parser.add_argument("--candidates", type=int, default=SMALL.candidates)
+    parser.add_argument("--generations", type=int, default=SMALL.generations)
+    parser.add_argument("--steps", type=int, help="of each training; the task's own by default")
+    parser.add_argument("--folder", type=Path, help="keep what is done there, and go on from it")
     given = parser.parse_args()
+    sizes = {"candidates": given.candidates, "generations": given.generations, "fresh_seeds": given.seeds}
+    if given.folder is not None:
+        given.folder.mkdir(parents=True, exist_ok=True)
     for name in given.tasks:
-        print(compare(name, given.seeds), flush=True)
+        steps = given.steps or TASKS[name][1]
+        print(compare(name, dataclasses.replace(SMALL, **sizes, total_steps=steps), given.folder), flush=True)
 
 
 if __name__ == "__main__":

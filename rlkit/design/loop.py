@@ -264,7 +264,7 @@ class Loop:
             order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:count]
             return [i in order for i in range(len(scores))]
 
-        return Keep(self.config.drop_at, chosen)
+        return Keep((self.config.drop_at,), chosen)
 
     def validate(self, histories: Sequence[History]) -> tuple[Record, ...]:
         """The finalists of all restarts, scored on other seeds than those that found them, best first."""

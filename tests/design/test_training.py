@@ -82,7 +82,7 @@ def test_dropped_candidates_stop_and_the_others_are_as_without_dropping(trainer)
         assert all(len(outcome.steps) == 1 for outcome in outcomes)
         return [False, True, False, True]
 
-    out = trained(trainer, proposed, keep=Keep(0.34, chosen))
+    out = trained(trainer, proposed, keep=Keep((0.34,), chosen))
     assert [out[i].stopped for i in range(4)] == [64, 0, 64, 0]
     assert out[1] == whole[1]
     assert out[0].fitness == whole[0].fitness[:1]
