@@ -5,8 +5,8 @@ taken), and beside them one reward of the untrained sampler, a hand-made one, an
 shown is success at the end of training on seeds that chose nothing, and the difference to sparse with its
 95 % interval over seeds. No model is asked.
 
-Features that say the answer are forbidden to all (see ``TASKS``). What is done is kept in ``--folder``, so that
-the same command goes on where it was stopped.
+Searches rank candidates by the environment's fitness, as a design does by default. Features that say the answer
+are forbidden to all (see ``TASKS``). What is done is kept in ``--folder``: the same command goes on from there.
 
 ``python benchmarks/design_sparse.py keydoor lava maze [--seeds 10] [--folder FOLDER]``
 """
@@ -92,7 +92,8 @@ def compare(name: str, config: DesignConfig, folder: Path | None) -> str:
         history = History()
         for generation in range(config.generations):
             history = loop.generation(history, 0, generation)
-            told(f"{name}: {designer.name}, generation {generation}", [r.score for r in history.generation(-1)])
+            scores = [record.score for record in history.generation(-1)]
+            told(f"{name}: {designer.name}, generation {generation}", scores)
         found[designer.name] = loop.validate([history])[0].candidate
         told(f"{name}: {designer.name}, finalists scored again", [])
     (found["sampler"],) = RandomSearch(schema).propose(task, History(), jax.random.key(99), 1)

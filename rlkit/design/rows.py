@@ -115,9 +115,7 @@ class Rows:
             done += self._block(rows[part], started[part], until)
         return [done[i * self.seeds : (i + 1) * self.seeds] for i in range(len(members))]
 
-    def _block(
-        self, rows: list[tuple[int, int]], started: Sequence[Block | None], until: int
-    ) -> list[Block]:
+    def _block(self, rows: list[tuple[int, int]], started: Sequence[Block | None], until: int) -> list[Block]:
         """Advance one block, filled up with its last row, and take it apart again."""
         empty = self.engine.rows - len(rows)
         filled = rows + [rows[-1]] * empty
@@ -129,9 +127,7 @@ class Rows:
         else:
             wide = lambda x: jnp.broadcast_to(x, (len(filled), *jnp.shape(x)))
             params = jax.tree.map(lambda *x: jnp.stack(x), *[self.group.params[m] for m, _ in filled])
-            block = self.engine.begin(
-                fold(self.key_train), jax.tree.map(wide, self.env_params), params
-            )
+            block = self.engine.begin(fold(self.key_train), jax.tree.map(wide, self.env_params), params)
         for point in range(len(block.points), until):
             block = self.engine.advance(block, fold(jax.random.fold_in(self.key_eval, point)))
         return split(block)[: len(rows)]
