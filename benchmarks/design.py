@@ -35,7 +35,7 @@ def now() -> Cost:
 
 
 def train(env: str, steps: int, first: int, count: int, again: bool) -> dict:
-    """What the training of candidates ``first`` to ``first + count`` took; ``again``: and that of as many others.
+    """What training candidates ``first`` to ``first + count`` took; with ``again`` also as many others.
 
     Everything is counted, imports and compilation included.
     """
