@@ -47,10 +47,11 @@ def reward(s, a, ns, done):
 """
 LAVA = """
 def reward(s, a, ns, done):
-    far = jnp.where(s.behind_lava, s.goal_distance, s.bridge_distance + 9.0)
-    left = jnp.where(ns.behind_lava, ns.goal_distance, ns.bridge_distance + 9.0)
-    near = 0.1 * (far - 0.99 * jnp.where(done, 0.0, left))
-    return near, {"near": near}
+    before = jnp.where(s.behind_lava, s.goal_distance, s.bridge_distance + 9.0)
+    after = jnp.where(ns.behind_lava, ns.goal_distance, ns.bridge_distance + 9.0)
+    near = 0.1 * (before - after)
+    burnt = jnp.where(ns.in_lava, -1.0, 0.0)
+    return near + burnt, {"near": near, "burnt": burnt}
 """
 MAZE = """
 def reward(s, a, ns, done):

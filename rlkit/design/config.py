@@ -8,6 +8,7 @@ import jax
 
 from rlkit.design.evolution import Evolution, RandomSearch
 from rlkit.design.genome import Schema, schema_of
+from rlkit.design.halving import check_predictors
 from rlkit.design.training import Training
 from rlkit.design.types import CURVES, SCORES, Candidate, Designer, DesignTask, History
 from rlkit.errors import UsageError
@@ -21,6 +22,7 @@ DESIGNERS = Table(
     {
         "evolution": Entry("rlkit.design.evolution:Evolution", "evolution of typed terms; needs no model"),
         "islands": Entry("rlkit.design.islands:Islands", "evolution on islands; needs no model"),
+        "tree": Entry("rlkit.design.tree:Tree", "tree search of typed terms; needs no model"),
         "random": Entry("rlkit.design.evolution:RandomSearch", "random typed terms: the control"),
         "llm": Entry("rlkit.design.llm:Independent", "a model, asked anew each time"),
         "eureka": Entry("rlkit.design.eureka:Eureka", "a model that reads how its best reward trained"),
@@ -43,7 +45,7 @@ class DesignConfig(Training):
     forbidden: tuple[str, ...] = option((), "features that a reward may not read")
     words: str = option("", "the task in words, for a model; empty: the environment's own")
     designer: str = option(
-        "evolution", "what proposes: evolution, islands, random, llm, eureka, auto-mc, module:maker"
+        "evolution", "what proposes: evolution, islands, tree, random, llm, eureka, auto-mc, module:maker"
     )
     model: str = option("", "the model of llm, eureka and auto-mc: local, or its name at an endpoint")
     mode: str = option(
@@ -79,7 +81,10 @@ class DesignConfig(Training):
     curve: str = option("fitness", "what ranks candidates", choices=CURVES[:2])
     score: str = option("mean", "of a curve over checkpoints: max, final or mean", choices=SCORES)
     drop: float = option(0.0, "share of a generation that is dropped on the way", low=0.0, high=0.99)
-    drop_at: float = option(0.2, "share of the training after which it is", low=0.01, high=0.99)
+    drop_at: tuple[float, ...] = option((0.2,), "shares of training after each of which", low=0.01, high=0.99)
+    drop_by: tuple[str, ...] = option(
+        ("score",), "what candidates are then compared by: score, phi_r, rank, dead; of several the mean rank"
+    )
     finalists: int = option(3, "best candidates that are scored again, on other seeds", low=1)
     fresh_seeds: int = option(10, "seeds of those scores, and others of the reported one", low=1)
     seed: int = option(0, "seed of everything that is random", low=0, high=2**32 - 1)
@@ -88,6 +93,9 @@ class DesignConfig(Training):
         super().__post_init__()
         DESIGNERS[self.designer]  # raises for what is not there
         env_options(self)
+        check_predictors(self.drop_by)
+        if self.drop and not self.drop_at:
+            raise UsageError("drop_at=(): expected one share of the training or more beside drop")
         asks = self.designer in MODELS
         if (self.pause or self.feedback) and self.designer in DESIGNERS and not asks:
             raise UsageError(

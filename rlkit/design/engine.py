@@ -52,6 +52,7 @@ class Engine:
         self._judge: Any = jax.jit(over_seeds(self._judged, batching))
         self._program: Any = None
         self._play: Any = None  # compiled where somebody looks at episodes
+        self._record: Any = None  # compiled where somebody asks for latents
         self._lock = threading.Lock()
         self._born = np.zeros(0, bool)  # which floating leaves of a state are finite at its start
 
@@ -103,6 +104,23 @@ class Engine:
         point = dict(zip(self.pop.metrics, means.T, strict=True))
         point |= {f"eval/{name}": np.asarray(x) for name, x in self._judge((state, keys)).items()}
         return Block(state, [*block.points, point], block.finite & (np.asarray(finite) | ~self._born).all(1))
+
+    def listen(self, block: Block, key: Key) -> dict[str, float]:
+        """What the latents of a block of one row say: :func:`rlkit.design.latents.measured`."""
+        from rlkit.design.latents import measured, recorder
+
+        state = jax.tree.map(lambda x: x[0], block.state)
+        key_record, key_draw = jax.random.split(key)
+
+        def heard() -> dict[str, float]:
+            latent, first = self._record(state, key_record)
+            return {name: float(x[0]) for name, x in measured(latent[None], first[None], key_draw).items()}
+
+        with self._lock:
+            if self._record is None:  # the first one compiles, and the others wait for it
+                self._record = jax.jit(recorder(self.agent), compiler_options=compiler_options())
+                return heard()
+        return heard()
 
     def watch(self, block: Block, key: Key) -> dict[str, Any]:
         """How episodes of the policy of a block of one row end: :func:`rlkit.design.failures.describe`."""

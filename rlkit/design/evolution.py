@@ -4,7 +4,7 @@ Both sample the same schema; what a model writes in spec mode is read by the sam
 three differ by what chooses, not by what can be chosen.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,6 +151,17 @@ def crossover(chance: Chance, one: Genome, other: Genome, schema: Schema) -> Gen
     kept = [term for term in pool if chance.random() < 0.5] or [_one(chance, pool)]
     order = sorted(chance.permutation(len(kept))[: schema.slots])
     return tuple(kept[i] for i in order)
+
+
+def scaled(genome: Genome, factor: Callable[[], float]) -> Genome:
+    """The same terms with other weights and scales: each times a ``factor()``, within a genome's limits."""
+    return tuple(
+        term._replace(
+            weight=float(np.clip(term.weight * factor(), -100, 100)),
+            scale=float(np.clip(term.scale * factor(), 1e-6, 1e6)) if term.field else term.scale,
+        )
+        for term in genome
+    )
 
 
 def descriptor(genome: Genome) -> tuple[int, int]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rlkit.design.evolution import Evolution, candidate_of, chance_of
-from rlkit.design.genome import Genome, Schema, from_json
+from rlkit.design.evolution import Evolution, candidate_of, chance_of, scaled
+from rlkit.design.genome import Schema, from_json
 from rlkit.design.types import Candidate, Designer, DesignTask, History, Record
 from rlkit.errors import UsageError, check_count
 from rlkit.rewards.language import parse_program, print_program
@@ -122,13 +122,7 @@ class Tuned:
     def _tuned(self, best: Record, factor) -> Candidate:
         candidate = best.candidate
         if candidate.genome is not None:
-            genome: Genome = tuple(
-                term._replace(
-                    weight=float(np.clip(term.weight * factor(), -100, 100)),
-                    scale=max(term.scale * factor(), 1e-6),
-                )
-                for term in from_json(candidate.genome, self.schema)
-            )
+            genome = scaled(from_json(candidate.genome, self.schema), factor)
             return candidate_of(genome, self.schema, "tuned", (candidate.id,))
         if not is_program(candidate.text):
             return Candidate(candidate.text, origin="tuned", parents=(candidate.id,))

@@ -10,6 +10,7 @@ import numpy as np
 
 from rlkit.design.config import DesignConfig
 from rlkit.design.detectors import hacking
+from rlkit.design.halving import halving
 from rlkit.design.journal import Journal
 from rlkit.design.results import BASELINES, Fresh, Result
 from rlkit.design.training import Keep, Trainer
@@ -240,7 +241,10 @@ class Loop:
         known = frozenset(i for i, name in enumerate(names) if name in self.journal)
         if len(known) < len(candidates):
             if what == "trained":
-                options |= {"keep": self._keep(candidates), "watch": getattr(self.designer, "watches", False)}
+                options |= {
+                    "keep": self._keep(len(candidates)),
+                    "watch": getattr(self.designer, "watches", False),
+                }
             for i, outcome in self.trainer.train(candidates, key, known=known, **options):
                 if names[i] not in self.journal:
                     self.journal.note(names[i], to_data(outcome))
@@ -254,17 +258,11 @@ class Loop:
                 self._go_on()
         return [outcome_from(self.journal.steps[name]) for name in names]
 
-    def _keep(self, candidates: Sequence[Candidate]) -> Keep | None:
-        if not self.config.drop or len(candidates) < 2:
+    def _keep(self, count: int) -> Keep | None:
+        config = self.config
+        if not config.drop or count < 2:
             return None
-
-        def chosen(outcomes: Sequence[Outcome]) -> list[bool]:
-            scores = [score(outcome, self.config.score, self.config.curve) for outcome in outcomes]
-            count = max(1, round(len(scores) * (1 - self.config.drop)))
-            order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:count]
-            return [i in order for i in range(len(scores))]
-
-        return Keep((self.config.drop_at,), chosen)
+        return halving(config.drop, config.drop_at, config.drop_by, config.score, config.curve)
 
     def validate(self, histories: Sequence[History]) -> tuple[Record, ...]:
         """The finalists of all restarts, scored on other seeds than those that found them, best first."""

@@ -15,6 +15,7 @@ from rlkit.types import Key, PyTree
 
 ROWS = 256  # most rows of a block
 WATCHING = 2**31 - 1  # folded into the key of judgements for episodes that are described
+LISTENING = 2**31 - 2  # and for recordings of latents
 
 
 class Keep(NamedTuple):
@@ -22,6 +23,7 @@ class Keep(NamedTuple):
 
     at: tuple[float, ...]  # ascending shares of the training
     chosen: Callable[[Sequence[Outcome]], Sequence[bool]]  # of those that are left, which go on
+    latents: bool = False  # whether it reads what latents say
 
 
 def width_of(total: int) -> int:
@@ -58,6 +60,7 @@ class Rows:
         self.engine, self.group, self.env_params, self.seeds = engine, group, env_params, seeds
         self.watch, self.base, self.workers = watch, base, workers
         self.key_train, self.key_eval = jax.random.split(key)
+        self.latents: dict[int, dict[str, list[float]]] = {}  # by member
 
     def train(self, keep: Keep | None, known: frozenset[int]) -> Iterator[tuple[int, Outcome]]:
         """Places and outcomes as they become known; see :meth:`rlkit.design.training.Trainer.train`."""
@@ -65,8 +68,11 @@ class Rows:
         going, begun = list(range(len(places))), {}
         for rung in self._rungs(keep):
             begun = dict(self._advanced(self._batches(going), begun, rung))
+            assert keep is not None
+            if keep.latents:
+                self._listen({m: begun[m] for m in going})
             outcomes = [self._outcome(m, begun[m], stopped=True) for m in going]
-            stays = keep.chosen(outcomes) if keep is not None else [True] * len(going)
+            stays = keep.chosen(outcomes)
             for member, outcome, stay in zip(going, outcomes, stays, strict=True):
                 if not stay:
                     yield places[member], outcome
@@ -76,6 +82,19 @@ class Rows:
             batches = [members for members in batches if not {places[m] for m in members} <= known]
         for member, blocks in self._advanced(batches, begun, engine.length):
             yield places[member], self._outcome(member, blocks)
+
+    def _listen(self, begun: dict[int, list[Block]]) -> None:
+        """Note what the latents of members say now."""
+
+        def heard(member: int) -> dict[str, list[float]]:
+            rung = len(begun[member][0].points)
+            key = jax.random.fold_in(jax.random.fold_in(self.key_eval, LISTENING), rung)
+            found = [self.engine.listen(b, jax.random.fold_in(key, k)) for k, b in enumerate(begun[member])]
+            return {name: [each[name] for each in found] for name in found[0]}
+
+        members = list(begun)
+        with ThreadPoolExecutor(max(1, self.workers)) as pool:
+            self.latents.update(zip(members, pool.map(heard, members), strict=True))
 
     def _rungs(self, keep: Keep | None) -> list[int]:
         """Checkpoints at which candidates are dropped, never the last one."""
@@ -153,4 +172,5 @@ class Rows:
                     own: step["paid"][slot] for slot, own in shown.items() if slot in step["paid"]
                 }
         at = steps[-1] if stopped else 0
-        return Outcome(steps, fitness, success, returned, length, terms, at, failures=seen)
+        said = self.latents.get(member, {})
+        return Outcome(steps, fitness, success, returned, length, terms, at, failures=seen, latents=said)

@@ -150,6 +150,8 @@ class Outcome:
       error: why there are no numbers; safe to show to a model.
       failures: how episodes of the trained policies ended and the last steps of those that failed, as JSON
         (:func:`rlkit.design.failures.failures_of`); empty if nobody looked.
+      latents: what the latents of each seed said ``[S]`` where candidates were last compared on the way
+        (:data:`rlkit.design.latents.LATENTS`); empty if nobody asked.
     """
 
     steps: Sequence[int] = ()
@@ -161,6 +163,7 @@ class Outcome:
     stopped: int = 0
     error: str = ""
     failures: Mapping[str, Any] = field(default_factory=dict)
+    latents: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the class is frozen; rows become tuples whatever they came as
@@ -168,6 +171,7 @@ class Outcome:
         for name in CURVES:
             set_field(self, name, _rows(getattr(self, name)))
         set_field(self, "terms", {name: _rows(rows) for name, rows in self.terms.items()})
+        set_field(self, "latents", {name: tuple(map(float, x)) for name, x in self.latents.items()})
 
     def curve(self, name: str) -> np.ndarray:
         """float64 ``[C, S]``: ``"fitness"``, ``"success"``, ``"returned"``, ``"length"`` or a term.
@@ -348,9 +352,12 @@ def record_from(data: Mapping[str, Any]) -> Record:
 
 def outcome_from(data: Mapping[str, Any]) -> Outcome:
     """The outcome that :func:`to_data` wrote."""
-    nan = lambda rows: [[math.nan if x is None else x for x in row] for row in rows]
-    whole: dict[str, Any] = {**data, **{name: nan(data[name]) for name in CURVES}}
-    return Outcome(**whole | {"terms": {name: nan(rows) for name, rows in data["terms"].items()}})
+    row = lambda numbers: [math.nan if x is None else x for x in numbers]
+    rows = lambda found: [row(numbers) for numbers in found]
+    whole: dict[str, Any] = {**data, **{name: rows(data[name]) for name in CURVES}}
+    whole["terms"] = {name: rows(found) for name, found in data["terms"].items()}
+    whole["latents"] = {name: row(found) for name, found in data.get("latents", {}).items()}
+    return Outcome(**whole)
 
 
 def exploit_from(data: Mapping[str, Any]) -> Exploit:
