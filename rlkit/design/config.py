@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 
-from rlkit.design.evolution import Evolution, RandomSearch
 from rlkit.design.genome import Schema, schema_of
 from rlkit.design.halving import check_predictors
 from rlkit.design.training import Training
@@ -26,12 +25,13 @@ DESIGNERS = Table(
         "random": Entry("rlkit.design.evolution:RandomSearch", "random typed terms: the control"),
         "llm": Entry("rlkit.design.llm:Independent", "a model, asked anew each time"),
         "eureka": Entry("rlkit.design.eureka:Eureka", "a model that reads how its best reward trained"),
+        "rf-agent": Entry("rlkit.design.rf_agent:RFAgent", "a model that expands a tree of rewards"),
         "auto-mc": Entry("rlkit.design.auto_mc:AutoMC", "a model with a critic and an analyst"),
     },
 )
 """Makers ``maker(schema) -> Designer``, of a writer those of :data:`MODELS`. Your own: ``"module:maker"``."""
 
-MODELS = ("llm", "eureka", "auto-mc")
+MODELS = ("llm", "eureka", "rf-agent", "auto-mc")
 """Designers that ask a model."""
 
 
@@ -45,9 +45,10 @@ class DesignConfig(Training):
     forbidden: tuple[str, ...] = option((), "features that a reward may not read")
     words: str = option("", "the task in words, for a model; empty: the environment's own")
     designer: str = option(
-        "evolution", "what proposes: evolution, islands, tree, random, llm, eureka, auto-mc, module:maker"
+        "evolution",
+        "what proposes: evolution, islands, tree, random, llm, eureka, rf-agent, auto-mc, module:maker",
     )
-    model: str = option("", "the model of llm, eureka and auto-mc: local, or its name at an endpoint")
+    model: str = option("", "the model of those that ask one: local, or its name at an endpoint")
     mode: str = option(
         "code",
         "what a model writes: programs, typed terms, or free JAX code that a jailed process traces",
@@ -126,15 +127,17 @@ class DesignConfig(Training):
     def make_designer(self, schema: Schema) -> Designer:
         """What proposes."""
         from rlkit.design.islands import Tuned
+        from rlkit.design.tree import Tree, Walk
 
         if self.designer in MODELS:
             from rlkit.design.models import designer_of
 
             asking = designer_of(self, schema)
             return Tuned(asking, schema, self.tune) if self.tune else asking
-        made: Designer = {"evolution": Evolution, "random": RandomSearch}.get(
-            self.designer, lambda s: DESIGNERS.make(self.designer, s)
-        )(schema)
+        if self.designer == "tree":
+            made: Designer = Tree(schema, Walk(horizon=self.generations))
+        else:
+            made = DESIGNERS.make(self.designer, schema)
         if self.tune:
             made = Tuned(made, schema, self.tune)
         return WarmStarted(made, self.warm_start) if self.warm_start else made

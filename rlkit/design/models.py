@@ -37,10 +37,12 @@ def client_of(model: str) -> Client:
 
 
 def designer_of(config: DesignConfig, schema: Schema) -> Designer:
-    """``"eureka"``, ``"auto-mc"`` or ``"llm"`` on the model of a configuration."""
+    """One of :data:`rlkit.design.config.MODELS` on the model of a configuration."""
     from rlkit.design.auto_mc import AutoMC
     from rlkit.design.eureka import Eureka
     from rlkit.design.llm import Independent
+    from rlkit.design.rf_agent import RFAgent
+    from rlkit.design.tree import Walk
 
     budget = Budget(
         config.max_calls or math.inf,
@@ -54,6 +56,8 @@ def designer_of(config: DesignConfig, schema: Schema) -> Designer:
     begin = {"safety": config.safety, "warm_start": config.warm_start}
     if config.designer == "eureka":
         return Eureka(writer, **begin, turns=config.turns, task_score=config.curve)
+    if config.designer == "rf-agent":
+        return RFAgent(writer, **begin, task_score=config.curve, walk=Walk(horizon=config.generations))
     if config.designer == "auto-mc":
         return AutoMC(writer, **begin)
     return Independent(writer, **begin)

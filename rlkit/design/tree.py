@@ -9,8 +9,8 @@ falls to zero over the design are those of MCTS-AHD (arXiv 2501.08603).
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from rlkit.design.evolution import (
@@ -24,7 +24,7 @@ from rlkit.design.evolution import (
 )
 from rlkit.design.genome import Genome, Schema, from_json
 from rlkit.design.types import Candidate, DesignTask, History, Record
-from rlkit.errors import UsageError
+from rlkit.errors import UsageError, check_count
 from rlkit.types import Key
 
 ROOT = ""
@@ -110,80 +110,95 @@ def leaf(tree: Mapping[str, Node], explore: float, widening: float, extra: dict[
     return at
 
 
+def ancestors(tree: Mapping[str, Node], at: str) -> list[str]:
+    """The nodes between a node and the root, the nearest first; the root is not among them."""
+    found, up = [], tree[at].parent
+    while up != ROOT:
+        found.append(up)
+        up = tree[up].parent
+    return found
+
+
+def elite(at: str, history: History, most: int = 5) -> list[Record]:
+    """The best of all candidates without the one at a node."""
+    return [record for record in history.scored()[: most + 1] if record.candidate.id != at][:most]
+
+
 @dataclass(frozen=True)
-class Tree:
-    """Tree search of genomes.
+class Walk:
+    """How the nodes that are expanded are chosen.
 
     Attributes:
-      schema: of the task.
       explore: weight of exploration at the beginning.
       widening: exponent of progressive widening.
       horizon: generations over which exploration falls to zero.
     """
 
-    schema: Schema
     explore: float = 0.5
     widening: float = 0.5
     horizon: int = 10
-    name: str = "tree"
 
     def __post_init__(self) -> None:
         if not self.explore >= 0:
             raise UsageError(f"explore={self.explore!r}: expected a number of at least 0")
         if not 0 < self.widening <= 1:
             raise UsageError(f"widening={self.widening!r}: expected a number above 0 and at most 1")
-        if self.horizon < 1:
-            raise UsageError(f"horizon={self.horizon!r}: expected at least 1 generation")
+        check_count("horizon", self.horizon)
+
+    def leaves(self, tree: Mapping[str, Node], generation: int, count: int) -> list[str]:
+        """``count`` nodes to expand in a generation, one after the other, each counted as a visit."""
+        explore = self.explore * max(0.0, 1.0 - generation / self.horizon)
+        extra: dict[str, int] = {}
+        return [leaf(tree, explore, self.widening, extra) for _ in range(count)]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Tree search of genomes.
+
+    Attributes:
+      schema: of the task.
+      walk: how nodes are chosen.
+    """
+
+    schema: Schema
+    walk: Walk = field(default_factory=Walk)
+    name: str = "tree"
 
     def propose(self, task: DesignTask, history: History, key: Key, count: int) -> list[Candidate]:
         chance, tree = chance_of(key), tree_of(history)
-        records = {r.candidate.id: r for r in history.records if r.candidate.genome is not None}
-        explore = self.explore * max(0.0, 1.0 - history.generations / self.horizon)
-        extra: dict[str, int] = {}
         seen = {record.candidate.text for record in history.records}
         out: list[Candidate] = []
-        for _ in range(count):
-            at = leaf(tree, explore, self.widening, extra)
+        for at in self.walk.leaves(tree, history.generations, count):
             for _ in range(8):  # a reward that has been tried teaches nothing new
-                candidate = self._expanded(chance, at, tree, records)
+                candidate = self._expanded(chance, at, tree, history)
                 if candidate.text not in seen:
                     break
             seen.add(candidate.text)
             out.append(candidate)
         return out
 
-    def _expanded(
-        self, chance: Chance, at: str, tree: Mapping[str, Node], records: Mapping[str, Record]
-    ) -> Candidate:
-        if at not in records:
+    def _expanded(self, chance: Chance, at: str, tree: Mapping[str, Node], history: History) -> Candidate:
+        record = None if at == ROOT else history.find(at)
+        if record is None or record.candidate.genome is None:
             made = candidate_of(random_genome(chance, self.schema), self.schema, self.name)
             return replace(made, notes={"action": "root"})
         action = ACTIONS[int(chance.integers(len(ACTIONS)))]
-        own, parents = self._genome(records[at]), [at]
+        own, parents = self._genome(record), [at]
         if action == "different":
             genome = random_genome(chance, self.schema)
         elif action == "numbers":
             genome = scaled(own, lambda: float(math.exp(0.5 * chance.standard_normal())))
-        elif action == "structure" or not (others := self._others(action, at, tree, records)):
-            action, genome = "structure", mutate(chance, own, self.schema)
         else:
-            other = others[int(chance.integers(len(others)))]
-            genome = crossover(chance, own, self._genome(records[other]), self.schema)
-            parents.append(other)
+            mates = {"elite": elite(at, history), "path": [history.find(id) for id in ancestors(tree, at)]}
+            mates = [r for r in mates.get(action, ()) if r.candidate.genome is not None]
+            if mates:
+                other = mates[int(chance.integers(len(mates)))]
+                genome = crossover(chance, own, self._genome(other), self.schema)
+                parents.append(other.candidate.id)
+            else:
+                action, genome = "structure", mutate(chance, own, self.schema)
         return replace(candidate_of(genome, self.schema, self.name, parents), notes={"action": action})
-
-    def _others(
-        self, action: str, at: str, tree: Mapping[str, Node], records: Mapping[str, Record]
-    ) -> Sequence[str]:
-        """What a node may be crossed with: the best five of all, or its ancestors."""
-        if action == "elite":
-            found = sorted((id for id in records if id in tree), key=lambda id: -records[id].score)[:5]
-        else:
-            found, up = [], tree[at].parent
-            while up != ROOT:
-                found.append(up)
-                up = tree[up].parent
-        return [id for id in found if id != at and id in records]
 
     def _genome(self, record: Record) -> Genome:
         return from_json(record.candidate.genome, self.schema)

@@ -11,7 +11,7 @@ from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import make
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.reads import reward_reads
-from rlkit.rewards import from_function, init_slots, read, relabel
+from rlkit.rewards import init_slots, read, relabel
 from rlkit.rewards.language import ProgramError, parse_program, program_reward
 from rlkit.types import Reward
 
@@ -104,10 +104,6 @@ def test_a_rollout_that_it_pays_is_the_program_that_hand_written_code_makes(env)
     ours = compiled(program_reward(PENDULUM, env.spec))
     assert ours == compiled(hand_written())
     assert any(" while(" in line for line in ours)
-
-
-def _one(tree):
-    return jax.tree.map(lambda x: x[0, 0], tree)
 
 
 def test_memory_is_reset_where_an_episode_begins(env, trajectory):
