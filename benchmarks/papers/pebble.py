@@ -10,57 +10,79 @@ what the teacher judges by; and, with a teacher who errs in one answer of ten, l
 
 import argparse
 import time
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.agents import SACConfig, sac
+from rlkit.agents import PPOConfig, SACConfig, ppo, sac
 from rlkit.envs import make, rollout, start
 from rlkit.experiment.reports.intervals import interval
 from rlkit.experiment.train import train
 from rlkit.prefs.feedback import fit_steps, inputs, margins, segment_return, segments, simulate, teacher
-from rlkit.prefs.feedback.agents import PreferenceSACConfig, preference_sac
+from rlkit.prefs.feedback.agents import (
+    PreferencePPOConfig,
+    PreferenceSACConfig,
+    preference_ppo,
+    preference_sac,
+)
 from rlkit.prefs.feedback.fitting import FitConfig, agreement, optimiser_of
 from rlkit.prefs.feedback.models import ModelConfig, build
 from rlkit.prefs.types import PairBatch
 from rlkit.rewards import parse
+from rlkit.types import Environment
 
-SETTINGS = {
-    "num_envs": 4, "updates_to_data": 0.25, "learning_rate": 1e-3, "sizes": (64, 64), "batch_size": 128,
-    "discount": 0.98, "buffer_size": 20_000,
-}  # fmt: skip
-TASKS = {
-    # id, options, what the teacher judges by, environment steps, questions
-    "pendulum": ("classic/pendulum", {}, "task()", 24_000, 200),
-    "maze": ("nav/pointmaze-umaze", {"observation": "global"}, "progress('path_distance')", 40_000, 400),
+
+class Task(NamedTuple):
+    """What is learned, and by whom."""
+
+    env: Environment
+    criterion: str  # what the teacher judges by, and what the other agent is paid
+    steps: int
+    family: str
+    settings: dict[str, Any]  # of both agents
+    feedback: dict[str, Any]
+
+
+FAMILIES = {
+    "sac": ((preference_sac, PreferenceSACConfig), (sac, SACConfig)),
+    "ppo": ((preference_ppo, PreferencePPOConfig), (ppo, PPOConfig)),
 }
+TASKS = {
+    # The largest cost of a step is 16.3: in this unit the true reward has the scale of the learnt one.
+    "pendulum": lambda: Task(
+        make("classic/pendulum"), "0.0625 * task()", 24_000, "sac",
+        {"num_envs": 4, "updates_to_data": 0.25, "learning_rate": 1e-3, "sizes": (64, 64),
+         "batch_size": 128, "discount": 0.98, "buffer_size": 24_000},
+        {"queries": 200, "query_batch": 50, "query_every": 2000, "segment": 25},
+    ),
+    "maze": lambda: Task(
+        make("nav/pointmaze-umaze", observation="global"), "progress('path_distance')", 200_000, "ppo",
+        {"num_envs": 32, "num_steps": 64, "learning_rate": 1e-3, "normalize_obs": True},
+        {"queries": 400, "query_batch": 100, "query_starts": 4096, "query_every": 16_384, "segment": 25},
+    ),
+}  # fmt: skip
 
 
 def agents(name: str, seeds: int) -> None:
     """Train both agents and compare their returns, of the environment's own reward, in fresh episodes."""
-    id, options, criterion, steps, questions = TASKS[name]
-    env, judged = make(id, **options), parse(criterion)
-    config = PreferenceSACConfig(
-        **SETTINGS,
-        queries=questions,
-        query_batch=50,
-        query_every=2000,
-        segment=25,
-    )
-    rows = {}
-    for kind, agent in (
-        ("preferences", preference_sac(env, config, judged)),
-        ("true reward", sac(env, SACConfig(**SETTINGS), judged)),
+    task = TASKS[name]()
+    judged, rows = parse(task.criterion), {}
+    (learnt, learnt_config), (true, true_config) = FAMILIES[task.family]
+    for kind, make_agent, config in (
+        ("preferences", learnt, learnt_config(**task.settings, **task.feedback)),
+        ("true reward", true, true_config(**task.settings)),
     ):
         begin = time.process_time()
-        done = train(agent, total_steps=steps, seeds=seeds, probes=1, eval_episodes=32, progress=False)
+        agent = make_agent(task.env, config, judged)
+        done = train(agent, total_steps=task.steps, seeds=seeds, probes=1, eval_episodes=32, progress=False)
         rows[kind] = done.curve("eval/return")[[0, -1]]
         took = time.process_time() - begin
         print(f"{kind:<14} return {_said(rows[kind][1])}, success {_said(done.curve('eval/success')[-1])}, "
               f"{took:.0f} CPU s", flush=True)  # fmt: skip
     floor = np.concatenate([rows[kind][0] for kind in rows]).mean()
-    print(f"untrained {floor:.2f}; {questions} questions, {steps} steps, {seeds} seeds")
+    print(f"untrained {floor:.2f}; {task.feedback['queries']} questions, {task.steps} steps, {seeds} seeds")
     if interval(rows["true reward"][1] - rows["true reward"][0]).low <= 0:
         print("the true reward taught nothing in so many steps: there is nothing to compare with")
         return
