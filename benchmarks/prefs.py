@@ -1,6 +1,6 @@
-"""What reward models cost: an ensemble beside one member, scoring beside bare products, search beside mctx.
+"""What reward models cost: an ensemble beside one member, scoring beside bare products.
 
-    python benchmarks/prefs.py [--rounds 5] [--transitions 1000000] [--simulations 64]
+    python benchmarks/prefs.py [--rounds 5] [--transitions 1000000]
 
 CPU seconds and wall seconds of turns in one process, medians; compilation apart. The bare product is the same
 sequence of matrix products as the reward model's, without anything between them.
@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs import make
-from rlkit.prefs import pairs, search
+from rlkit.prefs import pairs
 from rlkit.prefs.feedback import fit_steps, scorer
 from rlkit.prefs.feedback.fitting import FitConfig, optimiser_of
 from rlkit.prefs.feedback.models import ModelConfig, build
@@ -93,51 +93,11 @@ def scoring(rounds: int, transitions: int, sizes: tuple[int, int]) -> None:
           f"by wall time; {rate:.2f} M a second")  # fmt: skip
 
 
-def tree_search(rounds: int, simulations: int, actions: int = 4, depth: int = 6) -> None:
-    """Our arrays beside mctx at equal simulations, on a tree of random values."""
-    import mctx  # pyrefly: ignore
-
-    values = jax.random.uniform(jax.random.key(0), (4096,))
-
-    def told(state: jax.Array) -> search.Evaluation:
-        value = values[state % 4096]
-        none = jnp.zeros(actions)
-        return search.Evaluation(
-            value, jnp.zeros((), bool), none, none, jnp.ones(actions, bool), jnp.int32(1)
-        )
-
-    step = lambda state, action: (state * actions + action + 1) % 65536
-    problem = search.Problem(step, told)
-    config = search.TreeConfig(simulations=simulations, max_depth=depth)
-    roots = jnp.arange(16, dtype=jnp.int32)
-    ours = jax.jit(jax.vmap(lambda root: search.visit_counts(search.tree_search(root, problem, config))))
-
-    def recurrent(params, key, action, state):
-        state = jax.vmap(step)(state, action)
-        value = values[state % 4096]
-        ones = jnp.ones_like(value)
-        return mctx.RecurrentFnOutput(0 * ones, ones, jnp.zeros((len(value), actions)), value), state
-
-    @jax.jit
-    def theirs(roots):
-        root = mctx.RootFnOutput(jnp.zeros((len(roots), actions)), values[roots % 4096], roots)
-        found = mctx.muzero_policy(
-            (), jax.random.key(0), root, recurrent, simulations, max_depth=depth, dirichlet_fraction=0.0
-        )
-        return found.search_tree.summary().visit_counts
-
-    took = timed({"ours": lambda: ours(roots), "mctx": lambda: theirs(roots)}, rounds)
-    cpu, wall = (took["ours"][i] / took["mctx"][i] for i in (0, 1))
-    print(f"tree search, {simulations} simulations, beside mctx: {cpu:.2f} × CPU, {wall:.2f} × wall time")
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--transitions", type=int, default=1_000_000)
-    parser.add_argument("--simulations", type=int, default=64)
     chosen = parser.parse_args()
     ensemble_of_five(chosen.rounds)
     for sizes in ((64, 64), (256, 256)):
         scoring(chosen.rounds, chosen.transitions, sizes)
-    tree_search(chosen.rounds, chosen.simulations)

@@ -77,7 +77,39 @@ def table(title: str, rows: Mapping[str, np.ndarray], base: str) -> dict[str, In
 
 def less(rows: Mapping[str, np.ndarray], base: str) -> dict[str, Interval]:
     """The differences of :func:`table` from another row, not printed."""
-    return {name: interval(np.asarray(x, float) - np.asarray(rows[base], float)) for name, x in rows.items()}
+    return {name: difference(x, rows[base]) for name, x in rows.items()}
+
+
+def show(title: str, rows: Mapping[str, Mapping[str, np.ndarray]], base: str) -> None:
+    """Print a table of several metrics: means, and how they differ from the base's over the same seeds.
+
+    Args:
+      title: a line above.
+      rows: by method, by metric, one number per seed.
+      base: the method that the others are compared with.
+    """
+    width, names = max(map(len, rows)) + 2, list(rows[base])
+    print(f"{title} ({len(rows[base][names[0]])} seeds; difference from {base!r}, 95 % intervals)")
+    print(" " * width + "".join(f"{name:>40}" for name in names))
+    for method, metrics in rows.items():
+        cells = []
+        for name in names:
+            text = f"{np.mean(metrics[name]):.3f}"
+            if method != base:
+                found = difference(metrics[name], rows[base][name])
+                text += f"  {found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+            cells.append(f"{text:>40}")
+        print(f"{method:<{width}}" + "".join(cells))
+
+
+def difference(ours: np.ndarray, base: np.ndarray) -> Interval:
+    """The interval of a difference over the same seeds: they share their keys."""
+    return interval(np.asarray(ours, float) - np.asarray(base, float))
+
+
+def better(ours: np.ndarray, base: np.ndarray) -> bool:
+    """Whether the interval of the difference is above 0."""
+    return above(difference(ours, base))
 
 
 def claim(text: str, holds: bool) -> None:

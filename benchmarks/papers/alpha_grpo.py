@@ -6,8 +6,8 @@ made (quality). The holistic score is the share of what is right, on a coarse sc
 
 import jax
 import jax.numpy as jnp
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, first_above, table_of, train
-from _seeds import better, claim, show
 
 from rlkit.group import preset
 
@@ -67,3 +67,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

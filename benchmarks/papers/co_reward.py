@@ -6,8 +6,8 @@ bias of each view toward one answer, which they do not.
 
 import jax
 import jax.numpy as jnp
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, train
-from _seeds import better, claim, show
 
 from rlkit.group import preset
 
@@ -59,3 +59,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -6,8 +6,8 @@ grows with the steps of reasoning and saturates after what the prompt needs, 2 t
 
 import jax
 import jax.numpy as jnp
+from _common import claim, difference, finish, show
 from _groups import Setting, Task, at_end, train
-from _seeds import claim, difference, show
 
 from rlkit.group import preset
 
@@ -52,15 +52,16 @@ def main() -> None:
     rows = {name: at_end(run, "accuracy", "length", "filler", last=20) for name, run in runs.items()}
     show("after 300 updates", rows, "outcome only")
     base, ours = rows["outcome only"], rows["CRF"]
-    shorter = difference(ours["length"], base["length"])[2] < 0
-    kept = difference(ours["accuracy"], base["accuracy"])[1] > -0.02
+    shorter = difference(ours["length"], base["length"]).high < 0
+    kept = difference(ours["accuracy"], base["accuracy"]).low > -0.02
     claim("CRF is shorter than outcome only", shorter)
     claim("at equal accuracy (within 0.02)", kept)
     claim(
         "CRF is more accurate than an added bonus of 2",
-        difference(ours["accuracy"], rows["added, 2"]["accuracy"])[1] > 0,
+        difference(ours["accuracy"], rows["added, 2"]["accuracy"]).low > 0,
     )
 
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -6,8 +6,8 @@ meets an open goal that no earlier call met.
 
 import jax
 import jax.numpy as jnp
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, table_of, train
-from _seeds import better, claim, show
 
 from rlkit.group import preset
 from rlkit.group.tool_scores import solve_f1
@@ -64,3 +64,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

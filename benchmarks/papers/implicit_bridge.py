@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from _common import better, claim, finish, show
 from _groups import descend, log_probs
-from _seeds import better, claim, show
 from tgdpo import _Policy
 
 from rlkit import group
@@ -73,3 +73,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -6,8 +6,8 @@ unless its bit is set. The policy is linear in the bits and shared, and is judge
 
 import jax
 import jax.numpy as jnp
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, train
-from _seeds import better, claim, show
 
 from rlkit.group import preset
 from rlkit.group.dimensions import achievable, dimension_coverage, single_reward_prompts
@@ -67,3 +67,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -6,8 +6,8 @@ flag is on each claim that does not hold.
 
 import jax
 import jax.numpy as jnp
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, table_of, train
-from _seeds import better, claim, show
 
 from rlkit.group import preset
 
@@ -51,3 +51,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -8,8 +8,8 @@ are plain: an optimiser that divides by the gradient's size divides out how much
 import jax
 import jax.numpy as jnp
 import optax
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, table_of, train
-from _seeds import better, claim, show
 
 from rlkit.group import preset
 
@@ -54,3 +54,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from _common import better, claim, finish, show
 from _groups import Setting  # noqa: F401 (sets how programs are compiled)
-from _seeds import better, claim, show
 
 from rlkit import group
 from rlkit.group import preset
@@ -129,3 +129,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

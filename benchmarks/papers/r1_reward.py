@@ -7,8 +7,8 @@ whether the last thought agrees with the verdict. Eight steps on each batch at a
 import jax
 import jax.numpy as jnp
 import numpy as np
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, table_of, train
-from _seeds import better, claim, show
 
 from rlkit import group
 from rlkit.group import preset
@@ -68,3 +68,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

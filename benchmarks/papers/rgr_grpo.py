@@ -6,8 +6,8 @@ step each). A refinement takes the best plan and writes the steps of failed crit
 
 import jax
 import jax.numpy as jnp
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, first_above, table_of, train
-from _seeds import better, claim, show
 
 from rlkit.group import preset
 from rlkit.group.rubrics import exploration_assessment, rubric_reward
@@ -74,3 +74,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

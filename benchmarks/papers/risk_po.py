@@ -6,8 +6,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, first_above, train
-from _seeds import better, claim, show
 
 from rlkit.group import preset
 
@@ -58,3 +58,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

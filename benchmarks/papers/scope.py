@@ -5,8 +5,8 @@ The first policy prefers a wrong answer on about half of the prompts, but says i
 
 import jax
 import jax.numpy as jnp
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, train
-from _seeds import better, claim, show
 
 from rlkit.group import preset
 
@@ -62,3 +62,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

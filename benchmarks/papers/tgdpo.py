@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from _common import better, claim, finish, show
 from _groups import descend, log_probs
-from _seeds import better, claim, show
 
 from rlkit import group
 from rlkit.group import preset
@@ -93,3 +93,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -6,8 +6,8 @@ that makes it well formed.
 
 import jax
 import jax.numpy as jnp
+from _common import claim, finish, interval, show
 from _groups import Setting, Task, at_end, table_of, train
-from _seeds import claim, interval, show
 
 from rlkit.group import preset
 
@@ -58,11 +58,12 @@ def main() -> None:
     show("after 200 updates", rows, "accuracy only, from nothing")
     learnt = rows["TimeMaster, from nothing"]
     claim(
-        "all three parts are learnt (each above 0.9)", all(interval(learnt[name])[1] > 0.9 for name in names)
+        "all three parts are learnt (each above 0.9)", all(interval(learnt[name]).low > 0.9 for name in names)
     )
     alone = rows["accuracy only, from nothing"]["extension"]
-    claim("accuracy alone does not teach the extension (below 0.5)", interval(alone)[2] < 0.5)
+    claim("accuracy alone does not teach the extension (below 0.5)", interval(alone).high < 0.5)
 
 
 if __name__ == "__main__":
     main()
+    finish()

@@ -5,8 +5,8 @@ A call is a name and three arguments of eight values each; a prompt asks for one
 
 import jax
 import jax.numpy as jnp
+from _common import better, claim, finish, show
 from _groups import Setting, Task, at_end, first_above, table_of, train
-from _seeds import better, claim, show
 
 from rlkit import group
 
@@ -51,3 +51,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    finish()
