@@ -27,6 +27,7 @@ from rlkit.envs.host_tasks import HostTask, known_task, reader, specification
 from rlkit.envs.host_worker import Blueprint, limited, seen_space, time_limit_of
 from rlkit.envs.source import Source
 from rlkit.errors import UsageError, missing_extra, unknown_name
+from rlkit.reads import recorded_names
 from rlkit.types import EnvSpec, Features, Key, PyTree, Terms
 
 VECTORIZATIONS = ("sync", "async")
@@ -72,7 +73,13 @@ class HostEnv:
             spec=self.spec,
             start_keys=lambda num_envs, auto_reset=None: num_envs,
             start=functools.partial(host_rollout.start, self.pool),
-            rollout=functools.partial(host_rollout.rollout, self.pool, self.layout, self.task_reward),
+            rollout=functools.partial(
+                host_rollout.rollout,
+                self.pool,
+                self.layout,
+                self.task_reward,
+                functools.partial(recorded_names, self),
+            ),
             begin=functools.partial(host_rollout.begin, self.pool, self.layout),
             advance=functools.partial(host_rollout.advance, self.pool, self.layout),
             end=functools.partial(host_rollout.end, self.pool),

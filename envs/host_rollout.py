@@ -158,6 +158,7 @@ def rollout(
     pool: Pool,
     layout: Layout,
     task_reward: Callable[..., Any],
+    recorded: Callable[[tuple[str, ...] | None], tuple[str, ...]],
     policy: Policy,
     carry: PyTree,
     slots: HostSlots,
@@ -188,8 +189,7 @@ def rollout(
     before, after = layout.features(obs, facts), layout.features(next_obs, next_facts)
     pay = jax.vmap(jax.vmap(functools.partial(task_reward, params=params)))
     reward, terms = pay(before, action, after)
-    if record is not None:
-        before, after = ({name: f[name] for name in record} for f in (before, after))
+    before, after = ({name: f[name] for name in recorded(record)} for f in (before, after))
     success = next_facts[..., SUCCESS] > 0
     flags = (terminated, truncated, success, first)
     transition = Transition(obs, action, next_obs, before, after, reward, *flags)

@@ -18,7 +18,7 @@ from rlkit.envs.core import advance_with, features, reset_with, task_reward
 from rlkit.errors import check_count
 from rlkit.keys import typed_key
 from rlkit.packing import PackedTree
-from rlkit.reads import task_reads
+from rlkit.reads import recorded_names
 from rlkit.types import Environment, EnvState, Features, Key, PyTree, Trajectory, Transition
 
 
@@ -54,15 +54,6 @@ class Slots(NamedTuple):
 
 Policy = Callable[[PyTree, jax.Array, jax.Array, Any], tuple[jax.Array, PyTree, dict[str, jax.Array]]]
 """``policy(carry, obs[B, ...], first[B], input) -> (action[B, ...], carry, extras)``"""
-
-
-def _names(env: Environment, record: tuple[str, ...] | None) -> tuple[str, ...]:
-    """The features to record: those asked for (None: all) and those that the task reward reads."""
-    if record is None:
-        record = tuple(spec.name for spec in env.spec.features)
-    for name in record:
-        env.spec.feature(name)
-    return tuple(sorted({*record, *task_reads(env)}))
 
 
 def _pick(features: Features, names: tuple[str, ...]) -> Features:
@@ -128,7 +119,7 @@ def start(
     check_environment(env)
     num_envs = check_count("num_envs", num_envs)
     key, strategy = typed_key(key), reset_strategy(env, auto_reset)
-    begin = _beginning(env, _names(env, record))
+    begin = _beginning(env, recorded_names(env, record))
     keys = key if key.ndim else jax.random.split(key, (start_keys(env, num_envs, auto_reset), 2))
     if isinstance(strategy, Fresh | Off):
         rows = jax.vmap(begin, (0, None))(keys, params)
@@ -211,7 +202,7 @@ def rollout(
     """
     num_steps = check_count("num_steps", num_steps)
     key, strategy = typed_key(key), reset_strategy(env, auto_reset)
-    names = _names(env, record)
+    names = recorded_names(env, record)
     layout = slots.packed.layout
     keys = key if key.ndim else jax.random.split(key, (num_steps, slots.first.shape[0], 4))
     begin = _beginning(env, names)

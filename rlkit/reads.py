@@ -144,6 +144,18 @@ def task_reads(env: Environment) -> tuple[str, ...]:
     return _task(env)[0]
 
 
+def recorded_names(env: Environment, record: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The features that a rollout records: those asked for (None: all), and what the task reward reads.
+
+    Raises:
+      UnknownNameError: ``record`` names a feature that the environment does not have.
+    """
+    asked = tuple(spec.name for spec in env.spec.features) if record is None else record
+    for name in asked:
+        env.spec.feature(name)
+    return tuple(sorted({*asked, *task_reads(env)}))
+
+
 @functools.lru_cache(maxsize=256)
 def task_terms(env: Environment) -> tuple[str, ...]:
     """Names of the terms of the environment's own reward, sorted."""

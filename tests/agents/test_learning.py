@@ -23,8 +23,8 @@ from rlkit.rewards import parse
 pytestmark = pytest.mark.slow
 
 
-def outcome(name, env, config, steps, seeds, reward=None, episodes=32, make_agent=ppo):
-    """Train the seeds for so many steps each and evaluate them; returns means of episodes ``[seeds]``."""
+def outcome(name, env, config, steps, seeds, reward=None, episodes=32, make_agent=ppo, first=0):
+    """Train seeds from ``first`` for so many steps each and evaluate them; means of episodes ``[seeds]``."""
     agent = make_agent(env, config, reward)
     updates = -(-steps // agent.steps_per_update)
     if getattr(config, "decay_updates", 0.0):
@@ -37,13 +37,13 @@ def outcome(name, env, config, steps, seeds, reward=None, episodes=32, make_agen
         return evaluate(agent, agent.policy(state), key_judge, episodes)
 
     begin = time.process_time()
-    keys = seed_keys(jax.random.key(0), seeds)
+    keys = seed_keys(jax.random.key(0), first + seeds)[first:]
     found = jax.tree.map(np.asarray, jax.jit(over_seeds(learn))(keys, jnp.int32(updates)))
     seconds = time.process_time() - begin
     means = found._replace(**{field: getattr(found, field).mean(1) for field in found._fields})
     for what in ("returned", "success", "fitness"):
         x = getattr(means, what)
-        half = stats.t.ppf(0.975, seeds - 1) * x.std(ddof=1) / np.sqrt(seeds)
+        half = stats.t.ppf(0.975, seeds - 1) * x.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else np.nan
         print(f"\n{name}: {what} {x.mean():.2f} ± {half:.2f} {np.round(x, 2).tolist()}", end="")
     print(f"\n  {updates * agent.steps_per_update} steps per seed, {seconds:.0f} CPU-s in all")
     return means
@@ -160,3 +160,31 @@ def test_a_maze_is_learned_from_a_dense_reward(actions):
     reward = parse("5 * success() + progress('path_distance')")
     found = outcome(f"pointmaze, {actions}", env, config, 300_000, 5, reward)
     assert found.success.mean() >= 0.95
+
+
+# What RL Baselines3 Zoo publishes for LunarLander: minibatches of 64 steps, nothing is normalised.
+LANDER = PPOConfig(
+    learning_rate=3e-4,
+    discount=0.999,
+    gae_lambda=0.98,
+    num_envs=16,
+    num_steps=1024,
+    minibatches=256,
+)
+
+
+def test_a_lander_on_the_host_lands():
+    found = outcome("lunarlander", make("box2d/lunarlander"), LANDER, 1_000_000, 3)
+    assert found.returned.mean() >= 200
+    assert found.success.mean() > 0.5
+
+
+# Smaller networks and batches than usual (256, 256 and 256), so that eight seeds take minutes.
+CHEETAH = SACConfig(learning_rate=1e-3, batch_size=128, buffer_size=50_000, sizes=(128, 128), num_steps=16)
+
+
+def test_a_cheetah_on_the_host_runs_by_sac():
+    found = outcome(
+        "halfcheetah, SAC", make("host:HalfCheetah-v5"), CHEETAH, 30_000, 4, episodes=4, make_agent=sac
+    )
+    assert found.returned.mean() > 500
