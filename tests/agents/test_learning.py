@@ -5,51 +5,23 @@ numbers say what agents can learn, not what a first try gives. Run with ``-s`` t
 95 % interval, every seed, steps and CPU time.
 """
 
-import time
+import importlib.util
+from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-import numpy as np
 import pytest
-from scipy import stats
 
-from rlkit.agents import DQNConfig, PPOConfig, PQNConfig, SACConfig, dqn, evaluate, ppo, pqn, sac
-from rlkit.agents.replaying import gradient_steps
+from rlkit.agents import DQNConfig, PPOConfig, PQNConfig, SACConfig, dqn, pqn, sac
 from rlkit.envs import make
 from rlkit.envs.wrappers import select_observation
-from rlkit.parallel import over_seeds, seed_keys
 from rlkit.rewards import parse
 
 pytestmark = pytest.mark.slow
 
-
-def outcome(name, env, config, steps, seeds, reward=None, episodes=32, make_agent=ppo, first=0):
-    """Train seeds from ``first`` for so many steps each and evaluate them; means of episodes ``[seeds]``."""
-    agent = make_agent(env, config, reward)
-    updates = -(-steps // agent.steps_per_update)
-    if getattr(config, "decay_updates", 0.0):
-        each = gradient_steps(config) if hasattr(config, "updates_to_data") else 1
-        agent = make_agent(env, config.replace(decay_updates=float(updates * each)), reward)
-
-    def learn(key, updates):
-        key_learn, key_judge = jax.random.split(key)
-        state = jax.lax.fori_loop(0, updates, lambda i, s: agent.step(s)[0], agent.init(key_learn))
-        return evaluate(agent, agent.policy(state), key_judge, episodes)
-
-    begin = time.process_time()
-    keys = seed_keys(jax.random.key(0), first + seeds)[first:]
-    found = jax.tree.map(np.asarray, jax.jit(over_seeds(learn))(keys, jnp.int32(updates)))
-    seconds = time.process_time() - begin
-    means = found._replace(**{field: getattr(found, field).mean(1) for field in found._fields})
-    for what in ("returned", "success", "fitness"):
-        x = getattr(means, what)
-        half = stats.t.ppf(0.975, seeds - 1) * x.std(ddof=1) / np.sqrt(seeds) if seeds > 1 else np.nan
-        print(f"\n{name}: {what} {x.mean():.2f} ± {half:.2f} {np.round(x, 2).tolist()}", end="")
-    print(f"\n  {updates * agent.steps_per_update} steps per seed, {seconds:.0f} CPU-s in all")
-    return means
-
-
-DECAY = 1.0  # replaced by the number of updates: the learning rate falls to 0 over the whole run
+_PATH = Path(__file__).resolve().parents[2] / "benchmarks" / "learning.py"
+_SPEC = importlib.util.spec_from_file_location("learning", _PATH)
+learning = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(learning)
+outcome, DECAY = learning.outcome, learning.DECAY
 
 # The settings that most implementations share, at 4 environments; the other numbers are the defaults.
 CARTPOLE = PPOConfig(num_envs=4, decay_updates=DECAY, clip_value=True)
@@ -162,29 +134,22 @@ def test_a_maze_is_learned_from_a_dense_reward(actions):
     assert found.success.mean() >= 0.95
 
 
-# What RL Baselines3 Zoo publishes for LunarLander: minibatches of 64 steps, nothing is normalised.
-LANDER = PPOConfig(
-    learning_rate=3e-4,
-    discount=0.999,
-    gae_lambda=0.98,
-    num_envs=16,
-    num_steps=1024,
-    minibatches=256,
-)
+def task(name, seeds):
+    """Outcome of a task of ``benchmarks/learning.py``."""
+    env, agent, config, steps, episodes = learning.TASKS[name]
+    return outcome(name, make(env), config, steps, seeds, episodes=episodes, make_agent=agent)
 
 
 def test_a_lander_on_the_host_lands():
-    found = outcome("lunarlander", make("box2d/lunarlander"), LANDER, 1_000_000, 3)
+    found = task("lunarlander-ppo", 2)
     assert found.returned.mean() >= 200
     assert found.success.mean() > 0.5
 
 
-# Smaller networks and batches than usual (256, 256 and 256), so that eight seeds take minutes.
-CHEETAH = SACConfig(learning_rate=1e-3, batch_size=128, buffer_size=50_000, sizes=(128, 128), num_steps=16)
-
-
 def test_a_cheetah_on_the_host_runs_by_sac():
-    found = outcome(
-        "halfcheetah, SAC", make("host:HalfCheetah-v5"), CHEETAH, 30_000, 4, episodes=4, make_agent=sac
-    )
-    assert found.returned.mean() > 500
+    assert task("halfcheetah-sac", 3).returned.mean() > 500
+
+
+def test_a_small_world_is_crafted_in():
+    for name in ("craft-mini-ppo", "craft-mini-pqn"):
+        assert task(name, 2).fitness.mean() > 0.3
