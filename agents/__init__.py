@@ -3,6 +3,7 @@
 if __name__ != "rlkit.agents":
     raise ImportError("this folder is installed as rlkit.agents: import rlkit.agents instead of agents")
 
+from rlkit.agents.demonstrations import trajectory_from
 from rlkit.agents.dqn import DQNConfig, DQNState, dqn
 from rlkit.agents.evaluate import Evaluation, evaluate, probe
 from rlkit.agents.ppo import PPOConfig, PPOState, ppo
@@ -25,4 +26,5 @@ __all__ = [
     "pqn",
     "probe",
     "sac",
+    "trajectory_from",
 ]

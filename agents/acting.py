@@ -1,6 +1,6 @@
 """Acting: from what a network makes of an observation to an action, for judges and for collecting."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -78,8 +78,15 @@ def exploring(config: Any, params: PyTree, moments: RunningMoments | None, updat
     return Policy(params, moments, epsilon)
 
 
+MEMORIES = ("carry", "memory")
+"""Extras of policies with memory: the carry after each observation, and before it."""
+
+RAW = "raw"
+"""The report of a policy's own action, before ``ActionDistribution.to_env``."""
+
+
 def behaving(
-    dist: ActionDistribution, look: Look, policy: Policy, reports: tuple[str, ...] = ()
+    dist: ActionDistribution, look: Look, policy: Policy, reports: Iterable[str] = ()
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """``behave`` and ``foresee`` of a policy, see :mod:`rlkit.agents.collecting`.
 
@@ -87,17 +94,19 @@ def behaving(
       dist: the family of its actions; noise for it is the input of ``behave``.
       look: what the policy makes of observations.
       policy: the policy.
-      reports: which of the outputs to report, e.g. ``("latent",)``.
+      reports: what to report: of the outputs, e.g. ``"latent"``, or ``"raw"``, which cannot be foreseen.
     """
+    reports = sorted(set(reports))
 
     def behave(carry: PyTree, obs: jax.Array, noise: jax.Array):
         out = look(policy, carry, obs)
-        report = {name: getattr(out, name) for name in reports}
-        return dist.to_env(dist.sample(out.distribution, noise)), out.carry, report
+        action = dist.sample(out.distribution, noise)
+        report = {name: action if name == RAW else getattr(out, name) for name in reports}
+        return dist.to_env(action), out.carry, report
 
     def foresee(carry: PyTree, obs: jax.Array) -> dict[str, jax.Array]:
         out = look(policy, carry, obs)
-        return {name: getattr(out, name) for name in reports}
+        return {name: getattr(out, name) for name in reports if name != RAW}
 
     return behave, foresee
 
@@ -110,10 +119,11 @@ def collect_with(
     experience: Experience,
     drawn: dict[str, jax.Array],
     *,
+    needs: tuple[str, ...] = (),
     latents: bool = False,
     discount: jax.Array | float | None = None,
 ) -> tuple[Experience, Trajectory, Metrics]:
-    """Experience of a policy from which learning needs no report.
+    """Experience of a policy.
 
     Args:
       collector: how experience is collected.
@@ -122,13 +132,15 @@ def collect_with(
       policy: the policy.
       experience: where it goes on.
       drawn: has the keys ``steps`` and the noise ``acting``, ``[T, B, dist.width]``.
+      needs: reports that learning reads, see :func:`behaving`.
       latents: report latents, also as the metric ``latent``.
       discount: needed where rewards are normalised.
 
     Returns:
       As ``Collector.collect``, with the metric ``policy/epsilon`` of an epsilon-greedy policy.
     """
-    reports = tuple(sorted({*collector.offered, *(["latent"] if latents else [])}))
+    outputs = [name for name in needs if name not in MEMORIES]  # those the collector notes
+    reports = (*outputs, *collector.offered, *(["latent"] if latents else []))
     behave, foresee = behaving(dist, look, policy, reports)
     experience, trajectory, metrics = collector.collect(
         experience, behave, drawn["steps"], drawn["acting"], foresee=foresee, discount=discount

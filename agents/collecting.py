@@ -48,7 +48,7 @@ from rlkit.parameters import resolve
 from rlkit.reads import example_transition, offer, offered_reads, reward_reads, task_reads, with_offers
 from rlkit.rewards import chain, init_slots, relabel
 from rlkit.rewards import normalise as normalise_reward
-from rlkit.types import Environment, FeatureSpec, Key, Metrics, PyTree, Reward, Settings, Trajectory
+from rlkit.types import Agent, Environment, FeatureSpec, Key, Metrics, PyTree, Reward, Settings, Trajectory
 
 OBS_LIMIT = 10.0
 """Largest magnitude of a normalised observation."""
@@ -278,6 +278,41 @@ def with_reward_params(state: PyTree, params: PyTree) -> PyTree:
         )
     params = resolve("params", experience.reward_params, params)
     return state._replace(experience=experience._replace(reward_params=params))
+
+
+def agent_of(
+    env: Environment,
+    reward: Reward,
+    config: Any,
+    *,
+    init: Callable[..., PyTree],
+    collect: Callable[[PyTree], tuple[PyTree, Trajectory, Metrics]],
+    learn: Callable[[PyTree, Trajectory], tuple[PyTree, Metrics]],
+    **more: Any,
+) -> Agent:
+    """The agent of these functions, whose state keeps an :class:`Experience` in the field ``experience``.
+
+    Args:
+      env: the environment.
+      reward: what it is paid.
+      config: has the fields ``num_envs`` and ``num_steps``.
+      init: see :class:`rlkit.types.Agent`, as all that follow.
+      collect: one half of ``step``.
+      learn: the other.
+      **more: ``policy``, ``carry``, ``act``, and what has defaults.
+    """
+    return Agent(
+        init=init,
+        step=stepping(collect, learn),
+        env=env,
+        reward=reward,
+        config=config,
+        steps_per_update=config.num_envs * config.num_steps,
+        collect=collect,
+        learn=learn,
+        settings=lambda state: state.experience.settings,
+        **more,
+    )
 
 
 def stepping(collect: Callable[..., Any], learn: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,11 +5,10 @@ turned off, over returns of ``n_step`` steps, with a target network that follows
 Behaviour is epsilon-greedy. Time limits bootstrap from the true final observation.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -17,24 +16,24 @@ import jax.numpy as jnp
 import optax
 
 from rlkit.agents.acting import Look, Policy, acting, collect_with, exploring, looking
-from rlkit.agents.collecting import Collector, Experience, collector, stepping
+from rlkit.agents.collecting import Collector, Experience, agent_of, collector
+from rlkit.agents.demonstrations import check_experience
+from rlkit.agents.hyperparameters import shared
 from rlkit.agents.replaying import buffer_for, check_memoryless, gradient_steps, learn_from, store
 from rlkit.critics import headed_network
 from rlkit.distributions import ActionDistribution, epsilon_greedy
 from rlkit.draws import Draw, raw, split
-from rlkit.encoding import action_decoder, observation_encoder
+from rlkit.encoding import action_decoder
 from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
 from rlkit.errors import UsageError
-from rlkit.fields import check, leaf, static
+from rlkit.fields import Config, check, leaf, static
 from rlkit.keys import typed_key
-from rlkit.networks import ACTIVATIONS, torso_encoder
 from rlkit.normalize import RunningMoments
 from rlkit.optimisers import decayed_adam, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
-from rlkit.policies import Network, check_network, network_of
-from rlkit.products import PRECISIONS
+from rlkit.policies import Network, check_network, chosen_network
 from rlkit.q_learning import action_value, double_q_value, last_of, n_step_return, track
 from rlkit.reads import latent_offer, value_offer
 from rlkit.replay import Replay
@@ -45,38 +44,34 @@ from rlkit.types import Agent, Environment, Key, Metrics, PyTree, Reward, Trajec
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class DQNConfig:
+class DQNConfig(Config):
     """Hyper-parameters of DQN. The float fields are pytree leaves: ``vmap`` over them is a sweep."""
 
     learning_rate: float = leaf(5e-4, "step size of Adam", low=0.0)
     decay_updates: float = leaf(
         0.0, "gradient steps until the learning rate has fallen linearly to 0; 0: constant", low=0.0
     )
-    discount: float = leaf(0.99, "discount factor γ", low=0.0, high=1.0)
+    discount: float = shared("discount", 0.99)
     tau: float = leaf(1.0, "how far the target network moves each time: 1 is a copy", above=0.0, high=1.0)
-    epsilon_start: float = leaf(1.0, "share of random actions at first", low=0.0, high=1.0)
-    epsilon_end: float = leaf(0.05, "share of random actions in the end", low=0.0, high=1.0)
-    epsilon_steps: float = leaf(25_000, "environment steps over which that share falls linearly", low=0.0)
-    max_grad_norm: float = leaf(10.0, "largest global norm of a gradient", above=0.0)
+    epsilon_start: float = shared("epsilon_start", 1.0)
+    epsilon_end: float = shared("epsilon_end", 0.05)
+    epsilon_steps: float = shared("epsilon_steps", 25_000)
+    max_grad_norm: float = shared("max_grad_norm", 10.0)
     target_every: int = static(250, "gradient steps between two moves of the target network", low=1)
     double: bool = static(True, "let the learning network choose the action that the target network judges")
     n_step: int = static(1, "steps of reward before bootstrapping", low=1)
-    num_envs: int = static(8, "environments that run side by side (per device)", low=1)
-    num_steps: int = static(1, "steps of each environment per update", low=1)
-    updates_to_data: float = static(0.125, "gradient steps for each environment step", above=0.0)
-    batch_size: int = static(128, "transitions in a gradient step", low=1)
-    buffer_size: int = static(100_000, "transitions that are kept", low=1)
+    num_envs: int = shared("num_envs", 8)
+    num_steps: int = shared("num_steps", 1)
+    updates_to_data: float = shared("updates_to_data", 0.125)
+    batch_size: int = shared("batch_size", 128)
+    buffer_size: int = shared("buffer_size", 100_000)
     learning_starts: int = static(1000, "transitions that are collected before learning", low=1)
     torso: str = static("mlp", "feature extractor: mlp or cnn (images)", choices=("mlp", "cnn"))
-    sizes: tuple[int, ...] = static((64, 64), "layer sizes; the last is the latent's", low=1)
-    activation: str = static("relu", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
-    layer_norm: bool = static(False, "normalise the layers")
-    precision: str = static("float32", "of matrix products: float32, tf32 or bfloat16", choices=PRECISIONS)
-    normalize_obs: bool = static(False, "normalise observations by their running mean and deviation")
-
-    def replace(self, **changes: Any) -> "DQNConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+    sizes: tuple[int, ...] = shared("sizes", (64, 64))
+    activation: str = shared("activation", "relu")
+    layer_norm: bool = shared("layer_norm", False)
+    precision: str = shared("precision", "float32")
+    normalize_obs: bool = shared("normalize_obs", False)
 
 
 class Learner(NamedTuple):
@@ -106,7 +101,6 @@ class _Spec(NamedTuple):
     network: Network
     look: Look
     dist: ActionDistribution
-    start: int  # the first action
     optimiser: Callable[[DQNConfig, jax.Array], optax.GradientTransformation]
     static: DQNConfig
     updates: int  # gradient steps per update
@@ -158,18 +152,14 @@ def dqn(
     check(config)
     if not isinstance(space, Discrete):
         raise UsageError(f"{env.spec.id} has the actions {space}; DQN needs Discrete ones: take SAC or PPO")
-    seen = env.spec.observation_space
-    encoder = torso_encoder(seen, config.torso) if network is None else observation_encoder(seen, flat=False)
-    if network is None:
-        network = headed_network(space.n, encoder.shape, config, torso=config.torso)
-    elif isinstance(network, nn.Module):
-        network = network_of(network, encoder.shape)
+    usual = functools.partial(headed_network, space.n, config=config, torso=config.torso)
+    network, shape = chosen_network(network, env.spec.observation_space, config.torso, usual)
     check_memoryless(network)
-    offers = (latent_offer(check_network(network, encoder.shape, space.n)), value_offer())
-    dist = epsilon_greedy(space.n, action_decoder(space).decode)
+    offers = (latent_offer(check_network(network, shape, space.n)), value_offer())
+    dist = epsilon_greedy(space.n, action_decoder(space))
     collects = collector(
         env, reward, num_envs=config.num_envs, num_steps=config.num_steps, offers=offers, record=record,
-        normalize_obs=config.normalize_obs, flat=len(encoder.shape) == 1, auto_reset=auto_reset,
+        normalize_obs=config.normalize_obs, flat=len(shape) == 1, auto_reset=auto_reset,
         axis_name=axis_name,
     )  # fmt: skip
     spec = _Spec(
@@ -177,7 +167,6 @@ def dqn(
         network=network,
         look=looking(network, collects.encode),
         dist=dist,
-        start=space.start,
         optimiser=optimiser,
         static=config,
         updates=gradient_steps(config),
@@ -188,22 +177,20 @@ def dqn(
         lambda: buffer_for(collects.row, config, length=config.n_step)
     )  # an error now if too large
     collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
-    return Agent(
+    return agent_of(
+        env,
+        reward,
+        config,
         init=functools.partial(_init, spec),
-        step=stepping(collect, learn),
+        collect=collect,
+        learn=learn,
         policy=_policy,
         carry=network.memory,
         act=acting(dist, spec.look),
-        env=env,
-        reward=reward,
-        config=config,
-        steps_per_update=config.num_envs * config.num_steps,
-        collect=collect,
-        learn=learn,
-        settings=lambda state: state.experience.settings,
         offers=offers,
         undefined=("episode/", "loss/", "value/"),
         bulk=("buffer.stored",),
+        adopt=lambda state, trajectory: trajectory,
     )
 
 
@@ -257,6 +244,7 @@ def _collect(spec: _Spec, state: DQNState) -> tuple[DQNState, Trajectory, Metric
 
 def _learn(spec: _Spec, state: DQNState, trajectory: Trajectory) -> tuple[DQNState, Metrics]:
     """Store the trajectory and make the gradient steps."""
+    check_experience(trajectory, spec.static, (), whole=False)
     config, drawn, buffer = spec.static, _drawn(spec, state), store(state.buffer, trajectory)
     update = functools.partial(_update, spec, state.config, state.experience.moments)
     ready = (buffer.filled * config.num_envs >= config.learning_starts) & (buffer.filled >= config.n_step)
@@ -285,7 +273,7 @@ def _update(
     target = ahead.reward + ahead.discount * double_q_value(chosen, judged)
 
     def loss(params: PyTree):
-        q = action_value(values(params, seen.obs[0]), seen.action[0] - spec.start)
+        q = action_value(values(params, seen.obs[0]), spec.dist.from_env(seen.action[0]))
         total = jnp.mean(optax.huber_loss(q, target))  # errors clipped to ±1, as in the paper of 2015
         return total, {"loss/value": total, "value/mean": jnp.mean(q)}
 

@@ -5,78 +5,69 @@ and makes ``epochs`` passes of minibatch updates. Time limits bootstrap from the
 state is one pytree; hyper-parameters that are numbers are leaves of it.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
-from rlkit.agents.acting import Policy, acting, looking
-from rlkit.agents.collecting import Collector, Experience, collector, stepping
+from rlkit.agents.acting import MEMORIES, RAW, Look, Policy, acting, collect_with, looking
+from rlkit.agents.collecting import Collector, Experience, agent_of, collector
+from rlkit.agents.demonstrations import adopting, check_experience
+from rlkit.agents.hyperparameters import shared
 from rlkit.distributions import ActionDistribution, action_distribution
 from rlkit.draws import Draw, raw, split
 from rlkit.elementary import bounded, means
-from rlkit.encoding import observation_encoder
 from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
-from rlkit.fields import check, leaf, static
-from rlkit.initialisers import orthogonal
+from rlkit.fields import Config, check, leaf, static
 from rlkit.keys import typed_key
 from rlkit.minibatches import check_minibatches, epochs, minibatch_indices
-from rlkit.networks import ACTIVATIONS, GATE_GAINS, TORSOS, ActorCritic, torso_encoder
+from rlkit.networks import TORSOS
 from rlkit.normalize import standardise
 from rlkit.optimisers import decayed_adam
 from rlkit.packing import stacked
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
-from rlkit.policies import Network, check_network, network_of
-from rlkit.products import PRECISIONS
+from rlkit.policies import Network, actor_critic, check_network, chosen_network, latent_pairs, outputs_over
 from rlkit.reads import latent_offer, value_offer
 from rlkit.returns import explained_variance, gae
 from rlkit.rewards import task
-from rlkit.spaces import Box
 from rlkit.types import Agent, Auxiliary, Environment, Key, Metrics, PyTree, Reward, Trajectory
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class PPOConfig:
+class PPOConfig(Config):
     """Hyper-parameters of PPO. The float fields are pytree leaves: ``vmap`` over them is a sweep."""
 
     learning_rate: float = leaf(2.5e-4, "step size of Adam", low=0.0)
-    decay_updates: float = leaf(
-        0.0, "updates until the learning rate has fallen linearly to 0; 0: constant", low=0.0
-    )
-    discount: float = leaf(0.99, "discount factor γ", low=0.0, high=1.0)
+    decay_updates: float = shared("decay_updates", 0.0)
+    discount: float = shared("discount", 0.99)
     gae_lambda: float = leaf(0.95, "λ of generalised advantage estimation", low=0.0, high=1.0)
     clip: float = leaf(
         0.2, "clipping range ε of the probability ratio, and of the value if clip_value", above=0.0
     )
     entropy_coef: float = leaf(0.01, "weight of the entropy bonus", low=-1e6, high=1e6)
     value_coef: float = leaf(0.5, "weight of the value loss", low=0.0, high=1e6)
-    max_grad_norm: float = leaf(0.5, "largest global norm of a gradient", above=0.0)
-    num_envs: int = static(16, "environments that run side by side (per device)", low=1)
-    num_steps: int = static(128, "steps of each environment per update", low=1)
-    epochs: int = static(4, "passes over the collected steps", low=1)
-    minibatches: int = static(4, "gradient steps per pass", low=1)
+    max_grad_norm: float = shared("max_grad_norm", 0.5)
+    num_envs: int = shared("num_envs", 16)
+    num_steps: int = shared("num_steps", 128)
+    epochs: int = shared("epochs", 4)
+    minibatches: int = shared("minibatches", 4)
     torso: str = static("mlp", "feature extractor: mlp, gru or cnn (images)", choices=TORSOS)
-    sizes: tuple[int, ...] = static((64, 64), "layer sizes of the torso; the last is the latent's", low=1)
-    activation: str = static("tanh", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
+    sizes: tuple[int, ...] = shared("sizes", (64, 64))
+    activation: str = shared("activation", "tanh")
     shared_torso: bool = static(False, "one torso for policy and value instead of one each")
-    layer_norm: bool = static(False, "normalise the layers of the torso")
-    precision: str = static("float32", "of matrix products: float32, tf32 or bfloat16", choices=PRECISIONS)
+    layer_norm: bool = shared("layer_norm", False)
+    precision: str = shared("precision", "float32")
     clip_value: bool = static(False, "clip the change of the value prediction too")
-    normalize_obs: bool = static(False, "normalise observations by their running mean and deviation")
-    normalize_reward: bool = static(False, "divide rewards by the running deviation of their discounted sum")
-
-    def replace(self, **changes: Any) -> "PPOConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+    normalize_obs: bool = shared("normalize_obs", False)
+    normalize_reward: bool = shared("normalize_reward", False)
 
 
 class PPOState(NamedTuple):
@@ -97,12 +88,14 @@ class _Spec(NamedTuple):
     network: Network
     dist: ActionDistribution
     collector: Collector
+    look: Look
+    needs: tuple[str, ...]  # reports that learning reads
     optimiser: Callable[[PPOConfig, jax.Array], optax.GradientTransformation]
     auxiliary: Auxiliary | None
     axis_name: str | None
     latent: int  # length of the latent
     recurrent: bool
-    reports: tuple[str, ...]  # what acting reports beside what learning needs
+    latents: bool
 
 
 class _Batch(NamedTuple):
@@ -165,16 +158,9 @@ def ppo(
     config, reward = config or PPOConfig(), reward or task()
     check(config)
     check_environment(env)
-    space = env.spec.observation_space
-    encoder = (
-        torso_encoder(space, config.torso) if network is None else observation_encoder(space, flat=False)
-    )
-    shape = encoder.shape
     dist = action_distribution(env.spec.action_space)
-    if network is None:
-        network = network_of(_actor_critic(env, config, dist), shape, initialise=_usual)
-    elif isinstance(network, nn.Module):
-        network = network_of(network, shape)
+    usual = functools.partial(actor_critic, outputs=dist.size, actions=env.spec.action_space, config=config)
+    network, shape = chosen_network(network, env.spec.observation_space, config.torso, usual)
     latent, recurrent = check_network(network, shape, dist.size), bool(jax.tree.leaves(network.memory()))
     check_minibatches(config, recurrent)
     offers = (latent_offer(latent), value_offer())
@@ -183,47 +169,26 @@ def ppo(
         offers=offers, normalize_obs=config.normalize_obs, normalize_reward=config.normalize_reward,
         flat=len(shape) == 1, record=record, auto_reset=auto_reset, axis_name=axis_name,
     )  # fmt: skip
-    reports = {*collects.offered, *(["latent"] if latents else []), *(["value"] if recurrent else [])}
+    needs = ("distribution", RAW, *(("value", *MEMORIES) if recurrent else ()))
     spec = _Spec(
-        network, dist, collects, optimiser, auxiliary, axis_name, latent, recurrent, tuple(sorted(reports))
-    )
-    collect, learn = functools.partial(_collect, spec, latents), functools.partial(_learn, spec)
-    return Agent(
+        network, dist, collects, looking(network, collects.encode), needs, optimiser, auxiliary, axis_name,
+        latent, recurrent, latents,
+    )  # fmt: skip
+    collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
+    return agent_of(
+        env,
+        reward,
+        config,
         init=functools.partial(_init, spec, config),
-        step=stepping(collect, learn),
-        policy=lambda state: Policy(state.params, state.experience.moments),
-        carry=network.memory,
-        act=acting(dist, looking(network, collects.encode)),
-        env=env,
-        reward=reward,
-        config=config,
-        steps_per_update=config.num_envs * config.num_steps,
         collect=collect,
         learn=learn,
-        settings=lambda state: state.experience.settings,
+        policy=_policy,
+        carry=network.memory,
+        act=acting(dist, spec.look),
         offers=offers,
+        needs=needs,
+        adopt=adopting(dist, spec.look, network.memory, _policy, needs),
     )
-
-
-def _actor_critic(env: Environment, config: PPOConfig, dist: ActionDistribution) -> ActorCritic:
-    """The network that a configuration describes."""
-    gaussian = isinstance(env.spec.action_space, Box)
-    outputs = dist.size // 2 if gaussian else dist.size
-    return ActorCritic(
-        outputs,
-        gaussian,
-        config.torso,
-        config.sizes,
-        config.activation,
-        config.shared_torso,
-        config.layer_norm,
-        config.precision,
-    )
-
-
-def _usual(module: nn.Module, *example: Any) -> Any:
-    """Orthogonal kernels, with the gains that are usual for PPO."""
-    return orthogonal(module, *example, gains=GATE_GAINS | {"actor_head": 0.01, "critic_head": 1.0})
 
 
 def _init(
@@ -256,28 +221,19 @@ def _drawn(spec: _Spec, state: PPOState) -> dict[str, jax.Array]:
     rows = config.num_envs * (1 if spec.recurrent else config.num_steps)
     noise = Draw((config.num_steps, config.num_envs, spec.dist.width), spec.dist.noise)
     order = Draw((config.epochs, rows), raw)
-    return split(state.key, steps=spec.collector.steps, noise=noise, order=order, next=Draw())
+    return split(state.key, steps=spec.collector.steps, acting=noise, order=order, next=Draw())
 
 
-def _collect(spec: _Spec, latents: bool, state: PPOState) -> tuple[PPOState, Trajectory, Metrics]:
+def _policy(state: PPOState) -> Policy:
+    return Policy(state.params, state.experience.moments)
+
+
+def _collect(spec: _Spec, state: PPOState) -> tuple[PPOState, Trajectory, Metrics]:
     """Run the policy and pay it."""
-    moments, drawn = state.experience.moments, _drawn(spec, state)
-
-    def reports(carry: PyTree, obs: jax.Array):
-        out = spec.network.apply(state.params, carry, spec.collector.encode(moments, obs))
-        return out, {name: getattr(out, name) for name in spec.reports}
-
-    def behave(carry: PyTree, obs: jax.Array, noise: jax.Array):
-        out, report = reports(carry, obs)
-        action = spec.dist.sample(out.distribution, noise)
-        return spec.dist.to_env(action), out.carry, report | {"out": out.distribution, "raw": action}
-
-    experience, trajectory, metrics = spec.collector.collect(
-        state.experience, behave, drawn["steps"], drawn["noise"],
-        foresee=lambda carry, obs: reports(carry, obs)[1], discount=state.config.discount,
+    experience, trajectory, metrics = collect_with(
+        spec.collector, spec.dist, spec.look, _policy(state), state.experience, _drawn(spec, state),
+        needs=spec.needs, latents=spec.latents, discount=state.config.discount,
     )  # fmt: skip
-    if latents:
-        metrics["latent"] = trajectory.extras["latent"]
     return state._replace(experience=experience), trajectory, metrics
 
 
@@ -296,10 +252,10 @@ def _batch(spec: _Spec, state: PPOState, trajectory: Trajectory) -> _Batch:
     advantage = gae(
         trajectory.reward, value, next_value, seen.terminated, seen.done, config.discount, config.gae_lambda
     )
-    log_prob = spec.dist.log_prob(extras["out"], extras["raw"])
+    log_prob = spec.dist.log_prob(extras["distribution"], extras[RAW])
     first = seen.first if spec.recurrent else ()
     after = next_obs if spec.auxiliary is not None and not spec.recurrent else ()
-    return _Batch(obs, extras["raw"], log_prob, value, advantage, (), first, after)
+    return _Batch(obs, extras[RAW], log_prob, value, advantage, (), first, after)
 
 
 _LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/clip_fraction")
@@ -307,10 +263,7 @@ _LOSSES = ("loss/policy", "loss/value", "loss/entropy", "policy/kl", "policy/cli
 
 def _loss(spec: _Spec, config: PPOConfig, params: PyTree, memory: PyTree, batch: _Batch):
     """The clipped surrogate (eq. 7 and 9), value loss and entropy bonus of one minibatch."""
-    if spec.recurrent:
-        out = spec.network.unroll(params, memory, batch.obs, batch.first)
-    else:
-        out = spec.network.apply(params, memory, batch.obs)
+    out = outputs_over(spec.network, params, memory, batch.obs, batch.first)
     log_prob, entropy = spec.dist.log_prob_and_entropy(out.distribution, batch.raw)
     log_ratio = log_prob - batch.log_prob
     ratio = jnp.exp(log_ratio)
@@ -328,25 +281,13 @@ def _loss(spec: _Spec, config: PPOConfig, params: PyTree, memory: PyTree, batch:
     return jnp.mean(each), means(jax.lax.stop_gradient(rows))
 
 
-def _auxiliary_loss(spec: _Spec, params: PyTree, memory: PyTree, batch: _Batch, state: PyTree):
-    """The auxiliary loss of one minibatch and its new state."""
-    assert spec.auxiliary is not None
-    if spec.recurrent:  # the successor is the next step of the sequence
-        latent = spec.network.unroll(params, memory, batch.obs, batch.first).latent
-        latent, after, mask = latent[:-1], latent[1:], ~batch.first[1:]
-    else:
-        latent, after = (spec.network.apply(params, memory, x).latent for x in (batch.obs, batch.next_obs))
-        mask = jnp.ones(latent.shape[:-1], bool)
-    latent, after = (x.reshape(-1, x.shape[-1]) for x in (latent, after))
-    return spec.auxiliary.apply(state, latent, after, mask.reshape(-1))
-
-
 def _learn(spec: _Spec, state: PPOState, trajectory: Trajectory) -> tuple[PPOState, Metrics]:
     """Epochs of shuffled minibatch updates.
 
     With memory a minibatch is whole sequences of some environments, else steps of any.
     """
     config, axis_name = state.config, spec.axis_name
+    check_experience(trajectory, config, spec.needs, whole=True)
     drawn = _drawn(spec, state)
     batch = _batch(spec, state, trajectory)
     begin = (
@@ -359,7 +300,8 @@ def _learn(spec: _Spec, state: PPOState, trajectory: Trajectory) -> tuple[PPOSta
     def loss(params: PyTree, auxiliary: PyTree, some: _Batch, memory: PyTree):
         total, found = _loss(spec, config, params, memory, some)
         if spec.auxiliary is not None:
-            extra, auxiliary = _auxiliary_loss(spec, params, memory, some, auxiliary)
+            pairs = latent_pairs(spec.network, params, memory, some.obs, some.next_obs, some.first)
+            extra, auxiliary = spec.auxiliary.apply(auxiliary, *pairs)
             total, found = total + extra, jnp.append(found, extra)
         return total, (found, auxiliary)
 

@@ -6,35 +6,35 @@ collects ``num_steps`` from each of ``num_envs`` environments and makes ``epochs
 towards returns that were computed before. Time limits bootstrap from the true final observation.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
 
-from rlkit.agents.acting import Look, Policy, acting, collect_with, exploring, looking
-from rlkit.agents.collecting import Collector, Experience, collector, stepping
+from rlkit.agents.acting import MEMORIES, Look, Policy, acting, collect_with, exploring, looking
+from rlkit.agents.collecting import Collector, Experience, agent_of, collector
+from rlkit.agents.demonstrations import adopting, check_experience
+from rlkit.agents.hyperparameters import shared
 from rlkit.critics import headed_network
 from rlkit.distributions import ActionDistribution, epsilon_greedy
 from rlkit.draws import Draw, raw, split
-from rlkit.encoding import action_decoder, observation_encoder
+from rlkit.encoding import action_decoder
 from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
 from rlkit.errors import UsageError
-from rlkit.fields import check, leaf, static
+from rlkit.fields import Config, check, leaf, static
 from rlkit.keys import typed_key
 from rlkit.minibatches import check_minibatches, epochs, minibatch_indices
-from rlkit.networks import ACTIVATIONS, TORSOS, torso_encoder
+from rlkit.networks import TORSOS
 from rlkit.optimisers import decayed_radam, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
-from rlkit.policies import Network, check_network, network_of
-from rlkit.products import PRECISIONS
+from rlkit.policies import Network, check_network, chosen_network, outputs_over
 from rlkit.q_learning import action_value
 from rlkit.reads import latent_offer, value_offer
 from rlkit.returns import lambda_returns
@@ -45,34 +45,28 @@ from rlkit.types import Agent, Environment, Key, Metrics, PyTree, Reward, Trajec
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class PQNConfig:
+class PQNConfig(Config):
     """Hyper-parameters of PQN. The float fields are pytree leaves: ``vmap`` over them is a sweep."""
 
     learning_rate: float = leaf(5e-4, "step size of RAdam", low=0.0)
-    decay_updates: float = leaf(
-        0.0, "updates until the learning rate has fallen linearly to 0; 0: constant", low=0.0
-    )
-    discount: float = leaf(0.99, "discount factor γ", low=0.0, high=1.0)
-    lambda_: float = leaf(0.65, "λ of the returns", low=0.0, high=1.0)
-    epsilon_start: float = leaf(1.0, "share of random actions at first", low=0.0, high=1.0)
-    epsilon_end: float = leaf(0.05, "share of random actions in the end", low=0.0, high=1.0)
-    epsilon_steps: float = leaf(50_000, "environment steps over which that share falls linearly", low=0.0)
-    max_grad_norm: float = leaf(10.0, "largest global norm of a gradient", above=0.0)
-    num_envs: int = static(32, "environments that run side by side (per device)", low=1)
-    num_steps: int = static(64, "steps of each environment per update", low=1)
-    epochs: int = static(4, "passes over the collected steps", low=1)
-    minibatches: int = static(16, "gradient steps per pass", low=1)
+    decay_updates: float = shared("decay_updates", 0.0)
+    discount: float = shared("discount", 0.99)
+    lambda_: float = shared("lambda_", 0.65)
+    epsilon_start: float = shared("epsilon_start", 1.0)
+    epsilon_end: float = shared("epsilon_end", 0.05)
+    epsilon_steps: float = shared("epsilon_steps", 50_000)
+    max_grad_norm: float = shared("max_grad_norm", 10.0)
+    num_envs: int = shared("num_envs", 32)
+    num_steps: int = shared("num_steps", 64)
+    epochs: int = shared("epochs", 4)
+    minibatches: int = shared("minibatches", 16)
     torso: str = static("mlp", "feature extractor: mlp, gru or cnn (images)", choices=TORSOS)
-    sizes: tuple[int, ...] = static((64, 64), "layer sizes of the torso; the last is the latent's", low=1)
-    activation: str = static("relu", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
-    layer_norm: bool = static(True, "normalise the layers")
-    precision: str = static("float32", "of matrix products: float32, tf32 or bfloat16", choices=PRECISIONS)
-    normalize_obs: bool = static(False, "normalise observations by their running mean and deviation")
-    normalize_reward: bool = static(False, "divide rewards by the running deviation of their discounted sum")
-
-    def replace(self, **changes: Any) -> "PQNConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+    sizes: tuple[int, ...] = shared("sizes", (64, 64))
+    activation: str = shared("activation", "relu")
+    layer_norm: bool = shared("layer_norm", True)
+    precision: str = shared("precision", "float32")
+    normalize_obs: bool = shared("normalize_obs", False)
+    normalize_reward: bool = shared("normalize_reward", False)
 
 
 class PQNState(NamedTuple):
@@ -93,7 +87,6 @@ class _Spec(NamedTuple):
     network: Network
     look: Look
     dist: ActionDistribution
-    start: int  # the first action
     optimiser: Callable[[PQNConfig, jax.Array], optax.GradientTransformation]
     static: PQNConfig
     recurrent: bool
@@ -154,38 +147,33 @@ def pqn(
     check(config)
     if not isinstance(space, Discrete):
         raise UsageError(f"{env.spec.id} has the actions {space}; PQN needs Discrete ones: take SAC or PPO")
-    seen = env.spec.observation_space
-    encoder = torso_encoder(seen, config.torso) if network is None else observation_encoder(seen, flat=False)
-    if network is None:
-        network = headed_network(space.n, encoder.shape, config, torso=config.torso)
-    elif isinstance(network, nn.Module):
-        network = network_of(network, encoder.shape)
+    usual = functools.partial(headed_network, space.n, config=config, torso=config.torso)
+    network, shape = chosen_network(network, env.spec.observation_space, config.torso, usual)
     recurrent = bool(jax.tree.leaves(network.memory()))
     check_minibatches(config, recurrent)
-    offers = (latent_offer(check_network(network, encoder.shape, space.n)), value_offer())
-    dist = epsilon_greedy(space.n, action_decoder(space).decode)
+    offers = (latent_offer(check_network(network, shape, space.n)), value_offer())
+    dist = epsilon_greedy(space.n, action_decoder(space))
     collects = collector(
         env, reward, num_envs=config.num_envs, num_steps=config.num_steps, carry=network.memory,
         offers=offers, normalize_obs=config.normalize_obs, normalize_reward=config.normalize_reward,
-        flat=len(encoder.shape) == 1, record=record, auto_reset=auto_reset, axis_name=axis_name,
+        flat=len(shape) == 1, record=record, auto_reset=auto_reset, axis_name=axis_name,
     )  # fmt: skip
-    look = looking(network, collects.encode)
-    spec = _Spec(collects, network, look, dist, space.start, optimiser, config, recurrent, axis_name, latents)
+    look, needs = looking(network, collects.encode), MEMORIES if recurrent else ()
+    spec = _Spec(collects, network, look, dist, optimiser, config, recurrent, axis_name, latents)
     collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
-    return Agent(
+    return agent_of(
+        env,
+        reward,
+        config,
         init=functools.partial(_init, spec),
-        step=stepping(collect, learn),
+        collect=collect,
+        learn=learn,
         policy=_policy,
         carry=network.memory,
         act=acting(dist, look),
-        env=env,
-        reward=reward,
-        config=config,
-        steps_per_update=config.num_envs * config.num_steps,
-        collect=collect,
-        learn=learn,
-        settings=lambda state: state.experience.settings,
         offers=offers,
+        needs=needs,
+        adopt=adopting(dist, look, network.memory, _policy, needs),
     )
 
 
@@ -246,11 +234,14 @@ def _batch(spec: _Spec, state: PQNState, trajectory: Trajectory) -> _Batch:
     target = lambda_returns(
         trajectory.reward, next_value, seen.terminated, seen.done, config.discount, config.lambda_
     )
-    return _Batch(encode(seen.obs), seen.action - spec.start, target, seen.first if spec.recurrent else ())
+    return _Batch(
+        encode(seen.obs), spec.dist.from_env(seen.action), target, seen.first if spec.recurrent else ()
+    )
 
 
 def _learn(spec: _Spec, state: PQNState, trajectory: Trajectory) -> tuple[PQNState, Metrics]:
     """Epochs of shuffled minibatches; with memory these are whole sequences of some environments."""
+    check_experience(trajectory, spec.static, MEMORIES if spec.recurrent else (), whole=True)
     drawn, batch = _drawn(spec, state), _batch(spec, state, trajectory)
     begin = jax.tree.map(lambda m: m[0], trajectory.extras["memory"]) if spec.recurrent else ()
     optimiser = spec.optimiser(state.config, state.update)
@@ -259,10 +250,7 @@ def _learn(spec: _Spec, state: PQNState, trajectory: Trajectory) -> tuple[PQNSta
         memory = jax.tree.map(lambda m: m[index], begin)
 
         def loss(params: PyTree):
-            if spec.recurrent:
-                out = spec.network.unroll(params, memory, some.obs, some.first)
-            else:
-                out = spec.network.apply(params, (), some.obs)
+            out = outputs_over(spec.network, params, memory, some.obs, some.first)
             q = action_value(out.distribution, some.action)
             total = 0.5 * jnp.mean((q - some.target) ** 2)
             return total, {"loss/value": total, "value/mean": jnp.mean(q)}

@@ -62,7 +62,19 @@ def store(buffer: Replay, trajectory: Trajectory) -> Replay:
     """Add a trajectory ``[T, B, ...]``, without terms and what the policy reported.
 
     What was paid is stored, and what it was paid for: transitions with the recorded features.
+
+    Raises:
+      UsageError: the trajectory has other features than the buffer keeps.
     """
+    kept = jax.eval_shape(lambda: buffer.stored.tree).transition
+    seen = trajectory.transition
+    for name in ("features", "next_features"):
+        found, wanted = sorted(getattr(seen, name)), sorted(getattr(kept, name))
+        if found != wanted:
+            raise UsageError(
+                f"the trajectory has the {name} {found}; the buffer keeps {wanted}: "
+                "rlkit.agents.trajectory_from makes trajectories of plain arrays that fit"
+            )
     return add_steps(buffer, trajectory._replace(terms={}, extras={}))
 
 

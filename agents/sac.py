@@ -6,7 +6,6 @@ environments and makes ``updates_to_data`` gradient steps for each environment s
 from the true final observation.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +17,9 @@ import jax.numpy as jnp
 import optax
 
 from rlkit.agents.acting import Look, Policy, acting, collect_with, looking
-from rlkit.agents.collecting import Collector, Experience, collector, stepping
+from rlkit.agents.collecting import Collector, Experience, agent_of, collector
+from rlkit.agents.demonstrations import check_experience
+from rlkit.agents.hyperparameters import shared
 from rlkit.agents.replaying import buffer_for, check_memoryless, gradient_steps, learn_from, store
 from rlkit.critics import critics, headed_network
 from rlkit.distributions import ActionDistribution, squashed_gaussian
@@ -27,16 +28,14 @@ from rlkit.encoding import action_encoder, observation_encoder
 from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
 from rlkit.errors import UsageError
-from rlkit.fields import check, leaf, static
+from rlkit.fields import Config, check, leaf, static
 from rlkit.initialisers import Initialiser, orthogonal
 from rlkit.keys import typed_key
-from rlkit.networks import ACTIVATIONS
 from rlkit.normalize import RunningMoments
 from rlkit.optimisers import adam, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network, network_of
-from rlkit.products import PRECISIONS
 from rlkit.q_learning import soft_value, temperature_loss, track
 from rlkit.reads import latent_offer
 from rlkit.replay import Replay
@@ -47,11 +46,11 @@ from rlkit.types import Agent, Environment, Key, Metrics, PyTree, Reward, Trajec
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class SACConfig:
+class SACConfig(Config):
     """Hyper-parameters of SAC. The float fields are pytree leaves: ``vmap`` over them is a sweep."""
 
     learning_rate: float = leaf(3e-4, "step size of Adam, for policy, critics and temperature", low=0.0)
-    discount: float = leaf(0.99, "discount factor γ", low=0.0, high=1.0)
+    discount: float = shared("discount", 0.99)
     tau: float = leaf(0.005, "rate τ at which the target critics follow", above=0.0, high=1.0)
     temperature: float = leaf(1.0, "temperature α, or what it starts from if it adapts", above=0.0)
     target_entropy: float = leaf(
@@ -61,23 +60,19 @@ class SACConfig:
         high=1.0,
     )
     adapt_temperature: bool = static(True, "learn the temperature")
-    num_envs: int = static(1, "environments that run side by side (per device)", low=1)
-    num_steps: int = static(1, "steps of each environment per update", low=1)
-    updates_to_data: float = static(1.0, "gradient steps for each environment step", above=0.0)
-    batch_size: int = static(256, "transitions in a gradient step", low=1)
-    buffer_size: int = static(1_000_000, "transitions that are kept", low=1)
+    num_envs: int = shared("num_envs", 1)
+    num_steps: int = shared("num_steps", 1)
+    updates_to_data: float = shared("updates_to_data", 1.0)
+    batch_size: int = shared("batch_size", 256)
+    buffer_size: int = shared("buffer_size", 1_000_000)
     learning_starts: int = static(
         1000, "transitions that the initial policy, which is wide, collects before learning", low=1
     )
     sizes: tuple[int, ...] = static((256, 256), "layer sizes; the policy's last is the latent's", low=1)
-    activation: str = static("relu", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
-    layer_norm: bool = static(False, "normalise the layers of policy and critics")
-    precision: str = static("float32", "of matrix products: float32, tf32 or bfloat16", choices=PRECISIONS)
-    normalize_obs: bool = static(False, "normalise observations by their running mean and deviation")
-
-    def replace(self, **changes: Any) -> "SACConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+    activation: str = shared("activation", "relu")
+    layer_norm: bool = shared("layer_norm", False)
+    precision: str = shared("precision", "float32")
+    normalize_obs: bool = shared("normalize_obs", False)
 
 
 class Parts(NamedTuple):
@@ -204,22 +199,20 @@ def sac(
     )
     jax.eval_shape(lambda: buffer_for(collects.row, config))  # an error now if it is too large
     collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
-    return Agent(
+    return agent_of(
+        env,
+        reward,
+        config,
         init=functools.partial(_init, spec),
-        step=stepping(collect, learn),
+        collect=collect,
+        learn=learn,
         policy=_policy,
         carry=network.memory,
         act=acting(dist, spec.look),
-        env=env,
-        reward=reward,
-        config=config,
-        steps_per_update=config.num_envs * config.num_steps,
-        collect=collect,
-        learn=learn,
-        settings=lambda state: state.experience.settings,
         offers=offers,
         undefined=("episode/", "loss/", "policy/", "value/"),
         bulk=("buffer.stored",),
+        adopt=lambda state, trajectory: trajectory,
     )
 
 
@@ -289,6 +282,7 @@ def _collect(spec: _Spec, state: SACState) -> tuple[SACState, Trajectory, Metric
 
 def _learn(spec: _Spec, state: SACState, trajectory: Trajectory) -> tuple[SACState, Metrics]:
     """Store the trajectory and make the gradient steps."""
+    check_experience(trajectory, spec.static, (), whole=False)
     drawn, buffer = _drawn(spec, state), store(state.buffer, trajectory)
     update = functools.partial(_update, spec, state.config, state.experience.moments)
     ready = buffer.filled * spec.static.num_envs >= spec.static.learning_starts

@@ -10,7 +10,6 @@ steps, paid to avoid obstacles, to reach its waypoint, and to discover, in this 
 code; these are ours.
 """
 
-import dataclasses
 import functools
 import math
 from collections.abc import Callable
@@ -21,7 +20,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlkit.agents.collecting import Collector, Experience, collector, stepping
+from rlkit.agents.collecting import Collector, Experience, agent_of, collector
+from rlkit.agents.demonstrations import check_experience
+from rlkit.agents.hyperparameters import shared
 from rlkit.agents.objectives import Incentives, hierarchical_objective, intrinsic_reward
 from rlkit.agents.subgoals import (
     NODE_FEATURES,
@@ -48,15 +49,13 @@ from rlkit.envs.check import check_environment
 from rlkit.envs.maze_view import FREE, WALL
 from rlkit.envs.wrappers import observe_features
 from rlkit.errors import UsageError
-from rlkit.fields import check, leaf, static
+from rlkit.fields import Config, check, leaf, static
 from rlkit.keys import typed_key
 from rlkit.minibatches import check_minibatches, epochs, minibatch_indices
-from rlkit.networks import ACTIVATIONS
 from rlkit.optimisers import decayed_radam, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network
-from rlkit.products import PRECISIONS
 from rlkit.q_learning import action_value, linear_epsilon
 from rlkit.reads import latent_offer, value_offer
 from rlkit.returns import lambda_returns
@@ -65,24 +64,23 @@ from rlkit.spaces import Discrete
 from rlkit.types import ActInfo, Agent, Environment, FeatureSpec, Key, Metrics, PyTree, Reward, Trajectory
 
 _SEES = ("odometry", "view", "clearance", "collision", "goal_visible", "goal_offset")
+NEEDS = ("decision",)
 _BEARING = "goal_direction"  # of environments that give one
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class TopoNavConfig:
+class TopoNavConfig(Config):
     """Hyper-parameters of TopoNav. The float fields are pytree leaves: ``vmap`` over them is a sweep."""
 
     learning_rate: float = leaf(1e-3, "step size of RAdam", low=0.0)
-    decay_updates: float = leaf(
-        0.0, "updates until the learning rate has fallen linearly to 0; 0: constant", low=0.0
-    )
+    decay_updates: float = shared("decay_updates", 0.0)
     discount: float = leaf(0.99, "discount factor γ of the meta-controller, per step", low=0.0, high=1.0)
     sub_discount: float = leaf(0.85, "discount factor of the sub-controller", low=0.0, high=1.0)
-    lambda_: float = leaf(0.65, "λ of the returns", low=0.0, high=1.0)
-    epsilon_start: float = leaf(1.0, "share of random actions at first", low=0.0, high=1.0)
-    epsilon_end: float = leaf(0.02, "share of random actions in the end", low=0.0, high=1.0)
-    epsilon_steps: float = leaf(50_000, "environment steps over which that share falls linearly", low=0.0)
+    lambda_: float = shared("lambda_", 0.65)
+    epsilon_start: float = shared("epsilon_start", 1.0)
+    epsilon_end: float = shared("epsilon_end", 0.02)
+    epsilon_steps: float = shared("epsilon_steps", 50_000)
     subgoal_epsilon: float = leaf(0.01, "share of random sub-goals", low=0.0, high=1.0)
     spacing: float = leaf(4.0, "cells from which a place becomes a node of its own", low=0.5)
     patience: float = leaf(60.0, "steps after which a sub-goal is given up", low=1.0)
@@ -99,24 +97,20 @@ class TopoNavConfig:
     step_cost: float = leaf(0.01, "what a step costs the sub-controller", low=0.0)
     safe_clearance: float = leaf(0.3, "cells of free space below which safety rules", above=0.0)
     safe_softness: float = leaf(0.05, "how gradually it does, cells", above=0.0)
-    max_grad_norm: float = leaf(10.0, "largest global norm of a gradient", above=0.0)
-    num_envs: int = static(16, "environments that run side by side (per device)", low=1)
+    max_grad_norm: float = shared("max_grad_norm", 10.0)
+    num_envs: int = shared("num_envs", 16)
     num_steps: int = static(64, "steps of each environment per update", low=2)
-    epochs: int = static(4, "passes over the collected steps", low=1)
-    minibatches: int = static(8, "gradient steps per pass", low=1)
+    epochs: int = shared("epochs", 4)
+    minibatches: int = shared("minibatches", 8)
     capacity: int = static(64, "nodes of the map", low=2)
     extent: int = static(51, "cells along a side of the memory, the start in the middle; odd", low=3)
     line_of_sight: bool = static(True, "merge places with nodes that are seen from them, not through walls")
     owned_frontier: bool = static(True, "frontier cells belong to a node; off: to all that are near")
     sizes: tuple[int, ...] = static((64, 64), "layers of the sub-controller; the last is the latent's", low=1)
     meta_sizes: tuple[int, ...] = static((32,), "layers of the meta-controller", low=1)
-    activation: str = static("relu", "tanh, relu, silu, gelu or elu", choices=ACTIVATIONS)
-    layer_norm: bool = static(True, "normalise the layers")
-    precision: str = static("float32", "of matrix products: float32, tf32 or bfloat16", choices=PRECISIONS)
-
-    def replace(self, **changes: Any) -> "TopoNavConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+    activation: str = shared("activation", "relu")
+    layer_norm: bool = shared("layer_norm", True)
+    precision: str = shared("precision", "float32")
 
 
 class TopoNavState(NamedTuple):
@@ -170,7 +164,6 @@ class _Spec(NamedTuple):
     sub: Network
     meta: Network
     dist: ActionDistribution
-    start: int  # the first action
     memory: Callable[[], Mind]
     optimiser: Callable[[TopoNavConfig, jax.Array], optax.GradientTransformation]
     static: TopoNavConfig
@@ -250,8 +243,7 @@ def toponav(
         look=_looking(env, names),
         sub=sub,
         meta=meta,
-        dist=epsilon_greedy(space.n, action_decoder(space).decode),
-        start=space.start,
+        dist=epsilon_greedy(space.n, action_decoder(space)),
         memory=memory,
         optimiser=optimiser,
         static=config,
@@ -259,19 +251,17 @@ def toponav(
         latents=latents,
     )
     collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
-    return Agent(
+    return agent_of(
+        env,
+        reward,
+        config,
         init=functools.partial(_init, spec),
-        step=stepping(collect, learn),
+        collect=collect,
+        learn=learn,
         policy=_policy,
         carry=memory,
         act=functools.partial(_act, spec),
-        env=env,
-        reward=reward,
-        config=config,
-        steps_per_update=config.num_envs * config.num_steps,
-        collect=collect,
-        learn=learn,
-        settings=lambda state: state.experience.settings,
+        needs=NEEDS,
         offers=offers,
     )
 
@@ -530,6 +520,7 @@ def _meta_targets(spec: _Spec, state: TopoNavState, trajectory: Trajectory) -> t
 
 def _learn(spec: _Spec, state: TopoNavState, trajectory: Trajectory) -> tuple[TopoNavState, Metrics]:
     """Epochs of shuffled minibatches towards returns that were computed before."""
+    check_experience(trajectory, state.config, NEEDS, whole=True)
     config, decision, drawn = state.config, _decisions(trajectory), _drawn(spec, state)
     x, target, known, reached = _sub_targets(spec, state, trajectory)
     meta_target, value = _meta_targets(spec, state, trajectory)
@@ -537,8 +528,9 @@ def _learn(spec: _Spec, state: TopoNavState, trajectory: Trajectory) -> tuple[To
         rows, decision.target.reshape(*decision.target.shape, *[1] * (rows.ndim - 2)), 2
     ).squeeze(2)
     batch = _Batch(
-        x=x, action=trajectory.transition.action - spec.start, target=target, weight=known.astype(x.dtype),
-        node=pick(decision.nodes), score=pick(decision.score), meta_target=meta_target,
+        x=x, action=spec.dist.from_env(trajectory.transition.action), target=target,
+        weight=known.astype(x.dtype), node=pick(decision.nodes), score=pick(decision.score),
+        meta_target=meta_target,
         meta_weight=decision.chose.astype(x.dtype),
     )  # fmt: skip
     optimiser = spec.optimiser(config, state.update)

@@ -14,8 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.draws import gumbel, normal, uniform
-from rlkit.encoding import action_decoder
+from rlkit.encoding import ActionDecoder, action_decoder
 from rlkit.spaces import Box, Discrete, Space
+
+INDICES = ActionDecoder(1, lambda index: index, lambda action: action)
+"""Of actions that are their own indices."""
 
 
 class ActionDistribution(NamedTuple):
@@ -51,6 +54,9 @@ class ActionDistribution(NamedTuple):
     to_env: Callable[[jax.Array], jax.Array]
     """``to_env(action) -> action in the environment's units, within its bounds``"""
 
+    from_env: Callable[[jax.Array], jax.Array]
+    """``from_env(action in the environment's units) -> action``: one that ``to_env`` turns into it."""
+
 
 @jax.custom_jvp
 def log_softmax(logits: jax.Array) -> jax.Array:
@@ -67,10 +73,10 @@ def _(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array,
     return log_p, change - jnp.sum(jnp.exp(log_p) * change, -1, keepdims=True)
 
 
-def categorical(n: int, to_env: Callable[[jax.Array], jax.Array] = lambda index: index) -> ActionDistribution:
+def categorical(n: int, decoder: ActionDecoder = INDICES) -> ActionDistribution:
     """Categorical distribution over ``n`` actions; parameters are the logits ``[..., n]``, actions indices.
 
-    ``to_env`` turns indices into the environment's actions, see :func:`rlkit.encoding.action_decoder`.
+    ``decoder`` turns indices into the environment's actions, see :func:`rlkit.encoding.action_decoder`.
     """
 
     def chosen(log_p: jax.Array, action: jax.Array) -> jax.Array:
@@ -96,7 +102,8 @@ def categorical(n: int, to_env: Callable[[jax.Array], jax.Array] = lambda index:
         log_prob=lambda logits, action: chosen(log_softmax(logits), action),
         entropy=lambda logits: spread(log_softmax(logits)),
         log_prob_and_entropy=both,
-        to_env=to_env,
+        to_env=decoder.decode,
+        from_env=decoder.encode,
     )
 
 
@@ -137,8 +144,11 @@ def gaussian(space: Box) -> ActionDistribution:
         entropy=entropy,
         log_prob_and_entropy=lambda params, action: (log_prob(params, action), entropy(params)),
         to_env=decoder.decode,
+        from_env=decoder.encode,
     )
 
+
+_INSIDE = 1.0 - 1e-6  # a tangent reaches no bound
 
 LOG_STD_RANGE = (-20.0, 2.0)
 """Bounds of a squashed Gaussian's log standard deviation, as the authors of arXiv 1812.05905 set them."""
@@ -188,22 +198,25 @@ def squashed_gaussian(space: Box) -> ActionDistribution:
     def to_env(u: jax.Array) -> jax.Array:
         return decoder.decode(jnp.tanh(u) if squashed.all() else jnp.where(squashed, jnp.tanh(u), u))
 
+    def from_env(action: jax.Array) -> jax.Array:
+        x = decoder.encode(action)
+        return jnp.where(squashed, jnp.arctanh(jnp.clip(x, -_INSIDE, _INSIDE)), x)
+
     return base._replace(
         sample=lambda params, noise: base.sample(clipped(params), noise),
         log_prob=log_prob,
         entropy=entropy,
         log_prob_and_entropy=lambda params, u: (log_prob(params, u), entropy(params)),
         to_env=to_env,
+        from_env=from_env,
     )
 
 
-def epsilon_greedy(
-    n: int, to_env: Callable[[jax.Array], jax.Array] = lambda index: index
-) -> ActionDistribution:
+def epsilon_greedy(n: int, decoder: ActionDecoder = INDICES) -> ActionDistribution:
     """The action of largest value with probability ``1 - ε``, else any of the ``n``, uniformly.
 
     Parameters are the values of the actions and ε, ``[..., n + 1]``; actions are indices. Of equal values the
-    first counts as the largest. ``to_env`` as for :func:`categorical`.
+    first counts as the largest. ``decoder`` as for :func:`categorical`.
     """
 
     def best(params: jax.Array) -> jax.Array:
@@ -231,7 +244,8 @@ def epsilon_greedy(
         log_prob=log_prob,
         entropy=entropy,
         log_prob_and_entropy=lambda params, action: (log_prob(params, action), entropy(params)),
-        to_env=to_env,
+        to_env=decoder.decode,
+        from_env=decoder.encode,
     )
 
 
@@ -242,5 +256,5 @@ def action_distribution(space: Space) -> ActionDistribution:
       UsageError: a space that policies cannot act in, see :func:`rlkit.encoding.action_decoder`.
     """
     if isinstance(space, Discrete):
-        return categorical(space.n, action_decoder(space).decode)
+        return categorical(space.n, action_decoder(space))
     return gaussian(space)

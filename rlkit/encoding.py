@@ -71,6 +71,10 @@ class ActionDecoder(NamedTuple):
     """``decode(x) -> action [..., *space.shape]`` in the environment's units, of the space's dtype: ``x`` is
     float ``[..., d]`` for a box, an index int ``[...]`` for ``Discrete``."""
 
+    encode: Callable[[jax.Array], jax.Array]
+    """``encode(action [..., *space.shape]) -> x``: what ``decode`` makes this action of. A value on the bound
+    of an entry with one bound, which no ``x`` reaches, counts as 1e-6 inside."""
+
 
 def observation_encoder(space: Space, *, flat: bool = True) -> ObservationEncoder:
     """The encoder of a space of observations, as the table above says.
@@ -139,7 +143,8 @@ def action_decoder(space: Space) -> ActionDecoder:
     if isinstance(space, Discrete):
         start = space.start
         # An index is its own action where numbering starts at 0.
-        return ActionDecoder(1, lambda index: index + jnp.int32(start) if start else index)
+        shifted = lambda shift: lambda index: index + jnp.int32(shift) if shift else index
+        return ActionDecoder(1, shifted(start), shifted(-start))
     if not isinstance(space, Box):
         raise _unknown_kind("action", space)
     if space.integer:
@@ -162,7 +167,15 @@ def action_decoder(space: Space) -> ActionDecoder:
         action = jnp.clip(action, low, high).astype(jax.dtypes.canonicalize_dtype(space.dtype))
         return action.reshape(*action.shape[:-1], *space.shape)
 
-    return ActionDecoder(size, decode)
+    def encode(action: jax.Array) -> jax.Array:
+        flat = action.reshape(*action.shape[: action.ndim - len(space.shape)], size).astype(jnp.float32)
+        x = (flat - middle) / np.where(half > 0, half, np.float32(1.0))
+        if one_sided.any():
+            inside = jnp.maximum(sign * (flat - start), 1e-6)
+            x = jnp.where(one_sided, sign * (inside + jnp.log(-jnp.expm1(-inside))), x)
+        return x
+
+    return ActionDecoder(size, decode, encode)
 
 
 def action_encoder(space: Space) -> Callable[[jax.Array], jax.Array]:

@@ -4,7 +4,7 @@
 
     @jax.tree_util.register_dataclass
     @dataclass(frozen=True)
-    class SomeConfig:
+    class SomeConfig(Config):
         learning_rate: float = leaf(3e-4, "step size of Adam", low=0.0)
         discount: float = leaf(0.99, "discount factor γ", low=0.0, high=1.0)
         num_envs: int = static(16, "environments that run side by side", low=1)
@@ -16,7 +16,7 @@ An agent calls :func:`check` when it is built, so that nothing compiles for a va
 import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import numpy as np
@@ -25,6 +25,15 @@ from rlkit.errors import UsageError, unknown_name
 
 _MOST, _TINY = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 _LARGEST = 2**31 - 1  # counters of programs are int32
+
+
+class Config:
+    """What all configurations, which are frozen dataclasses, can do."""
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        this: Any = self
+        return dataclasses.replace(this, **changes)
 
 
 class Range(NamedTuple):

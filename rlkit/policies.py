@@ -1,5 +1,6 @@
 """The network of an agent as pure functions, from a flax module or written out."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,10 +8,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from rlkit.encoding import observation_encoder
 from rlkit.errors import UsageError
-from rlkit.initialisers import Initialiser, own
+from rlkit.initialisers import Initialiser, orthogonal, own
 from rlkit.memory import restart
-from rlkit.networks import Outputs
+from rlkit.networks import GATE_GAINS, ActorCritic, Outputs, torso_encoder
+from rlkit.spaces import Box, Space
 from rlkit.types import PyTree
 
 
@@ -74,6 +77,72 @@ def network_of(
         return outputs._replace(carry=carry)
 
     return Network(initialiser, apply, unroll, memory)
+
+
+def actor_critic(shape: tuple[int, ...], outputs: int, actions: Space, config: Any) -> Network:
+    """An :class:`rlkit.networks.ActorCritic` as a configuration describes it, with orthogonal kernels.
+
+    Args:
+      shape: of an encoded observation.
+      outputs: parameters of the action distribution; of a box, half of them do not depend on the state.
+      actions: the space of actions.
+      config: has the fields ``torso``, ``sizes``, ``activation``, ``shared_torso``, ``layer_norm`` and
+        ``precision``.
+    """
+    gaussian = isinstance(actions, Box)
+    module = ActorCritic(
+        outputs // 2 if gaussian else outputs, gaussian, config.torso, config.sizes, config.activation,
+        config.shared_torso, config.layer_norm, config.precision,
+    )  # fmt: skip
+    gains = GATE_GAINS | {"actor_head": 0.01, "critic_head": 1.0}
+    return network_of(module, shape, initialise=functools.partial(orthogonal, gains=gains))
+
+
+def chosen_network(
+    network: nn.Module | Network | None, space: Space, torso: str, usual: Callable[[tuple[int, ...]], Network]
+) -> tuple[Network, tuple[int, ...]]:
+    """The network of an agent and the shape of the observations that it sees.
+
+    Args:
+      network: what the user gave, which sees images as images; None takes the usual one.
+      space: of observations.
+      torso: name in ``TORSOS``, of the usual one.
+      usual: ``usual(shape) -> network``.
+
+    Raises:
+      UsageError: the space suits no network, or the module cannot be called.
+    """
+    if network is None:
+        shape = torso_encoder(space, torso).shape
+        return usual(shape), shape
+    shape = observation_encoder(space, flat=False).shape
+    return network_of(network, shape) if isinstance(network, nn.Module) else network, shape
+
+
+def outputs_over(network: Network, params: PyTree, memory: PyTree, x: jax.Array, first: PyTree) -> Outputs:
+    """What a network makes of sequences ``x [T, B, ...]`` that begin with ``memory [B, ...]``; without memory
+    of any ``x [..., *shape]``, ``first`` not being used."""
+    if jax.tree.leaves(memory):
+        return network.unroll(params, memory, x, first)
+    return network.apply(params, memory, x)
+
+
+def latent_pairs(
+    network: Network, params: PyTree, memory: PyTree, x: jax.Array, next_x: PyTree, first: PyTree
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Latents ``[N, n]``, those one step later, and whether each is a pair, bool ``[N]``.
+
+    With memory the successor is the next step of a sequence, of which ``x`` has the leaves ``[T, B, ...]``;
+    without, the observation ``next_x``.
+    """
+    latent = outputs_over(network, params, memory, x, first).latent
+    if jax.tree.leaves(memory):
+        latent, after, mask = latent[:-1], latent[1:], ~first[1:]
+    else:
+        after = network.apply(params, memory, next_x).latent
+        mask = jnp.ones(latent.shape[:-1], bool)
+    flat = lambda rows: rows.reshape(-1, rows.shape[-1])
+    return flat(latent), flat(after), mask.reshape(-1)
 
 
 def check_network(network: Network, shape: tuple[int, ...], size: int) -> int:

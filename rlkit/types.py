@@ -317,7 +317,15 @@ class Agent(NamedTuple):
 
     learn: Callable[[PyTree, Trajectory], tuple[PyTree, Metrics]] | None = None
     """``learn(state, trajectory) -> (state, metrics)``: the other half of ``step``, also for experience that
-    came from elsewhere. None: the halves cannot be told apart."""
+    came from elsewhere, with the extras that ``needs`` names. None: the halves cannot be told apart."""
+
+    needs: tuple[str, ...] = ()
+    """Extras of a trajectory that ``learn`` reads; ``collect`` records them."""
+
+    adopt: Callable[[PyTree, Trajectory], Trajectory] | None = None
+    """``adopt(state, trajectory) -> trajectory``: experience that came from elsewhere with the extras that
+    ``learn`` reads, as if the present policy had acted so; :func:`rlkit.agents.trajectory_from` makes it of
+    plain arrays. None: the agent learns from its own experience only."""
 
     settings: Callable[[PyTree], Settings] = lambda state: Settings()
     """``settings(state)``: the environment and reward parameters that the state was built with."""

@@ -1,12 +1,10 @@
 """Arguments of the losses."""
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 
-from rlkit.fields import leaf, static
+from rlkit.fields import Config, leaf, static
 
 POLICY_OBJECTIVES = (
     "clip", "unclipped", "cispo", "sapo", "vespo", "dppo_tv", "dppo_kl", "dro", "reinforce",
@@ -21,7 +19,7 @@ SHAPES = ("ratio", "probability")
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(Config):
     """From advantages to a loss, see :mod:`rlkit.group.objective`. Numbers are leaves of a pytree."""
 
     clip_low: float = leaf(0.2, "ratios below 1 - this are clipped; bound of dppo below", low=0.0, high=1.0)
@@ -48,7 +46,3 @@ class LossConfig:
     kl_straight_through: bool = static(False, "the estimator's value, but the gradient of k2")
     off_policy_shape: str = static("ratio", "pi / (behaviour + gamma), or pi / (pi + gamma)", choices=SHAPES)
     divergence: str = static("linear", "phi of f_sft", choices=DIVERGENCES)
-
-    def replace(self, **changes: Any) -> "LossConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)

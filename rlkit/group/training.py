@@ -4,7 +4,6 @@ One ``step`` lets the policy write ``G`` completions of each of ``P`` prompts, h
 gradient steps that the method plans. It is a :class:`rlkit.types.Learner`: the driver of agents trains it.
 """
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import optax
 
 from rlkit.envs.tokens import TokenTask
 from rlkit.errors import RlkitError, UsageError, unknown_name
-from rlkit.fields import check, leaf, static
+from rlkit.fields import Config, check, leaf, static
 from rlkit.group.evaluation import evaluate_policy
 from rlkit.group.filters import mask_truncated
 from rlkit.group.gradients import Step, descend_plan
@@ -38,7 +37,7 @@ from rlkit.types import Key, Metrics, PyTree
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class GroupConfig:
+class GroupConfig(Config):
     """Hyper-parameters of a trainer of groups; those of the loss belong to the method."""
 
     learning_rate: float = leaf(1e-3, "step size of AdamW", low=0.0)
@@ -74,10 +73,6 @@ class GroupConfig:
     entropy: bool = static(True, "measure the entropy of tokens, which the bonus needs")
     eval_samples: int = static(8, "completions of each prompt that judge the policy", low=1)
     total_updates: int = static(1000, "updates that schedules are laid out over", low=1)
-
-    def replace(self, **changes: Any) -> "GroupConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
 
     @property
     def sampling(self) -> Sampling:

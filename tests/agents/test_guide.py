@@ -25,7 +25,7 @@ def guide():
 def test_the_guides_agent_learns_and_is_paid_by_what_it_offers():
     size = from_function(lambda t: jnp.mean(t.next_features["agent_latent"] ** 2), "size")
     reward = weighted(task=(1.0, task()), size=(np.array(0.5), size))
-    agent = guide()(make("classic/cartpole"), reward)
+    agent = guide()(make("classic/cartpole"), reward=reward)
     state = jit(agent.init)(jax.random.key(0))
     assert float(agent.settings(state).reward_params["size"].weight) == 0.5
     _, trajectory, _ = jit(agent.collect)(state)

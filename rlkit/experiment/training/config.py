@@ -10,7 +10,7 @@ from rlkit.agents import registry
 from rlkit.errors import UsageError, unknown_name
 from rlkit.experiment.runs import sinks
 from rlkit.experiment.training.members import Members, parse_grid, sweep
-from rlkit.fields import check, option, shown
+from rlkit.fields import Config, check, option, shown
 from rlkit.registry import is_target, load_target
 from rlkit.types import Agent
 
@@ -27,7 +27,7 @@ def _default_agent() -> Any:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
+class TrainConfig(Config):
     """Everything that decides what a training run computes."""
 
     env: str = option("classic/cartpole", "environment id; `rlkit envs` lists them")
@@ -104,10 +104,6 @@ class TrainConfig:
     def agent_name(self) -> str:
         """The agent's name in the table, or its maker."""
         return self.algorithm or registry.name_of(self.agent)
-
-    def replace(self, **changes: Any) -> "TrainConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
 
 
 def env_options(config: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """What a run of a group trainer is made of, as data."""
 
 import ast
-import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +8,12 @@ from rlkit.errors import UsageError
 from rlkit.experiment.runs import sinks
 from rlkit.experiment.training import config
 from rlkit.experiment.training.config import ON_NAN
-from rlkit.fields import check, not_float32, option, shown
+from rlkit.fields import Config, check, not_float32, option, shown
 from rlkit.group.training import GroupConfig
 
 
 @dataclass(frozen=True)
-class GroupRunConfig:
+class GroupRunConfig(Config):
     """Everything that decides what a training of a token policy computes."""
 
     kind = "group"
@@ -116,10 +115,6 @@ class GroupRunConfig:
         from rlkit.experiment.training import devices
 
         return spread(make, chosen.prompts, devices.choose(self.devices))
-
-    def replace(self, **changes: Any) -> "GroupRunConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
 
 
 def literals(name: str, texts: tuple[str, ...]) -> dict[str, Any]:

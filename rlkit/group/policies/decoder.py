@@ -6,7 +6,6 @@ side by side as in its release and in GGUF files, so that published weights load
 Layers run as a scan: a deep one compiles as fast as a shallow one.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,14 +14,14 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
-from rlkit.fields import check, static
+from rlkit.fields import Config, check, static
 from rlkit.group.policies.protocol import Cache, TokenPolicy
 from rlkit.products import PRECISIONS, lax_precision, layer_options, matmul
 from rlkit.types import PyTree
 
 
 @dataclass(frozen=True)
-class DecoderConfig:
+class DecoderConfig(Config):
     """Sizes of a decoder."""
 
     vocabulary: int = static(16, "tokens there are", low=2)
@@ -55,10 +54,6 @@ class DecoderConfig:
     @property
     def gated(self) -> int:
         return self.hidden or -(-8 * self.width // 3 // 8) * 8
-
-    def replace(self, **changes: Any) -> "DecoderConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
 
 
 def decoder(config: DecoderConfig | None = None, *, params: PyTree = None, title: str = "") -> TokenPolicy:

@@ -18,10 +18,6 @@ from rlkit.types import Agent, Environment, Reward
 class PreferenceSACConfig(FeedbackConfig, SACConfig):
     """Hyper-parameters of SAC, and of the teacher and the reward models beside it."""
 
-    def replace(self, **changes: Any) -> "PreferenceSACConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
-
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -34,10 +30,6 @@ class PreferencePPOConfig(FeedbackConfig, PPOConfig):
     query_every: int = dataclasses.field(
         default=8192, metadata=FeedbackConfig.__dataclass_fields__["query_every"].metadata
     )
-
-    def replace(self, **changes: Any) -> "PreferencePPOConfig":
-        """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
 
 
 def preference_sac(

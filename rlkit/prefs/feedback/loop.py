@@ -108,11 +108,13 @@ def from_preferences(
     )
     collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
     pools = () if spec.buffers else ("pool.stored",)
+    adopt = agent.adopt
     return agent._replace(
         init=functools.partial(_init, spec, whole),
         step=stepping(collect, learn),
         collect=collect,
         learn=learn,
+        adopt=None if adopt is None else lambda state, trajectory: adopt(state.agent, trajectory),
         policy=lambda state: agent.policy(state.agent),
         settings=lambda state: agent.settings(state.agent),
         config=config,
