@@ -1,14 +1,16 @@
 """PPO and integrated information decomposition on whatever device JAX finds: wall time, compile time apart.
 
-    python benchmarks/accelerator.py [--seeds 1 16 256] [--envs 4 256 4096] [--no-robots]
-        [--only launches purejaxrl compiling training analysis tests] [--purejaxrl FOLDER]
+    python benchmarks/accelerator.py [--seeds 1 16 256] [--envs 4 256 4096] [--no-robots] [--small]
+        [--only launches purejaxrl compiling training analysis motion tests] [--purejaxrl FOLDER]
 
 Prints, after a warm-up call of the compiled program: whole training runs of PPO by the number of seeds that
 learn at once and by the number of environments of one seed; all pairs of 64 units; and how far float32
 on this device lies from float64 on the host. Wall times are the least of three runs. Further: one update of
 many seeds by the precision of products and by what a command buffer covers, with the kernels that it runs;
 the PPO of PureJaxRL, from a clone of it, on the same task; the compile time of PPO on ``craft/classic`` with
-1024 environments; and the tests that depend on the device. All of it is to take less than eight minutes.
+1024 environments; motions measured by MJX on the device beside MuJoCo on the host; and the tests that depend
+on the device. All of it is to take less than eight minutes: each part says what it took, and none begins
+after ``--minutes``. ``--small`` runs every part in a size that a CPU manages, to see that it works.
 """
 
 import argparse
@@ -32,6 +34,7 @@ from rlkit.analysis.atoms import all_pairs_local_atoms
 from rlkit.compiling import compiler_options, known
 from rlkit.experiment.training.population import resolve_batching
 from rlkit.parallel import over_seeds, seed_keys
+from rlkit.rewards import motion
 
 ON_CPU = jax.default_backend() == "cpu"
 
@@ -77,11 +80,12 @@ def training(arguments):
     print(f"\n{'PPO, evaluation included':44}{'compile':>9}{'wall':>9}{'steps/s':>14}   return ± s.e.")
     for seeds in arguments.seeds:
         config = PPOConfig(decay_updates=195.0)
-        learn(f"cartpole, {seeds} seeds x 100k steps", "classic/cartpole", config, 100_000, seeds)
+        total = arguments.steps // 10
+        learn(f"cartpole, {seeds} seeds x {total:,} steps", "classic/cartpole", config, total, seeds)
     for num_envs in arguments.envs:
         config = PPOConfig(num_envs=num_envs, num_steps=32, minibatches=4, learning_rate=1e-3)
-        title = f"cartpole, {num_envs} environments x 32, 1M steps"
-        learn(title, "classic/cartpole", config, 1_000_000, 1)
+        title = f"cartpole, {num_envs} environments x 32, {arguments.steps:,} steps"
+        learn(title, "classic/cartpole", config, arguments.steps, 1)
     if arguments.robots:
         config = PPOConfig(num_envs=2048, num_steps=16, minibatches=16, learning_rate=1e-3)
         config = dataclasses.replace(config, normalize_obs=True, normalize_reward=True)
@@ -142,14 +146,40 @@ def peer(arguments):
 
 def compiling(arguments):
     """What PPO on a large environment takes to compile."""
-    agent = ppo(envs.make("craft/classic"), PPOConfig(num_envs=1024, num_steps=64, minibatches=8))
+    num_envs = 32 if arguments.small else 1024
+    agent = ppo(envs.make("craft/classic"), PPOConfig(num_envs=num_envs, num_steps=64, minibatches=8))
     start = time.perf_counter()
     lowered = jax.jit(agent.step).lower(jax.eval_shape(agent.init, jax.random.key(0)))
     traced = time.perf_counter()
     lowered.compile(compiler_options())
     end = time.perf_counter()
     took = f"traced in {traced - start:.1f} s, compiled in {end - traced:.1f} s"
-    print(f"\nPPO on craft/classic, 1024 environments: {took}", flush=True)
+    print(f"\nPPO on craft/classic, {num_envs} environments: {took}", flush=True)
+
+
+def motions(arguments):
+    """Kinematics, contacts, inverse dynamics by MJX on the device, and by MuJoCo on the host in float64."""
+    print(f"\n{'features of a motion':44}{'compile':>9}{'wall ms':>9}{'host ms':>9}{'error':>14}   (largest)")
+    frames, rng = 16 if arguments.small else 256, np.random.default_rng(0)
+    for name in motion.BODIES:
+        body = motion.body(name)
+        poses = np.repeat(body.model.qpos0[None], frames, 0)
+        poses[:, 2] += 0.02 * np.sin(np.arange(frames) / 8)
+        poses[:, 7:] += 0.1 * np.sin(np.arange(frames)[:, None] / 8 + rng.uniform(0, 6, poses.shape[1] - 7))
+        start = time.perf_counter()
+        host = motion.motion_features(body, poses, 1 / 30)
+        took = time.perf_counter() - start
+        seen = lambda q, body=body: motion.motion_features(body, q, 1 / 30, backend="mjx")
+        compiled, wall, device = timed(seen, jnp.asarray(poses, jnp.float32))
+        errors = {}
+        for field, a, b in zip(host._fields, host, device, strict=True):
+            known = np.isfinite(a)
+            scale = max(1.0, np.abs(np.where(known, a, 0)).max())
+            errors[field] = np.abs(np.where(known, np.asarray(b, np.float64) - a, 0)).max() / scale
+        worst = max(errors, key=errors.get)
+        title = f"{name}, {frames} frames"
+        row = f"{title:44}{compiled:9.1f}{wall * 1e3:9.1f}{took * 1e3:9.1f}{errors[worst]:14.1e}   {worst}"
+        print(row, flush=True)
 
 
 TESTS = ("tests/ground", "tests/agents", "tests/rewards", "tests/experiment/test_bulk.py", "tests/analysis")
@@ -157,7 +187,8 @@ TESTS = ("tests/ground", "tests/agents", "tests/rewards", "tests/experiment/test
 
 def tests(arguments):
     """The default tests of what runs on the device; what fails is named."""
-    command = [sys.executable, "-m", "pytest", "-q", "-n", "4", *TESTS]
+    chosen = TESTS[:1] if arguments.small else TESTS
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2" if arguments.small else "4", *chosen]
     environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     top = Path(__file__).resolve().parent.parent
     try:
@@ -203,6 +234,7 @@ PARTS = {
     "compiling": compiling,
     "training": training,
     "analysis": analysis,
+    "motion": motions,
     "tests": tests,
 }
 
@@ -217,10 +249,21 @@ def main():
     parser.add_argument("--only", nargs="*", choices=PARTS, default=[p for p in PARTS if p != "tests"])
     parser.add_argument("--purejaxrl", default="", help="a clone of PureJaxRL, timed on the same task")
     parser.add_argument("--seconds", type=float, default=240.0, help="that the tests may take")
+    parser.add_argument("--minutes", type=float, default=7.0, help="after which no part begins")
+    parser.add_argument("--small", action="store_true", help="every part in a size that a CPU manages")
     arguments = parser.parse_args()
+    arguments.steps = 1_000_000
+    if arguments.small:
+        arguments.seeds, arguments.envs, arguments.robots, arguments.steps = [1, 4], [64], False, 50_000
     print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}")
+    begin = time.perf_counter()
     for name in arguments.only:
+        if time.perf_counter() - begin > 60 * arguments.minutes:
+            print(f"{name}: left out, {arguments.minutes:g} minutes are over")
+            continue
+        start = time.perf_counter()
         PARTS[name](arguments)
+        print(f"  ({name}: {time.perf_counter() - start:.0f} s)", flush=True)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 One call to the host per step, and one at the beginning of a rollout. The calls carry a turn from one to the
 next, which orders them by data: unlike ordered effects that works under ``vmap``, ``shard_map`` and in loops
-over seeds. What a call takes is one array of words, because every further argument costs as much as the call.
+over seeds. What a call takes is one array of words, because every further argument costs as much as the call;
+on a CPU it writes its results into the program's own memory.
 """
 
 import functools
@@ -13,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
+from jax.experimental.buffer_callback import buffer_callback
 
 from rlkit.envs.core import Advance
 from rlkit.envs.host_pool import Pool
@@ -49,6 +51,18 @@ class Layout(NamedTuple):
     """``features(obs [..., *shape], facts [..., F]) -> features by name [..., *shape]``"""
     decode: Callable[[np.ndarray], np.ndarray]
     """``decode(actions [B, ...])``: what the vector environment takes"""
+
+
+def _step_call(function: Callable[[np.ndarray], tuple[Any, ...]], shapes: Any, words: jax.Array) -> Any:
+    """``function(words)`` on the host; it gives arrays of these shapes."""
+    if jax.default_backend() != "cpu":
+        return io_callback(lambda words: function(np.asarray(words)), shapes, words)
+
+    def write(_: Any, results: tuple[Any, ...], words: Any) -> None:
+        for memory, values in zip(results, function(np.asarray(words)), strict=True):
+            np.asarray(memory)[...] = values
+
+    return buffer_callback(write, shapes, has_side_effect=True, vmap_method="sequential")(words)
 
 
 def start(pool: Pool, key: Key, params: Any, num_envs: int, **_: Any) -> HostSlots:
@@ -105,8 +119,7 @@ def move(
     still = np.zeros((size, width), dtype)
     idle = (still, still, np.zeros(size, bool), np.zeros(size, bool))
 
-    def call(words: Any) -> tuple[Any, ...]:
-        words = np.asarray(words)
+    def call(words: np.ndarray) -> tuple[Any, ...]:
         turn = int(words[2])
         if not words[3]:
             return np.int32(turn), *idle
@@ -120,7 +133,7 @@ def move(
     chosen = jax.lax.bitcast_convert_type(actions.astype(kind), jnp.uint32).reshape(-1)
     word = lambda x: jnp.asarray(x).astype(jnp.uint32)[None]
     words = jnp.concatenate([slots.stream, word(slots.turn), word(wanted), chosen])
-    return Moved(*io_callback(call, shapes, words))
+    return Moved(*_step_call(call, shapes, words))
 
 
 def begin(pool: Pool, layout: Layout, keys: Key, params: Any) -> tuple[jax.Array, EnvState, HostSlots]:

@@ -112,9 +112,11 @@ def test_learning_says_what_it_misses(own):
 def test_a_buffer_says_which_features_it_keeps():
     agent = small("dqn").agent
     state, trajectory, _ = jax.eval_shape(agent.collect, jax.eval_shape(agent.init, jax.random.key(0)))
-    bare = trajectory._replace(transition=trajectory.transition._replace(features={}))
-    with pytest.raises(UsageError, match=r"has the features \[\]; the buffer keeps \['"):
-        jax.eval_shape(agent.learn, state, bare)
+    other = trajectory._replace(
+        transition=trajectory.transition._replace(features={"speed": trajectory.reward})
+    )
+    with pytest.raises(UsageError, match=r"has the features \['speed'\]; the buffer keeps \["):
+        jax.eval_shape(agent.learn, state, other)
 
 
 def test_an_agent_of_its_own_experience_only_says_so():

@@ -162,7 +162,8 @@ class TestTrajectories:
         _, _, seen = rollout(
             env, _constant(env, 0), (), slots, KEY, env.default_params(), 3, record=("pole_angle",)
         )
-        assert set(seen.transition.features) == {"pole_angle"} == set(seen.transition.next_features)
+        kept = {"pole_angle", "native_reward"}  # what was asked for, and what the task's own reward reads
+        assert set(seen.transition.features) == kept == set(seen.transition.next_features)
 
 
 class TestStreams:
