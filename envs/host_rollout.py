@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.experimental import io_callback
-from jax.experimental.buffer_callback import buffer_callback
 
 from rlkit.envs.core import Advance
 from rlkit.envs.host_pool import Pool
@@ -22,6 +21,11 @@ from rlkit.envs.host_worker import COMMON
 from rlkit.envs.rollout import Policy
 from rlkit.spaces import Discrete, Space
 from rlkit.types import EnvState, Features, Key, PyTree, Trajectory, Transition
+
+try:  # experimental: a version of JAX may lack it
+    from jax.experimental.buffer_callback import buffer_callback
+except ImportError:
+    buffer_callback = None
 
 SUCCESS, FITNESS = COMMON.index("success"), COMMON.index("fitness")
 
@@ -55,7 +59,7 @@ class Layout(NamedTuple):
 
 def _step_call(function: Callable[[np.ndarray], tuple[Any, ...]], shapes: Any, words: jax.Array) -> Any:
     """``function(words)`` on the host; it gives arrays of these shapes."""
-    if jax.default_backend() != "cpu":
+    if buffer_callback is None or jax.default_backend() != "cpu":
         return io_callback(lambda words: function(np.asarray(words)), shapes, words)
 
     def write(_: Any, results: tuple[Any, ...], words: Any) -> None:

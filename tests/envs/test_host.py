@@ -136,6 +136,14 @@ class TestTrajectories:
         np.testing.assert_array_equal(t.features["native_reward"], [0, 1, 1, 0, 1, 1, 0])
         np.testing.assert_array_equal(t.next_features["native_reward"], np.ones(7))
 
+    def test_accelerators_call_the_host_with_the_same_result(self, monkeypatch):
+        """A CPU writes results into the program's memory; other devices copy them."""
+        actions = 3 + jax.random.randint(KEY, (12, 2), 0, 2)
+        straight = _run(from_gymnasium(Counter), 2, 12, _given, actions)[2]
+        monkeypatch.setattr("rlkit.envs.host_rollout.buffer_callback", None)
+        copied = _run(from_gymnasium(Counter), 2, 12, _given, actions)[2]
+        jax.tree.map(np.testing.assert_array_equal, straight, copied)
+
     def test_the_time_limit_of_the_maker_truncates(self):
         env = make("host:Pendulum-v1", max_steps=4)
         assert env.spec.max_steps == 4
