@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from every import KINDS, build, small
 from small import close, jit
+from small import small as small_ppo
 
 from rlkit.agents import trajectory_from
 from rlkit.errors import UsageError
@@ -15,10 +16,10 @@ from rlkit.errors import UsageError
 OWN = tuple(kind for kind in KINDS if kind != "toponav")
 
 
-@pytest.fixture(scope="module", params=OWN)
+@pytest.fixture(scope="module", params=(*OWN, "ppo-gru"))
 def own(request):
     """An agent, a state of it that has collected, and the trajectory that it collected."""
-    kind = small(request.param)
+    kind = small_ppo("recurrent") if request.param == "ppo-gru" else small(request.param)
     state, trajectory, _ = jit(kind.agent.collect)(kind.init(jax.random.key(0)))
     return kind.agent, state, trajectory
 
