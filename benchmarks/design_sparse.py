@@ -29,7 +29,9 @@ from rlkit.design.training import Trainer
 from rlkit.design.types import Candidate, DesignTask, History, outcome_from, to_data
 from rlkit.envs import make
 
-AGENT = PPOConfig(num_envs=8, num_steps=64, sizes=(32, 32), minibatches=2)
+AGENT = PPOConfig(  # rewards are normalised, because their scale is a candidate's choice
+    learning_rate=1e-3, num_envs=8, num_steps=64, sizes=(64, 64), minibatches=4, normalize_reward=True
+)
 SMALL = DesignConfig(
     agent=AGENT, seeds=1, checkpoints=4, eval_episodes=16, candidates=6, generations=3, finalists=2,
     checks=False, audit=False, curve="fitness", score="mean", fresh_seeds=10,
@@ -74,7 +76,7 @@ def _key():
 
 TASKS = {  # environment, steps of a training, features that no reward may read, a hand-made reward
     "keydoor": (_key, 24_576, ("steps_left", "at_goal"), KEY),
-    "lava": (_lava, 8_192, (), LAVA),
+    "lava": (_lava, 8_192, ("native_reward",), LAVA),
     "maze": (lambda: make("nav/pointmaze-medium-far"), 24_576, ("at_goal",), MAZE),
 }
 

@@ -41,6 +41,9 @@ class DesignConfig(Training):
 
     env: str = option("classic/pendulum", "environment id; `rlkit envs` lists them")
     env_options: tuple[str, ...] = option((), "static choices of the environment, each as key=value")
+    randomise: tuple[str, ...] = option(
+        (), "parameters of the environment that are other ones in every episode, each as NAME=LOW:HIGH"
+    )
     base: str = option("success()", "a reward that is paid beside every candidate; none: empty")
     forbidden: tuple[str, ...] = option((), "features that a reward may not read")
     words: str = option("", "the task in words, for a model; empty: the environment's own")
@@ -94,6 +97,8 @@ class DesignConfig(Training):
         super().__post_init__()
         DESIGNERS[self.designer]  # raises for what is not there
         env_options(self)
+        for text in self.randomise:
+            _range(text)
         check_predictors(self.drop_by)
         if self.drop and not self.drop_at:
             raise UsageError("drop_at=(): expected one share of the training or more beside drop")
@@ -111,9 +116,12 @@ class DesignConfig(Training):
     def task(self) -> DesignTask:
         """The task; the discount is the agent's, where it has one."""
         from rlkit.envs import make
+        from rlkit.envs.randomised import randomised
 
         discount = float(getattr(self.agent, "discount", 0.99))
         env = make(self.env, **env_options(self))
+        if self.randomise:
+            env = randomised(env, dict(map(_range, self.randomise)))
         return DesignTask(env, None, self.words, self.forbidden, discount, self.base)
 
     def schema(self, task: DesignTask) -> Schema:
@@ -141,6 +149,16 @@ class DesignConfig(Training):
         if self.tune:
             made = Tuned(made, schema, self.tune)
         return WarmStarted(made, self.warm_start) if self.warm_start else made
+
+
+def _range(text: str) -> tuple[str, tuple[float, float]]:
+    """``NAME=LOW:HIGH``."""
+    name, _, rest = text.partition("=")
+    low, _, high = rest.partition(":")
+    try:
+        return name, (float(low), float(high))
+    except ValueError:
+        raise UsageError(f"randomise={text!r}: expected NAME=LOW:HIGH, e.g. length=0.5:2") from None
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.compiling import compiler_options
+from rlkit.design.curriculum import with_params
 from rlkit.design.types import CURVES
 from rlkit.experiment.training.health import born_finite
 from rlkit.experiment.training.loop import compile_chunk
@@ -22,6 +23,7 @@ class Block(NamedTuple):
     """What a block of ``R`` rows has given so far."""
 
     state: PyTree  # leaves [R, ...]
+    env_params: PyTree  # of the environment in which rows are judged, leaves [R, ...]
     points: list[dict[str, np.ndarray]]  # by checkpoint, [R] each
     finite: np.ndarray  # bool [R]
 
@@ -61,33 +63,35 @@ class Engine:
         """Number of checkpoints."""
         return len(self.stops)
 
-    def _judged(self, row: tuple[PyTree, Key]) -> dict[str, jax.Array]:
+    def _judged(self, row: tuple[PyTree, Key, PyTree]) -> dict[str, jax.Array]:
         from rlkit.agents import evaluate
 
-        state, key = row
-        params = self.agent.settings(state).env_params
+        state, key, params = row
         policy = self.agent.policy(state)
         found = evaluate(self.agent, policy, key, self.eval_episodes, env_params=params)
         return {name: jnp.mean(getattr(found, name).astype(jnp.float32)) for name in CURVES}
 
-    def begin(self, keys: Key, env_params: PyTree, params: PyTree) -> Block:
+    def begin(self, keys: Key, env_params: PyTree, params: PyTree, first: PyTree = None) -> Block:
         """Rows that have not been trained.
 
         Args:
           keys: ``[R]``.
           env_params: of the environment, leaves ``[R, ...]``.
           params: of the reward, leaves ``[R, ...]``.
+          first: of the environment in which they begin; None: the same.
         """
-        rows = (keys, jax.tree.map(jnp.asarray, env_params), jax.tree.map(jnp.asarray, params))
+        env_params = jax.tree.map(jnp.array, env_params)  # copies: states are donated
+        begins = env_params if first is None else jax.tree.map(jnp.asarray, first)
+        rows = (keys, begins, jax.tree.map(jnp.asarray, params))
         with self._lock:
             if self._program is None:
                 self._compile(rows)
-        return Block(self._init(rows), [], np.ones(self.rows, bool))
+        return Block(self._init(rows), env_params, [], np.ones(self.rows, bool))
 
     def _compile(self, rows: tuple) -> None:
         """All programs; judging is compiled beside training, in a thread."""
         state = self._init(rows)
-        judging = self._judge.lower((state, rows[0]))
+        judging = self._judge.lower((state, rows[0], rows[1]))
         with ThreadPoolExecutor(1) as beside:
             judge = beside.submit(judging.compile, compiler_options())
             program = compile_chunk(self.pop, state)
@@ -95,15 +99,25 @@ class Engine:
         self._born = born_finite(self.pop, state)
         self._program = program
 
-    def advance(self, block: Block, keys: Key) -> Block:
-        """To the next checkpoint; ``keys`` ``[R]`` for judging there."""
+    def advance(self, block: Block, keys: Key, env_params: PyTree = None) -> Block:
+        """To the next checkpoint.
+
+        Args:
+          block: which must not be used afterwards.
+          keys: ``[R]``, for judging.
+          env_params: of the environment from here on, leaves ``[R, ...]``; None: as before.
+        """
+        before = block.state if env_params is None else with_params(block.state, env_params)
         done = len(block.points)
         count = self.stops[done] - (self.stops[done - 1] if done else 0)
-        state, rows, finite = self._program.run(block.state, np.int32(count), self._born)
+        state, rows, finite = self._program.run(before, np.int32(count), self._born)
         means = np.asarray(rows)[:, :count].mean(1)
         point = dict(zip(self.pop.metrics, means.T, strict=True))
-        point |= {f"eval/{name}": np.asarray(x) for name, x in self._judge((state, keys)).items()}
-        return Block(state, [*block.points, point], block.finite & (np.asarray(finite) | ~self._born).all(1))
+        point |= {
+            f"eval/{name}": np.asarray(x) for name, x in self._judge((state, keys, block.env_params)).items()
+        }
+        fine = block.finite & (np.asarray(finite) | ~self._born).all(1)
+        return Block(state, block.env_params, [*block.points, point], fine)
 
     def listen(self, block: Block, key: Key) -> dict[str, float]:
         """What the latents of a block of one row say: :func:`rlkit.design.latents.measured`."""
@@ -142,7 +156,12 @@ def split(block: Block) -> list[Block]:
         return [block]
     at = lambda tree, i: jax.tree.map(lambda x: x[i : i + 1], tree)
     return [
-        Block(at(block.state, i), [at(p, i) for p in block.points], block.finite[i : i + 1])
+        Block(
+            at(block.state, i),
+            at(block.env_params, i),
+            [at(p, i) for p in block.points],
+            block.finite[i : i + 1],
+        )
         for i in range(rows)
     ]
 
@@ -154,4 +173,5 @@ def joined(blocks: Sequence[Block]) -> Block:
     join = lambda *trees: jax.tree.map(lambda *x: jnp.concatenate(x), *trees)
     host = lambda *trees: jax.tree.map(lambda *x: np.concatenate(x), *trees)
     points = [host(*point) for point in zip(*(block.points for block in blocks), strict=True)]
-    return Block(join(*(b.state for b in blocks)), points, np.concatenate([b.finite for b in blocks]))
+    state, params = (join(*trees) for trees in zip(*((b.state, b.env_params) for b in blocks), strict=True))
+    return Block(state, params, points, np.concatenate([b.finite for b in blocks]))

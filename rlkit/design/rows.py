@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.design.curriculum import Stage, now
 from rlkit.design.engine import Block, Engine, joined, split
 from rlkit.design.grouping import Group
 from rlkit.design.types import CURVES, Outcome
@@ -37,28 +38,30 @@ class Rows:
     Args:
       engine: the group's programs; its number of rows is the width of blocks.
       group: the candidates.
-      env_params: of the environment.
+      env_params: of the environment, those of each candidate.
       key: typed PRNG key; seed k starts from ``fold_in(key, k)``.
       seeds: of each candidate.
       watch: describe how episodes of each candidate's first seed end.
       base: whether a base reward is paid beside the candidates'.
       workers: blocks that are advanced at once, each by a thread.
+      stages: of a curriculum.
     """
 
     def __init__(
         self,
         engine: Engine,
         group: Group,
-        env_params: PyTree,
+        env_params: Sequence[PyTree],
         key: Key,
         seeds: int,
         *,
         watch: bool = False,
         base: bool = False,
         workers: int = 1,
+        stages: Sequence[Stage] = (),
     ):
         self.engine, self.group, self.env_params, self.seeds = engine, group, env_params, seeds
-        self.watch, self.base, self.workers = watch, base, workers
+        self.watch, self.base, self.workers, self.stages = watch, base, workers, stages
         self.key_train, self.key_eval = jax.random.split(key)
         self.latents: dict[int, dict[str, list[float]]] = {}  # by member
 
@@ -141,15 +144,25 @@ class Rows:
         index = jnp.array([k for _, k in filled], jnp.int32)
         fold = lambda key: jax.vmap(jax.random.fold_in, (None, 0))(key, index)
         before = [block for block in started if block is not None]
+        stacked = lambda trees: jax.tree.map(lambda *x: jnp.stack(x), *trees)
+        members = [m for m, _ in filled]
         if before:
             block = joined(before + [before[-1]] * empty)
         else:
-            wide = lambda x: jnp.broadcast_to(x, (len(filled), *jnp.shape(x)))
-            params = jax.tree.map(lambda *x: jnp.stack(x), *[self.group.params[m] for m, _ in filled])
-            block = self.engine.begin(fold(self.key_train), jax.tree.map(wide, self.env_params), params)
+            params, first = stacked([self.group.params[m] for m in members]), self._params(members, 0)
+            own = stacked([self.env_params[m] for m in members])
+            block = self.engine.begin(fold(self.key_train), own, params, first)
         for point in range(len(block.points), until):
-            block = self.engine.advance(block, fold(jax.random.fold_in(self.key_eval, point)))
+            keys = fold(jax.random.fold_in(self.key_eval, point))
+            block = self.engine.advance(block, keys, self._params(members, point))
         return split(block)[: len(rows)]
+
+    def _params(self, members: Sequence[int], point: int) -> PyTree:
+        """The environment's parameters after a checkpoint, ``[R, ...]``; None without a curriculum."""
+        if not self.stages:
+            return None
+        params = [now(self.env_params[m], self.stages, point / self.engine.length) for m in members]
+        return jax.tree.map(lambda *x: jnp.stack(x), *params)
 
     def _outcome(self, member: int, blocks: Sequence[Block], stopped: bool = False) -> Outcome:
         """The outcome of a candidate from its rows."""

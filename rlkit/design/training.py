@@ -12,6 +12,7 @@ from typing import Any
 
 from rlkit import fields
 from rlkit.agents import registry
+from rlkit.design.curriculum import changed, now, read_stage
 from rlkit.design.engine import Engine
 from rlkit.design.genome import Schema
 from rlkit.design.grouping import Group, grouped
@@ -22,7 +23,7 @@ from rlkit.experiment.training.devices import cores
 from rlkit.fields import option
 from rlkit.rewards import read
 from rlkit.rewards.designed import with_base
-from rlkit.types import Key
+from rlkit.types import Key, PyTree
 
 __all__ = ["Keep", "Trainer", "Training"]
 ENGINES = 4  # programs that are kept
@@ -42,16 +43,27 @@ class Training:
     seeds: int = option(2, "seeds of each candidate", low=1)
     checkpoints: int = option(10, "equally spaced points at which policies are judged", low=1)
     eval_episodes: int = option(16, "episodes of a judgement", low=1)
+    curriculum: tuple[str, ...] = option(
+        (), "parameters of the environment that are others at first, each as SHARE:NAME=VALUE"
+    )
     workers: int = option(0, "candidates that train at once on a CPU; 0: one a core", low=0)
 
     def __post_init__(self) -> None:
         fields.check(self)
         fields.check(self.agent)
+        for text in self.curriculum:
+            read_stage(text)
 
     @property
     def agent_name(self) -> str:
         """The agent's name in the table, or its maker."""
         return self.algorithm or registry.name_of(self.agent)
+
+
+def params_of(candidate: Candidate, params: PyTree) -> PyTree:
+    """The environment's parameters for a candidate: those that its notes change, under ``"env_params"``."""
+    values = candidate.notes.get("env_params", {})
+    return changed(params, values, f"candidate {candidate.id}") if values else params
 
 
 class Trainer:
@@ -69,6 +81,8 @@ class Trainer:
         self.base = read(task.base, task.env.spec) if task.base else None
         self.engines: OrderedDict[tuple, Engine] = OrderedDict()
         self.compiled = 0
+        self.stages = tuple(map(read_stage, settings.curriculum))
+        now(task.params, self.stages, 0.0)  # raises for what the environment has not
         if not task.env.spec.pure:
             raise UsageError(
                 f"{task.env.spec.id} runs on the host; a design trains many candidates in compiled programs "
@@ -99,14 +113,22 @@ class Trainer:
           Places and outcomes, as they become known. A candidate that cannot be trained has an error.
         """
         seeds = self.settings.seeds if seeds is None else seeds
-        groups, errors = grouped(candidates, self.task, self.schema)
-        yield from ((i, Outcome(error=error)) for i, error in errors.items())
+        own: dict[int, PyTree] = {}
+        for i, candidate in enumerate(candidates):
+            try:
+                own[i] = params_of(candidate, self.task.params)
+            except UsageError as error:
+                yield i, Outcome(error=str(error))
+        good = list(own)
+        groups, errors = grouped([candidates[i] for i in good], self.task, self.schema)
+        yield from ((good[j], Outcome(error=error)) for j, error in errors.items())
         for group in groups:
+            group = group._replace(places=tuple(good[j] for j in group.places))
             width = width_of(len(group.places) * seeds)
             workers = (self.settings.workers or cores()) if width == 1 else 1
             rows = Rows(
-                self.engine(group, width), group, self.task.params, key, seeds,
-                watch=watch, base=self.base is not None, workers=workers,
+                self.engine(group, width), group, [own[i] for i in group.places], key, seeds,
+                watch=watch, base=self.base is not None, workers=workers, stages=self.stages,
             )  # fmt: skip
             yield from rows.train(keep, known)
 

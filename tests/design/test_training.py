@@ -10,6 +10,7 @@ import pytest
 from rlkit.design import Candidate, History, Outcome, score
 from rlkit.design.evolution import RandomSearch
 from rlkit.design.training import Keep, Trainer, Training
+from rlkit.errors import UsageError
 
 KEY = jax.random.key(5)
 
@@ -99,3 +100,41 @@ def test_an_environment_on_the_host_is_refused(pendulum) -> None:
 
     with pytest.raises(ValueError, match="host"):
         Trainer(dataclasses.replace(pendulum, env=OnHost(), base=""), Training(total_steps=64))
+
+
+def test_a_curriculum_changes_the_environment_until_its_share_is_over(
+    trainer, pendulum, compilations
+) -> None:
+    """Training goes on in the task itself, is judged there throughout, and nothing compiles for it."""
+    (candidate,) = candidates(trainer, 1)
+    harder = Trainer(
+        pendulum, dataclasses.replace(trainer.settings, curriculum=("0.5:max_steps=16",)), trainer.schema
+    )
+    harder.engines = trainer.engines
+    plain = trained(trainer, [candidate])[0]
+    before = compilations()
+    found = trained(harder, [candidate])[0]
+    assert compilations() == before
+    assert np.asarray(found.length).min() == 200.0  # of judgements, at every checkpoint
+    assert found.fitness[0] != plain.fitness[0]
+    same = Trainer(
+        pendulum, dataclasses.replace(trainer.settings, curriculum=("0.5:max_steps=200",)), trainer.schema
+    )
+    same.engines = trainer.engines
+    assert trained(same, [candidate])[0] == plain
+    with pytest.raises(UsageError, match="gravity"):
+        Trainer(
+            pendulum, dataclasses.replace(trainer.settings, curriculum=("0.5:gravty=16",)), trainer.schema
+        )
+    for wrong in ("0.5:gravity", "1.5:gravity=1", "gravity=1", "0.5:gravity=nan", "0.5:max_steps=1.5"):
+        with pytest.raises(UsageError, match="expected"):
+            Trainer(pendulum, dataclasses.replace(trainer.settings, curriculum=(wrong,)), trainer.schema)
+
+
+def test_a_candidate_may_have_parameters_of_the_environment_of_its_own(trainer) -> None:
+    (one,) = candidates(trainer, 1)
+    with_notes = lambda values: dataclasses.replace(one, notes={"env_params": values})
+    out = trained(trainer, [with_notes({"gravty": 1.0}), one, with_notes({"gravity": 3.0}), one])
+    assert "gravity" in out[0].error
+    assert out[1] == out[3] == trained(trainer, [one])[0]
+    assert out[2].fitness != out[1].fitness

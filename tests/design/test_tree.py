@@ -62,7 +62,7 @@ def test_bounds_are_those_of_the_formula_and_choose_what_is_expanded() -> None:
     assert leaf(tree, 100.0, 0.5, {}) == "0.0.1"
     extra: dict[str, int] = {}
     chosen = [leaf(tree, 0.5, 0.5, extra) for _ in range(12)]
-    assert len(set(chosen)) > 3  # what was chosen in this generation counts as visited
+    assert {"0.1.0", "0.1.2"} <= set(chosen)  # what was chosen in this generation counts as visited
     assert extra[ROOT] == 12
 
 
