@@ -1,7 +1,7 @@
 """What a design is made of, as data: one frozen dataclass that travels through JSON unchanged."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -80,6 +80,7 @@ class DesignConfig(Training):
     slots: int = option(5, "most terms of a genome", low=1, high=5)
     potential_only: bool = option(False, "only potential differences: the base's optimal policies stay")
     memory: bool = option(True, "allow terms that remember: milestones, best distances")
+    observe: bool = option(False, "candidates also choose features that the agent sees")
     checks: bool = option(True, "check candidates before they are trained")
     audit: bool = option(True, "audit the best of each generation, and the winner")
     curve: str = option("fitness", "what ranks candidates", choices=CURVES[:2])
@@ -115,6 +116,7 @@ class DesignConfig(Training):
 
     def task(self) -> DesignTask:
         """The task; the discount is the agent's, where it has one."""
+        from rlkit.design.joint import observable, showing
         from rlkit.envs import make
         from rlkit.envs.randomised import randomised
 
@@ -122,33 +124,39 @@ class DesignConfig(Training):
         env = make(self.env, **env_options(self))
         if self.randomise:
             env = randomised(env, dict(map(_range, self.randomise)))
-        return DesignTask(env, None, self.words, self.forbidden, discount, self.base)
+        task = DesignTask(env, None, self.words, self.forbidden, discount, self.base)
+        if not self.observe:
+            return task
+        return replace(task, env=showing(env, observable(task, self._ranges_key())))
+
+    def _ranges_key(self) -> Key:
+        return jax.random.fold_in(jax.random.key(self.seed), 0x5C4E)
 
     def schema(self, task: DesignTask) -> Schema:
         """What genomes for the task may contain."""
         if self.potential_only and not self.base:
             raise UsageError("potential_only keeps the optimal policies of a base reward; give one: base")
-        key = jax.random.fold_in(jax.random.key(self.seed), 0x5C4E)
         options: dict[str, Any] = {"potential_only": self.potential_only, "memory": self.memory}
-        return schema_of(task, key, slots=self.slots, **options)
+        return schema_of(task, self._ranges_key(), slots=self.slots, **options)
 
-    def make_designer(self, schema: Schema) -> Designer:
-        """What proposes."""
+    def make_designer(self, schema: Schema, task: DesignTask | None = None) -> Designer:
+        """What proposes, for a task of :meth:`task` (which only ``observe`` needs)."""
         from rlkit.design.islands import Tuned
+        from rlkit.design.joint import Joint, shown_names
+        from rlkit.design.models import designer_of
         from rlkit.design.tree import Tree, Walk
 
         if self.designer in MODELS:
-            from rlkit.design.models import designer_of
-
-            asking = designer_of(self, schema)
-            return Tuned(asking, schema, self.tune) if self.tune else asking
-        if self.designer == "tree":
-            made: Designer = Tree(schema, Walk(horizon=self.generations))
+            made = designer_of(self, schema)
+        elif self.designer == "tree":
+            made = Tree(schema, Walk(horizon=self.generations))
         else:
             made = DESIGNERS.make(self.designer, schema)
         if self.tune:
             made = Tuned(made, schema, self.tune)
-        return WarmStarted(made, self.warm_start) if self.warm_start else made
+        if self.warm_start and self.designer not in MODELS:  # those put it in the place of all their answers
+            made = WarmStarted(made, self.warm_start)
+        return Joint(made, shown_names((task or self.task()).env)) if self.observe else made
 
 
 def _range(text: str) -> tuple[str, tuple[float, float]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlkit.design.config import DesignConfig
+from rlkit.design.eureka import HumanNormalised, human_normalised
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.loop import Loop
 from rlkit.design.models import recorded
@@ -111,7 +112,7 @@ def _build(config: DesignConfig, tell: Callable[[Record], None]) -> Loop:
     schema = config.schema(task)
     trainer = Trainer(task, config, schema)
     checks = screen(task, config.seed) if config.checks else None
-    return Loop(task, config, config.make_designer(schema), trainer, checks, tell=tell)
+    return Loop(task, config, config.make_designer(schema, task), trainer, checks, tell=tell)
 
 
 def _go(path: Path, config: DesignConfig, loop: Loop, say: Callable[[str], None]) -> Outcome:
@@ -178,7 +179,8 @@ def winner_data(config: DesignConfig, loop: Loop, result: Result) -> dict[str, A
 
 def asked(designer: Designer) -> dict[str, float] | None:
     """What a model was asked and what that cost, the sums of the transcript; None without one."""
-    designer = getattr(designer, "designer", designer)
+    while isinstance(inner := getattr(designer, "designer", None), Designer):
+        designer = inner
     client = getattr(getattr(designer, "writer", None), "client", None)
     if not isinstance(client, Transcript):
         return None
@@ -230,10 +232,12 @@ def summarise(config: DesignConfig, result: Result) -> dict[str, Any]:
     for curve in ("fitness", "success"):
         summary[curve] = {name: _plain(fresh.interval(name, curve)) for name in fresh.outcomes}
         summary[curve] |= {f"winner - {name}": _plain(fresh.gain(curve, "final", name)) for name in BASELINES}
+    means = (fresh.interval(name, config.curve).mean for name in ("winner", "environment's own", "sparse"))
+    summary["human_normalised"] = _plain(human_normalised(*means))
     return summary | {"sentence": sentence(config, result)}
 
 
-def _plain(found: Interval) -> dict[str, Any]:
+def _plain(found: Interval | HumanNormalised) -> dict[str, Any]:
     return {name: (x if x == x else None) for name, x in found._asdict().items()}
 
 

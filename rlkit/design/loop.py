@@ -1,18 +1,19 @@
 """The loop of a design: propose, check, train, score; then judge what was found on seeds it never saw."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from rlkit.design.auditing import audit_data
 from rlkit.design.config import DesignConfig
 from rlkit.design.detectors import hacking
 from rlkit.design.halving import halving
 from rlkit.design.journal import Journal
-from rlkit.design.results import BASELINES, Fresh, Result
+from rlkit.design.results import BASELINES, Fresh, Result, best_of
+from rlkit.design.spending import Spending
 from rlkit.design.training import Keep, Trainer
 from rlkit.design.types import (
     Candidate,
@@ -34,9 +35,6 @@ from rlkit.types import Key
 
 Screen = Callable[[Candidate, History], tuple[Verdict, ...]]
 """``screen(candidate, history) -> verdicts``, see :mod:`rlkit.design.screen`."""
-
-AUDIT = {"steps": 200, "starts": 2, "population": 32, "generations": 12}
-"""Of audits on the way: smaller than :func:`rlkit.design.audit`'s own, because there is one a generation."""
 
 
 class _Ended(Exception):
@@ -72,20 +70,22 @@ class Loop:
     ):
         self.task, self.config, self.designer, self.trainer = task, config, designer, trainer
         self.screen, self.tell, self.stop, self.words = screen, tell, stop, words
-        self.trainings = 0  # candidates trained so far, those on record included
-        self.began = time.process_time()
         self.journal = Journal() if journal is None else journal
+        self.spending = Spending(config)
         self.key = jax.random.key(config.seed)
 
     def run(self) -> Result:
         """Design to the end, or until asked to stop."""
         histories: list[History] = []
-        self.trainings, spent, waiting = 0, "", ""
+        self.spending = Spending(self.config)
+        spent, waiting = "", ""
         try:
             for restart in range(self.config.restarts):
                 histories.append(History())
                 for generation in range(self.config.generations):
-                    if spent := spent or self._spent(histories[-1], f"{restart}.{generation}"):
+                    if spent := spent or self.spending.over(
+                        histories[-1], self.journal, f"{restart}.{generation}"
+                    ):
                         break
                     histories[-1] = self.generation(histories[-1], restart, generation)
                     waiting = f"{restart}.{generation}"
@@ -98,25 +98,6 @@ class Loop:
         except _Ended:
             return Result(False, tuple(histories), spent=spent, waiting=waiting)
         return Result(True, tuple(histories), validated, fresh, audited, spent)
-
-    def _spent(self, history: History, name: str) -> str:
-        """The budget that is spent, in words; empty while there is some left."""
-        config = self.config
-        last = history.generation(-1) if history.records else ()
-        refused = [r.candidate.error for r in last if r.candidate.notes.get("budget")]
-        if refused:
-            return refused[0]
-        if config.max_trainings and self.trainings >= config.max_trainings:
-            return f"the budget of trainings={config.max_trainings} is spent"
-        if not config.max_cpu_seconds:
-            return ""
-        # On record, because another process would have spent another time.
-        before = max((x for n, x in self.journal.steps.items() if n.endswith("cpu seconds")), default=0.0)
-        now = lambda: before + time.process_time() - self.began
-        used = self.journal.once(f"{name} cpu seconds", now)
-        self.began = time.process_time()
-        over = used >= config.max_cpu_seconds
-        return f"the budget of cpu_seconds={config.max_cpu_seconds:g} is spent" if over else ""
 
     def _heard(self, history: History, generation: int, name: str) -> History:
         """The history with a person's words about its last generation, where there are any."""
@@ -147,9 +128,9 @@ class Loop:
         proposed = self.journal.once(f"{name} proposed", lambda: self._propose(history, key, name))
         candidates = [candidate_from(data) for data in proposed]
         records = [self._checked(candidate, history) for candidate in candidates]
-        records = self._affordable(records)
+        records = self.spending.affordable(records)
         good = [i for i, record in enumerate(records) if not record.refused]
-        self.trainings += len(good)
+        self.spending.trainings += len(good)
         # Every generation starts from the same keys: candidates of all of them can be compared.
         outcomes = self._train([candidates[i] for i in good], self._key(2, restart))
         for i, outcome in zip(good, outcomes, strict=True):
@@ -161,17 +142,6 @@ class Loop:
             records[i] = dataclasses.replace(records[i], verdicts=seen, outcome=outcome, score=found)
         exploits = self._audited(name, records)
         return history._replace(records=(*history.records, *records), exploits=(*history.exploits, *exploits))
-
-    def _affordable(self, records: list[Record]) -> list[Record]:
-        """Records of which no more can be trained than the budget has left."""
-        most, left = self.config.max_trainings, self.config.max_trainings - self.trainings
-        out = []
-        for record in records:
-            over = bool(most) and left <= 0 and not record.refused
-            left -= not record.refused
-            verdict = Verdict("budget", False, f"not trained: the budget of trainings={most} is spent")
-            out.append(dataclasses.replace(record, verdicts=(*record.verdicts, verdict)) if over else record)
-        return out
 
     def _audited(self, name: str, records: list[Record]) -> tuple[Exploit, ...]:
         """Audit the best of a generation: its verdicts go into its record, exploits are returned."""
@@ -187,25 +157,10 @@ class Loop:
         if not self.config.audit:
             return (), ()
         self._go_on()
-        data = self.journal.once(f"{name} audited", lambda: self._audit(candidate))
+        data = self.journal.once(
+            f"{name} audited", lambda: audit_data(candidate, self.task, self.config.seed)
+        )
         return tuple(Verdict(**v) for v in data["verdicts"]), tuple(map(exploit_from, data["exploits"]))
-
-    def _audit(self, candidate: Candidate) -> dict[str, Any]:
-        from rlkit.design.audit import audit
-
-        seed = self.config.seed
-        try:
-            found = audit(candidate.text, self.task, jax.random.key(seed), **AUDIT)
-        except RlkitError as error:
-            failed = Verdict("audit", None, f"undecided: {error}", blocks=False)
-            return {"verdicts": [to_data(failed)], "exploits": []}
-        verdicts = [to_data(dataclasses.replace(verdict, blocks=False)) for verdict in found.verdicts]
-        actions = np.asarray(found.exploits.trajectory.transition.action)
-        exploits = [
-            to_data(Exploit(candidate.id, seed, int(start), actions[:, i].tolist()))
-            for i, start in enumerate(found.exploits.start)
-        ]
-        return {"verdicts": verdicts, "exploits": exploits}
 
     def _propose(self, history: History, key: Key, name: str) -> list[Any]:
         found = list(self.designer.propose(self.task, history, key, self.config.candidates))
@@ -266,12 +221,7 @@ class Loop:
 
     def validate(self, histories: Sequence[History]) -> tuple[Record, ...]:
         """The finalists of all restarts, scored on other seeds than those that found them, best first."""
-        best = sorted((r for history in histories for r in history.scored()), key=lambda r: -r.score)
-        finalists: list[Record] = []
-        for record in best:
-            if record.candidate.text not in [r.candidate.text for r in finalists]:
-                finalists.append(record)
-        finalists = finalists[: self.config.finalists]
+        finalists = best_of(histories, self.config.finalists)
         chosen = [record.candidate for record in finalists]
         outcomes = self._train(chosen, self._key(3), "validated", seeds=self.config.fresh_seeds)
         scored = [

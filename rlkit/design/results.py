@@ -1,14 +1,29 @@
 """How a design ended: what it found, and scores on seeds that chose nothing."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from rlkit.design.types import History, Outcome, Record, Verdict
+from rlkit.design.types import Candidate, History, Outcome, Record, Verdict
 from rlkit.experiment.reports.intervals import Interval, difference, interval
 
 BASELINES = {"sparse": "success()", "environment's own": "task()"}
 """What the winner is compared with, at as many steps of as many seeds."""
+
+
+def best_of(histories: Sequence[History], count: int) -> list[Record]:
+    """The best records of all restarts, best first, each reward once."""
+    found: list[Record] = []
+    for record in sorted((r for history in histories for r in history.scored()), key=lambda r: -r.score):
+        if _what(record.candidate) not in [_what(r.candidate) for r in found]:
+            found.append(record)
+    return found[:count]
+
+
+def _what(candidate: Candidate) -> tuple:
+    """What tells candidates apart: the reward, and the environment that it is to be learned in."""
+    return candidate.text, repr(candidate.notes.get("env_params"))
 
 
 class Fresh(NamedTuple):

@@ -157,7 +157,12 @@ def test_the_report_says_when_nothing_was_gained(winner, words) -> None:
     noise = np.random.default_rng(0).normal(0, 0.3, (2, 12))
     found = fresh((winner + noise[0]).tolist(), noise[1].tolist())
     record = Record(Candidate("success()", "0.0.0"))
-    assert words in sentence(CONFIG, Result(True, (History((record,)),), (record,), found))
+    result = Result(True, (History((record,)),), (record,), found)
+    assert words in sentence(CONFIG, result)
+    assert summarise(CONFIG, result)["human_normalised"]["score"] is None  # own and sparse score the same
+    own = Fresh({**found.outcomes, "environment's own": Outcome([10], *[[[2.0 + x for x in noise[1]]]] * 4)})
+    score = summarise(CONFIG, result._replace(fresh=own))["human_normalised"]["score"]
+    np.testing.assert_allclose(score, (winner + noise[0].mean() - noise[1].mean()) / 2.0, rtol=1e-6)
 
 
 def test_the_winner_is_rebuilt_from_its_file_and_a_changed_byte_is_refused(whole, trainer, tmp_path) -> None:
