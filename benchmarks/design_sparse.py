@@ -33,7 +33,7 @@ AGENT = PPOConfig(  # rewards are normalised, because their scale is a candidate
     learning_rate=1e-3, num_envs=8, num_steps=64, sizes=(64, 64), minibatches=4, normalize_reward=True
 )
 SMALL = DesignConfig(
-    agent=AGENT, seeds=1, checkpoints=4, eval_episodes=16, candidates=6, generations=3, finalists=2,
+    agent=AGENT, seeds=1, checkpoints=4, eval_episodes=16, candidates=8, generations=4, finalists=2,
     checks=False, audit=False, curve="fitness", score="mean", fresh_seeds=10,
 )  # fmt: skip
 
@@ -51,7 +51,7 @@ LAVA = """
 def reward(s, a, ns, done):
     before = jnp.where(s.behind_lava, s.goal_distance, s.bridge_distance + 9.0)
     after = jnp.where(ns.behind_lava, ns.goal_distance, ns.bridge_distance + 9.0)
-    near = 0.1 * (before - after)
+    near = 0.5 * (before - after)
     burnt = jnp.where(ns.in_lava, -1.0, 0.0)
     return near + burnt, {"near": near, "burnt": burnt}
 """
@@ -75,9 +75,9 @@ def _key():
 
 
 TASKS = {  # environment, steps of a training, features that no reward may read, a hand-made reward
-    "keydoor": (_key, 24_576, ("steps_left", "at_goal"), KEY),
-    "lava": (_lava, 8_192, ("native_reward",), LAVA),
-    "maze": (lambda: make("nav/pointmaze-medium-far"), 24_576, ("at_goal",), MAZE),
+    "keydoor": (_key, 65_536, ("steps_left", "at_goal"), KEY),
+    "lava": (_lava, 65_536, ("native_reward",), LAVA),
+    "maze": (lambda: make("nav/pointmaze-medium-far"), 32_768, ("at_goal",), MAZE),
 }
 
 

@@ -101,8 +101,6 @@ class DesignConfig(Training):
         for text in self.randomise:
             _range(text)
         check_predictors(self.drop_by)
-        if self.drop and not self.drop_at:
-            raise UsageError("drop_at=(): expected one share of the training or more beside drop")
         asks = self.designer in MODELS
         if (self.pause or self.feedback) and self.designer in DESIGNERS and not asks:
             raise UsageError(
