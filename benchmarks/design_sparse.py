@@ -33,7 +33,7 @@ AGENT = PPOConfig(  # rewards are normalised, because their scale is a candidate
     learning_rate=1e-3, num_envs=8, num_steps=64, sizes=(64, 64), minibatches=4, normalize_reward=True
 )
 SMALL = DesignConfig(
-    agent=AGENT, seeds=1, checkpoints=4, eval_episodes=16, candidates=8, generations=4, finalists=2,
+    agent=AGENT, seeds=1, checkpoints=4, eval_episodes=16, candidates=20, generations=6, finalists=3,
     checks=False, audit=False, curve="fitness", score="mean", fresh_seeds=10,
 )  # fmt: skip
 
