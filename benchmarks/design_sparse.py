@@ -57,7 +57,7 @@ def reward(s, a, ns, done):
 """
 MAZE = """
 def reward(s, a, ns, done):
-    near = s.path_distance - 0.99 * jnp.where(done, 0.0, ns.path_distance)
+    near = s.path_distance - ns.path_distance
     return near, {"near": near}
 """
 
