@@ -38,7 +38,7 @@ def lava_grid() -> Environment:
         reset, step, action_space=Discrete(4), max_steps=60, id="own/lava-grid",
         success=lambda at: (at == goal).all(), features=features,
         # How far the task is done in stages, as of the key and the door: over the lava, at the goal.
-        fitness=lambda at: 0.5 * ((at[0] > WALL) + (at == goal).all()).astype(jnp.float32),
+        fitness=lambda at: jnp.where(at[0] > WALL, 0.5, 0.0) + jnp.where((at == goal).all(), 0.5, 0.0),
         feature_specs=(
             FeatureSpec("goal_distance", low=0, high=far, unit="steps", meaning="cells to the goal"),
             FeatureSpec("bridge_distance", low=0, high=far, unit="steps", meaning="cells to the bridge"),
