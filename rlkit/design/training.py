@@ -82,12 +82,12 @@ class Trainer:
         self.engines: OrderedDict[tuple, Engine] = OrderedDict()
         self.compiled = 0
         self.stages = tuple(map(read_stage, settings.curriculum))
-        now(task.params, self.stages, 0.0)  # raises for what the environment has not
         if not task.env.spec.pure:
             raise UsageError(
                 f"{task.env.spec.id} runs on the host; a design trains many candidates in compiled programs "
                 "and needs an environment that JAX can trace"
             )
+        now(task.params, self.stages, 0.0)  # raises for what the environment has not
 
     def train(
         self,
