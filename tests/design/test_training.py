@@ -9,6 +9,8 @@ import pytest
 
 from rlkit.design import Candidate, History, Outcome, score
 from rlkit.design.evolution import RandomSearch
+from rlkit.design.grouping import grouped
+from rlkit.design.rows import Rows
 from rlkit.design.training import Keep, Trainer, Training
 from rlkit.errors import UsageError
 
@@ -138,3 +140,21 @@ def test_a_candidate_may_have_parameters_of_the_environment_of_its_own(trainer) 
     assert "gravity" in out[0].error
     assert out[1] == out[3] == trained(trainer, [one])[0]
     assert out[2].fitness != out[1].fitness
+
+
+@pytest.mark.slow
+def test_rows_side_by_side_give_what_rows_alone_give(trainer) -> None:
+    """As on an accelerator: blocks of several rows, filled up, taken apart where candidates are dropped."""
+    proposed = candidates(trainer, 3)
+    (group,), _ = grouped(proposed, trainer.task, trainer.schema)
+    keep = Keep((0.34,), lambda outcomes: [True, False, True])
+    found = []
+    for width in (1, 4):
+        params = [trainer.task.params] * 3
+        rows = Rows(trainer.engine(group, width), group, params, KEY, 2, base=True)
+        found.append(dict(rows.train(keep, frozenset())))
+    assert [found[0][i].stopped for i in range(3)] == [0, 64, 0]
+    for place in range(3):
+        for name in ("fitness", "total"):
+            one, other = (outcomes[place].curve(name) for outcomes in found)
+            np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
