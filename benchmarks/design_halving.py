@@ -8,7 +8,7 @@ of all, 0 being nothing lost and 1 as much as the best is above the mean. Interv
 halves of the candidates, which vary as a bootstrap does but hold no copies; all predictors see the same
 halves, so that differences to early return are paired.
 
-``python benchmarks/design_halving.py [--candidates 48] [--seeds 2]`` (about 3 minutes on two quiet cores)
+``python benchmarks/design_halving.py [--candidates 32] [--seeds 2]`` (about 3 minutes on two quiet cores)
 """
 
 import argparse
@@ -92,8 +92,8 @@ def table(early: list[Outcome], end: np.ndarray, draws: int = 1000) -> list[str]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("tasks", nargs="*", default=["keydoor", "lava"])
-    parser.add_argument("--candidates", type=int, default=48)
+    parser.add_argument("tasks", nargs="*", default=["maze", "keydoor"])
+    parser.add_argument("--candidates", type=int, default=32)
     parser.add_argument("--seeds", type=int, default=2)
     given = parser.parse_args()
     for name in given.tasks:
