@@ -140,10 +140,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=SMALL.fresh_seeds)
     parser.add_argument("--candidates", type=int, default=SMALL.candidates)
     parser.add_argument("--generations", type=int, default=SMALL.generations)
+    parser.add_argument("--finalists", type=int, default=SMALL.finalists)
     parser.add_argument("--steps", type=int, help="of each training; the task's own by default")
     parser.add_argument("--folder", type=Path, help="keep what is done there, and go on from it")
     given = parser.parse_args()
-    sizes = {"candidates": given.candidates, "generations": given.generations, "fresh_seeds": given.seeds}
+    sizes = {
+        "candidates": given.candidates,
+        "generations": given.generations,
+        "finalists": given.finalists,
+        "fresh_seeds": given.seeds,
+    }
     if given.folder is not None:
         given.folder.mkdir(parents=True, exist_ok=True)
     for name in given.tasks:
