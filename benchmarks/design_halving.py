@@ -67,6 +67,8 @@ def judged(looks: np.ndarray, end: np.ndarray, rows: np.ndarray) -> tuple[float,
 
 
 def interval(values: np.ndarray) -> str:
+    if np.isnan(values).all():
+        return "undefined     "
     low, high = np.nanpercentile(values, [2.5, 97.5])
     return f"[{low:+.2f}, {high:+.2f}]"
 
