@@ -5,8 +5,9 @@ taken), and beside them one reward of the untrained sampler, a hand-made one, an
 shown is success at the end of training on seeds that chose nothing, and the difference to sparse with its
 95 % interval over seeds. No model is asked.
 
-Searches rank candidates by the environment's fitness, as a design does by default. Features that say the
-answer are forbidden to all (see ``TASKS``). What is done is kept in ``--folder``: the same command goes on.
+Searches rank candidates by the environment's fitness, as a design does by default, or by ``--curve success``.
+Features that say the answer are forbidden to all (see ``TASKS``). What is done is kept in ``--folder``: the same
+command goes on.
 
 ``python benchmarks/design_sparse.py keydoor lava maze [--seeds 10] [--folder FOLDER]``
 """
@@ -141,6 +142,8 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=SMALL.candidates)
     parser.add_argument("--generations", type=int, default=SMALL.generations)
     parser.add_argument("--finalists", type=int, default=SMALL.finalists)
+    parser.add_argument("--curve", default=SMALL.curve, help="what ranks candidates: fitness or success")
+    parser.add_argument("--potential-only", action="store_true", help="potential differences alone")
     parser.add_argument("--steps", type=int, help="of each training; the task's own by default")
     parser.add_argument("--folder", type=Path, help="keep what is done there, and go on from it")
     given = parser.parse_args()
@@ -149,6 +152,8 @@ def main() -> None:
         "generations": given.generations,
         "finalists": given.finalists,
         "fresh_seeds": given.seeds,
+        "curve": given.curve,
+        "potential_only": given.potential_only,
     }
     if given.folder is not None:
         given.folder.mkdir(parents=True, exist_ok=True)
