@@ -5,9 +5,9 @@ taken), and beside them one reward of the untrained sampler, a hand-made one, an
 shown is success at the end of training on seeds that chose nothing, and the difference to sparse with its
 95 % interval over seeds. No model is asked.
 
-Searches rank candidates by the environment's fitness, as a design does by default, or by ``--curve success``.
-Features that say the answer are forbidden to all (see ``TASKS``). What is done is kept in ``--folder``: the same
-command goes on.
+Searches rank candidates by the environment's fitness, as a design does by default, or by ``--curve``.
+Features that say the answer are forbidden to all (see ``TASKS``). What is done is kept in ``--folder``: the
+same command goes on.
 
 ``python benchmarks/design_sparse.py keydoor lava maze [--seeds 10] [--folder FOLDER]``
 """
