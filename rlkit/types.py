@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
-from rlkit.errors import unknown_name
+from rlkit.errors import UsageError, unknown_name
 from rlkit.spaces import Space
 
 Key = jax.Array
@@ -65,6 +65,8 @@ class EnvSpec:
       partial_obs: whether the observation hides part of the state.
       pure: True if every method is traceable by JAX.
       auto_reset: the default reset strategy, see :mod:`rlkit.envs.autoreset`.
+      forbidden: names of features that exist and that rewards may not read, see
+        :func:`rlkit.envs.privileged.forbid_privileged`.
     """
 
     id: str
@@ -80,6 +82,7 @@ class EnvSpec:
     partial_obs: bool = False
     pure: bool = True
     auto_reset: Any = field(default=None)
+    forbidden: tuple[str, ...] = ()
 
     @property
     def family(self) -> str:
@@ -91,7 +94,16 @@ class EnvSpec:
         for spec in self.features:
             if spec.name == name:
                 return spec
-        raise unknown_name("feature", name, [spec.name for spec in self.features], where=f"of {self.id}")
+        raise self.no_feature(name)
+
+    def no_feature(self, name: str) -> UsageError:
+        """The error for a name that is not among ``features``: forbidden, or unknown with a suggestion."""
+        if name in self.forbidden:
+            return UsageError(
+                f"the feature {name!r} of {self.id} is privileged: the agent cannot see it in this task, and "
+                f"rewards are forbidden to read it; allowed: {', '.join(spec.name for spec in self.features)}"
+            )
+        return unknown_name("feature", name, [spec.name for spec in self.features], where=f"of {self.id}")
 
 
 class EnvState(NamedTuple):
@@ -332,6 +344,10 @@ class Agent(NamedTuple):
 
     offers: tuple[FeatureSpec, ...] = ()
     """Features that rewards may read beside the environment's; their names begin with ``agent_``."""
+
+    picture: Callable[[PyTree, int], Any] | None = None
+    """``picture(carry, size)``: what the policy remembers, uint8 ``[size, size, 3]``, drawn beside the
+    environment in reports and films. None: its memory is nothing to look at."""
 
     undefined: tuple[str, ...] = ("episode/",)
     """Prefixes of metrics that may be NaN: an episode need not end in every update."""

@@ -6,8 +6,11 @@ import jax
 import jax.numpy as jnp
 import networkx
 import numpy as np
+import pytest
+from every import small
 
-from rlkit.agents.topological_map import (
+from rlkit.agents.toponav.picture import picture
+from rlkit.agents.toponav.topological_map import (
     FAR,
     add_edge,
     cell_of,
@@ -20,9 +23,9 @@ from rlkit.agents.topological_map import (
     next_hop,
     shortest_paths,
 )
-from rlkit.agents.topological_map_picture import picture
 from rlkit.envs import draw, make, reset
 from rlkit.envs.maze_view import view_of
+from rlkit.experiment import render
 
 SLOTS, EXTENT, STEPS, WALKS = 24, 29, 150, 6
 ENV = make("nav/treerooms", rooms=3, room_size=3, view=7)
@@ -205,3 +208,12 @@ def test_a_map_can_be_drawn():
     shown = {tuple(colour) for colour in image.reshape(-1, 3).tolist()}
     assert {draw.SKY, draw.GREEN, draw.BLUE} <= shown
     assert picture(empty_map(2, 5), 32).shape == (32, 32, 3)
+
+
+@pytest.mark.slow
+def test_films_show_the_map_beside_the_maze():
+    agent = small("toponav").agent
+    policy = agent.policy(agent.init(jax.random.key(0)))
+    film = render(agent, policy, jax.random.key(1), most=4, size=48)
+    assert all(frame.shape == (48, 96, 3) for frame in film)
+    assert (film[0][:, 48:] != film[-1][:, 48:]).any()  # the map has grown

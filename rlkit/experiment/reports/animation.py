@@ -2,6 +2,7 @@
 
 import io
 import operator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,24 @@ from rlkit.parameters import resolve
 from rlkit.types import Agent, Key, PyTree
 
 
+def inner_state(running: Episode) -> PyTree:
+    """The environment's state."""
+    return running.state.inner
+
+
+def with_memory(running: Episode) -> PyTree:
+    """The environment's state and the policy's memory, for agents that can draw it."""
+    return running.state.inner, running.carry
+
+
 def record(
-    agent: Agent, policy: PyTree, key: Key, episodes: int = 4, *, env_params: Any = None
+    agent: Agent,
+    policy: PyTree,
+    key: Key,
+    episodes: int = 4,
+    *,
+    env_params: Any = None,
+    keep: Callable[[Episode], PyTree] = inner_state,
 ) -> tuple[PyTree, np.ndarray]:
     """Run whole greedy episodes and keep the states.
 
@@ -29,9 +46,10 @@ def record(
       key: typed PRNG key.
       episodes: ``E``.
       env_params: the environment's parameters, with the time limit; None takes the default ones.
+      keep: what to keep of each moment: :func:`inner_state` or :func:`with_memory`.
 
     Returns:
-      ``(states, lengths)``: inner states ``[E, longest + 1, ...]`` on the host, and the number of steps of
+      ``(states, lengths)``: what was kept, ``[E, longest + 1, ...]`` on the host, and the number of steps of
       each episode. The episodes are those that ``evaluate`` judges with this key.
     """
     env, key = agent.env, typed_key(key)
@@ -46,11 +64,11 @@ def record(
 
         def body(running: Episode, t: jax.Array) -> tuple[Episode, PyTree]:
             new = jax.vmap(step, (0, 0, None))(running, step_keys, t)
-            return new, new.state.inner
+            return new, keep(new)
 
         _, later = jax.lax.scan(body, running, jnp.arange(lengths.max()))
         return jax.tree.map(lambda a, b: jnp.moveaxis(jnp.concatenate([a[None], b]), 0, 1),
-                            running.state.inner, later)  # fmt: skip
+                            keep(running), later)  # fmt: skip
 
     return jax.device_get(run(jax.random.split(key, episodes))), lengths
 
@@ -62,6 +80,7 @@ def frames(
     most: int = 96,
     size: int = 256,
     env_params: Any = None,
+    beside: Callable[[PyTree, int], Any] | None = None,
 ) -> list[np.ndarray]:
     """Draw episodes one after the other.
 
@@ -72,16 +91,22 @@ def frames(
       most: most pictures in all; longer episodes are drawn every few steps.
       size: of a picture, pixels.
       env_params: the environment's parameters; None takes the default ones.
+      beside: draws the policy's memory, ``Agent.picture``; the states then are those of :func:`with_memory`.
 
     Returns:
-      uint8 ``[size, size, 3]`` each; the last state of an episode is always among them.
+      uint8 ``[size, size, 3]`` each, twice as wide with a memory; the last state of an episode is always
+      among them.
     """
     params = env.default_params() if env_params is None else env_params
     stride = max(1, -(-int(np.sum(lengths + 1)) // most))
     out = []
     for i, length in enumerate(lengths):
         for t in [*range(0, int(length), stride), int(length)]:
-            out.append(env.render(jax.tree.map(operator.itemgetter((i, t)), states), params, size))
+            state = jax.tree.map(operator.itemgetter((i, t)), states)
+            if beside is None:
+                out.append(env.render(state, params, size))
+            else:
+                out.append(np.concatenate([env.render(state[0], params, size), beside(state[1], size)], 1))
     return out
 
 
@@ -95,9 +120,11 @@ def render(
     size: int = 256,
     env_params: Any = None,
 ) -> list[np.ndarray]:
-    """Draw whole greedy episodes: :func:`frames` of what :func:`record` keeps; arguments as there."""
-    states, lengths = record(agent, policy, key, episodes, env_params=env_params)
-    return frames(agent.env, states, lengths, most, size, env_params)
+    """Draw whole greedy episodes: :func:`frames` of what :func:`record` keeps; arguments as there. What the
+    policy remembers is drawn beside them, where the agent can."""
+    keep = inner_state if agent.picture is None else with_memory
+    states, lengths = record(agent, policy, key, episodes, env_params=env_params, keep=keep)
+    return frames(agent.env, states, lengths, most, size, env_params, agent.picture)
 
 
 def save(pictures: list[np.ndarray], path: str | Path, seconds_per_picture: float = 0.06) -> Path:

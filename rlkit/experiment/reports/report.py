@@ -254,10 +254,12 @@ def _film(run: Run) -> tuple[bytes | None, str]:
     state = jax.tree.map(lambda x: x[row], saved.state)
     policy, params = agent.policy(state), agent.settings(state).env_params
     key = jax.random.fold_in(jax.random.key(run.settings.seed), 0x617)
-    states, lengths = animation.record(agent, policy, key, env_params=params)
-    pictures = animation.frames(run.env, states, lengths, env_params=params)
+    keep = animation.inner_state if agent.picture is None else animation.with_memory
+    states, lengths = animation.record(agent, policy, key, env_params=params, keep=keep)
+    pictures = animation.frames(run.env, states, lengths, env_params=params, beside=agent.picture)
     what = f"after {saved.update} updates, acting greedily in {len(lengths)} new episodes"
-    return animation.gif(pictures), f"{_who(run, row)} (the median one) {what}."
+    memory = "" if agent.picture is None else " Right: what it remembers."
+    return animation.gif(pictures), f"{_who(run, row)} (the median one) {what}.{memory}"
 
 
 def _who(run: Run, row: int) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from rlkit.agents.topological_map import FAR
+from rlkit.agents.toponav.topological_map import FAR
 from rlkit.envs import draw
 
 
@@ -15,7 +15,7 @@ def picture(graph: Any, size: int = 256) -> np.ndarray:
     own; the agent is blue. The view is as large as what is known.
 
     Args:
-      graph: one :class:`rlkit.agents.topological_map.TopologicalMap`, e.g. ``carry.graph`` of
+      graph: one :class:`rlkit.agents.toponav.topological_map.TopologicalMap`, e.g. ``carry.graph`` of
         :func:`rlkit.agents.toponav.toponav`.
       size: of the image, pixels.
 

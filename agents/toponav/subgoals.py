@@ -10,7 +10,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.agents.topological_map import FAR, News, TopologicalMap, in_sight, nearest_frontier, next_hop
+from rlkit.agents.toponav.topological_map import (
+    FAR,
+    News,
+    TopologicalMap,
+    in_sight,
+    nearest_frontier,
+    next_hop,
+)
 
 NODE_FEATURES = 9
 
@@ -174,7 +181,7 @@ def pursue(
       sight: what is seen.
       target: the node, int32 [].
       chose: whether it was chosen just now.
-      within: see :func:`rlkit.agents.topological_map.frontier_cells`.
+      within: see :func:`rlkit.agents.toponav.topological_map.frontier_cells`.
     """
     arrived = (graph.here == target) | (pursuit.arrived & ~chose)
     reached = jnp.linalg.norm(pursuit.waypoint - sight.place) < REACHED
