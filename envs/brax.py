@@ -73,7 +73,7 @@ class _Machine(NamedTuple):
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """Silence what loading prints: brax's note about maintenance, MuJoCo's about old XML, missing engines."""
     mujoco: Any = importlib.import_module("mujoco")
     before = mujoco.get_mju_user_warning()
@@ -89,7 +89,7 @@ def _quiet():
 @functools.cache
 def _machine(robot: str, backend: str) -> _Machine:
     # Loading makes arrays: they must be concrete even if the first use is inside a trace.
-    with _quiet(), jax.ensure_compile_time_eval():
+    with quiet(), jax.ensure_compile_time_eval():
         from brax import envs
 
         env: Any = envs.get_environment(robot, backend=backend)

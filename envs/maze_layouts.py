@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.errors import unknown_name
+from rlkit.errors import UsageError, unknown_name
 from rlkit.types import Key
 
 # umaze, medium and large are the maps of the D4RL benchmark (arXiv 2004.07219).
@@ -220,3 +220,56 @@ def shortest_paths(walls: jax.Array) -> jax.Array:
         return jnp.minimum(d, d[:, k, None] + d[None, k, :])
 
     return jax.lax.fori_loop(0, height * width, through, length)
+
+
+def paths_to(walls: jax.Array, cell: jax.Array) -> jax.Array:
+    """Lengths of the shortest paths from the centres of all cells to that of one: a row of
+    :func:`shortest_paths`, without the others.
+
+    Args:
+      walls: bool ``[height, width]``.
+      cell: int32 ``[]``: index ``y * width + x`` of a free cell.
+
+    Returns:
+      float32 ``[height * width]``; infinite where there is no path, and for walls.
+    """
+    steps = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if (dy, dx) != (0, 0)]
+    free = jnp.pad(~walls, 1)
+    inner = lambda padded, dy, dx: padded[
+        1 + dy : padded.shape[0] - 1 + dy, 1 + dx : padded.shape[1] - 1 + dx
+    ]
+    allowed = [inner(free, dy, 0) & inner(free, 0, dx) & inner(free, dy, dx) & ~walls for dy, dx in steps]
+    begin = jnp.where(jnp.arange(walls.size).reshape(walls.shape) == cell, jnp.float32(0), jnp.inf)
+
+    def spread(found):
+        padded = jnp.pad(found[0], 1, constant_values=jnp.inf)
+        through = [
+            jnp.where(open_, inner(padded, dy, dx) + jnp.float32(np.hypot(dy, dx)), jnp.inf)
+            for open_, (dy, dx) in zip(allowed, steps, strict=True)
+        ]
+        nearer = functools.reduce(jnp.minimum, through, found[0])
+        return nearer, jnp.any(nearer < found[0])
+
+    return jax.lax.while_loop(lambda found: found[1], spread, (begin, jnp.ones((), bool)))[0].reshape(-1)
+
+
+def check_layout(layout: jax.Array | np.ndarray) -> None:
+    """Refuse walls that leave no way from any cell to another; what is traced is not looked at.
+
+    Raises:
+      UsageError: no matrix, an opening in the border, or no two free cells with a path between them.
+    """
+    if isinstance(layout, jax.core.Tracer):
+        return
+    walls = np.asarray(layout)
+    if walls.ndim != 2 or min(walls.shape, default=0) < 3:
+        raise UsageError(f"walls of shape {walls.shape}: expected [height, width], at least 3 x 3")
+    walls = walls.astype(bool)
+    if not (walls[[0, -1]].all() and walls[:, [0, -1]].all()):
+        raise UsageError("walls: the border of a layout must be wall, or discs leave it")
+    sides = (~walls[1:] & ~walls[:-1]).any() or (~walls[:, 1:] & ~walls[:, :-1]).any()
+    if not sides:
+        raise UsageError(
+            f"walls: {int((~walls).sum())} free cells, none beside another: there is no path from a start to "
+            "a goal; leave at least two neighbouring cells free"
+        )

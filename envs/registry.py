@@ -47,7 +47,17 @@ _HOST = "rlkit.envs.host:host"
 _ENTRIES: Mapping[str, Entry] = {
     "classic/cartpole": Entry("rlkit.envs.cartpole:CartPole", "balance a pole on a cart (= CartPole-v1)"),
     "classic/pendulum": Entry("rlkit.envs.pendulum:Pendulum", "swing a pendulum up (= Pendulum-v1)"),
-    **_mazes("umaze", "medium", "large", "rooms", "open"),
+    **_mazes("umaze", "medium", "large", "rooms", "open", "random-rooms"),
+    "nav/pointmaze-open-clutter": Entry(
+        "rlkit.envs.pointmaze:PointMaze",
+        "find the goal in a field into which boxes drop meanwhile",
+        {"layout": "open", "clutter": 12},
+    ),
+    "nav/unicycle-random-rooms-landmarks": Entry(
+        "rlkit.envs.pointmaze:PointMaze",
+        "drive through rooms with landmarks to a goal",
+        {"layout": "random-rooms", "drive": "unicycle", "landmarks": 6},
+    ),
     "nav/treerooms": Entry("rlkit.envs.treerooms:TreeRooms", "explore a tree of rooms to find a hidden goal"),
     "gui/pointing": Entry("rlkit.envs.pointing:Pointing", "click the right widget on a screen"),
     **{
@@ -77,6 +87,7 @@ _ENTRIES: Mapping[str, Entry] = {
         "Craftax-Classic: explore a cave with lava",
         {"goal": "lava-explore", "start": "cave"},
     ),
+    "craft/full": Entry("rlkit.envs.craftax_full:CraftaxFull", "Craftax: nine floors, 67 achievements"),
     "craft/mini": Entry("rlkit.envs.craft_mini:CraftMini", "gather, craft, mine a diamond"),
     **{
         f"judge/{name}": Entry(f"rlkit.envs.judges.{name}:{name.title()}Judge", summary)
@@ -99,6 +110,9 @@ _ENTRIES: Mapping[str, Entry] = {
             ("walker2d", "two planar legs walk"),
         )
     },
+    "mujoco/walker2d-v5": Entry(
+        "rlkit.envs.mjx_walker:MjxWalker2d", "two planar legs walk (Gymnasium's Walker2d-v5 in MJX)"
+    ),
     **{
         f"box2d/{name}": Entry(_HOST, f"{summary} (Gymnasium, on the host)", {"id": f"box2d/{name}"})
         for name, summary in (

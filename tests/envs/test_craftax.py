@@ -197,6 +197,30 @@ def test_the_diamond_task_can_start_in_the_mountains(env):
     assert task.spec.max_steps == 3000
 
 
+@pytest.mark.slow
+@needs_craftax
+def test_chance_finds_no_diamond():
+    """Sparse means sparse: at most 5 % of whole episodes of random actions succeed."""
+    task = envs.make("craft/diamond")
+    params, slots = task.default_params(), 48
+    policy = lambda carry, obs, first, keys: (
+        jax.vmap(task.spec.action_space.sample)(keys), carry, {},
+    )  # fmt: skip
+
+    @jax.jit
+    def run(begun, key):
+        inputs = jax.random.split(key, (500, slots))
+        after, _, seen = envs.rollout(task, policy, (), begun, key, params, 500, inputs=inputs, record=())
+        return after, seen.transition
+
+    begun, ends, wins = envs.start(task, jax.random.key(0), params, slots, record=()), 0, 0
+    for i in range(4):
+        begun, seen = run(begun, jax.random.key(i))
+        ends, wins = ends + int(seen.done.sum()), wins + int(seen.success.sum())
+    assert ends >= 100
+    assert wins <= 0.05 * ends
+
+
 def _cave(seen):
     """A state of which only the map, the place and what was visited count."""
     blocks = np.full((64, 64), tile.STONE)

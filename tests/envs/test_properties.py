@@ -24,8 +24,10 @@ _QUICK = (
     "nav/keydoor",
     "craft/mini",
 )
-_HOSTED = ("box2d/", "host:")  # no functions of a state: tests/envs/test_host.py
-_SLOW = [id for id in TABLE if id not in _QUICK and not id.startswith(_HOSTED)]
+# Environments on the host are no functions of a state (test_host.py); the whole of Craftax takes minutes to
+# compile once (test_craftax_full.py).
+_ELSEWHERE = ("box2d/", "host:", "craft/full")
+_SLOW = [id for id in TABLE if id not in _QUICK and not id.startswith(_ELSEWHERE)]
 IDS = [id for id in _QUICK if id in TABLE] + [pytest.param(id, marks=pytest.mark.slow) for id in _SLOW]
 LANES_OF = {"mujoco": 4, "craft": 8}
 
