@@ -4,9 +4,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from rlkit.errors import UsageError
 from rlkit.keys import typed_key
 from rlkit.reads import private_features
+from rlkit.spaces import Discrete, Space
 from rlkit.types import Environment, EnvState, Features, Key, PyTree, Terms
 
 
@@ -80,6 +83,29 @@ def reset_with(env: Environment, keys: Key, params: Any) -> tuple[jax.Array, Env
     return observe(env, keys[1], inner, params), EnvState(inner, jnp.zeros((), jnp.int32))
 
 
+def improper(actions: Any, space: Space, skipped: np.ndarray | None = None) -> str | None:
+    """What is wrong with actions ``[...]`` or ``[B, ...]`` of a space, as the end of a sentence.
+
+    Args:
+      actions: numbers, not traced.
+      space: where they should be.
+      skipped: bool ``[B]``: rows that are not looked at.
+    """
+    array = np.asarray(actions)
+    if skipped is not None:
+        array = array[~skipped]
+    if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
+        return "is not a number (NaN); look for a loss or an observation that is not finite"
+    if isinstance(space, Discrete):
+        low, high = np.asarray(space.start), np.asarray(space.last)
+    else:
+        low, high = space.bounds()
+    slack = 1e-5 * np.maximum(1.0, np.abs(np.where(np.isfinite(high - low), high - low, 1.0)))
+    if np.any(array < low - slack) or np.any(array > high + slack):
+        return f"is outside {np.min(low):g} .. {np.max(high):g}; clip it"
+    return None
+
+
 def advance(env: Environment, key: Key, state: EnvState, action: jax.Array, params: Any) -> Advance:
     """Advance one environment by one step, without reward and without reset.
 
@@ -111,7 +137,16 @@ def step(env: Environment, key: Key, state: EnvState, action: jax.Array, params:
 
     Arguments as in :func:`advance`. A finished episode is *not* reset: that is what
     :func:`rlkit.envs.rollout` does.
+
+    Raises:
+      UsageError: the action is NaN or outside its space. Only actions that are numbers already can be looked
+        at: compiled programs cannot stop.
     """
+    if (
+        not isinstance(action, jax.core.Tracer)
+        and (why := improper(action, env.spec.action_space)) is not None
+    ):
+        raise UsageError(f"{env.spec.id}: action={action!r:.80} {why}")
     out = advance(env, key, state, action, params)
     before, after = (features(env, s.inner, params) for s in (state, out.state))
     reward, terms = task_reward(env, before, action, after, params)

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from rlkit.envs.check import check_environment
-from rlkit.envs.core import advance, features, reset, task_reward
+from rlkit.envs.core import advance, features, improper, reset, task_reward
 from rlkit.errors import UsageError, check_count, unknown_name
 from rlkit.parameters import resolve
 from rlkit.reads import reward_reads, task_reads
@@ -360,6 +360,8 @@ def _checked(
         inside = (array >= space.start) & (array <= space.last)
         if not np.all(inside if skipped is None else inside | skipped):
             raise ValueError(f"action={action!r} is outside {space.start} .. {space.last}")
+    elif (why := improper(array, space, skipped)) is not None:
+        raise ValueError(f"action={action!r} {why}")
     return array.astype(jax.dtypes.canonicalize_dtype(space.dtype))
 
 

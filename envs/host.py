@@ -36,8 +36,8 @@ DEFAULT_LIMIT = 10_000
 
 
 class Params(NamedTuple):
-    """The one number of a host environment that is known. Changing it changes nothing: it is an argument of
-    the environment's maker."""
+    """The one number of a host environment that is known. It cannot be changed or mapped over: it is an
+    argument of the environment's maker."""
 
     max_steps: jax.Array  # int32 []
 
@@ -72,7 +72,7 @@ class HostEnv:
         return Source(
             spec=self.spec,
             start_keys=lambda num_envs, auto_reset=None: num_envs,
-            start=functools.partial(host_rollout.start, self.pool),
+            start=functools.partial(host_rollout.start, self.pool, limit=self.spec.max_steps),
             rollout=functools.partial(
                 host_rollout.rollout,
                 self.pool,

@@ -105,6 +105,9 @@ class Batch:
         return self._do("step", lambda: self._step(actions))
 
     def _step(self, actions: np.ndarray) -> Outcome:
+        if isinstance(actions, np.ndarray) and actions.dtype.kind == "f" and not np.isfinite(actions).all():
+            slot = int(np.flatnonzero(~np.isfinite(actions.reshape(self.size, -1)).all(1))[0])
+            raise RuntimeError(f"slot {slot} was given an action that is not finite: {actions[slot]}")
         if isinstance(self.vector, _InOrder):
             outcome = self.vector.outcome(actions)
             self._checked(outcome.next_records)

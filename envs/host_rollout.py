@@ -19,6 +19,7 @@ from rlkit.envs.core import Advance
 from rlkit.envs.host_pool import Pool
 from rlkit.envs.host_worker import COMMON
 from rlkit.envs.rollout import Policy
+from rlkit.errors import UsageError
 from rlkit.spaces import Discrete, Space
 from rlkit.types import EnvState, Features, Key, PyTree, Trajectory, Transition
 
@@ -69,13 +70,35 @@ def _step_call(function: Callable[[np.ndarray], tuple[Any, ...]], shapes: Any, w
     return buffer_callback(write, shapes, has_side_effect=True, vmap_method="sequential")(words)
 
 
-def start(pool: Pool, key: Key, params: Any, num_envs: int, **_: Any) -> HostSlots:
-    """See :func:`rlkit.envs.source.start`; the environments are made when they are first run."""
+def start(
+    pool: Pool, key: Key, params: Any, num_envs: int, *, limit: int | None = None, **_: Any
+) -> HostSlots:
+    """See :func:`rlkit.envs.source.start`; the environments are made when they are first run.
+
+    Another time limit than ``limit``, its maker's, is an error: parameters cannot be varied on the host.
+    """
+    asked = jnp.asarray(params.max_steps)
+    if not isinstance(asked, jax.core.Tracer):
+        _check_limit(pool, asked, limit)
     keys = key if key.ndim else jax.random.split(key, (num_envs, 2))
     seeds = jax.vmap(lambda k: jax.random.bits(k, (), jnp.uint32) >> 1)(keys[:, 0])
+
     # The seeds are an argument so that mapping over keys maps the call: each state gets its own stream.
-    stream = io_callback(lambda seeds: pool.open(), jax.ShapeDtypeStruct((2,), jnp.uint32), seeds)
+    def open_stream(seeds: Any, asked: Any) -> np.ndarray:
+        _check_limit(pool, asked, limit)
+        return pool.open()
+
+    stream = io_callback(open_stream, jax.ShapeDtypeStruct((2,), jnp.uint32), seeds, asked)
     return HostSlots(stream, jnp.zeros((), jnp.int32), seeds)
+
+
+def _check_limit(pool: Pool, asked: Any, limit: int | None) -> None:
+    if limit is not None and np.any(np.asarray(asked) != limit):
+        raise UsageError(
+            f"{pool.name}: parameters ask for max_steps={np.asarray(asked)}, but it runs on the host, where "
+            f"nothing can be varied or mapped over: its limit is {limit} steps; give another one to its "
+            "maker, make(id, max_steps=...)"
+        )
 
 
 def resume(pool: Pool, layout: Layout, slots: HostSlots) -> tuple[HostSlots, jax.Array, jax.Array]:

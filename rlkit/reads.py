@@ -25,14 +25,14 @@ AGENT_LATENT = "agent_latent"
 class _Recorder(dict):
     """A feature dictionary that notes what is asked of it."""
 
-    def __init__(self, features: Features, seen: set[str], place: str):
+    def __init__(self, features: Features, seen: set[str], spec: EnvSpec):
         super().__init__(features)
         self._seen = seen
-        self._place = place
+        self._spec = spec
 
     def __getitem__(self, name: str) -> Any:
         if name not in self:
-            raise unknown_name("feature", name, self.keys(), where=f"of {self._place}")
+            raise self._spec.no_feature(name)
         self._seen.add(name)
         return super().__getitem__(name)
 
@@ -168,7 +168,7 @@ def _task(env: Environment) -> tuple[tuple[str, ...], tuple[str, ...]]:
     example = example_transition(dataclasses.replace(spec, features=(*spec.features, *private_features(env))))
 
     def probe(transition: Transition, params: Any):
-        before, after = (_Recorder(f, seen, spec.id) for f in (transition.features, transition.next_features))
+        before, after = (_Recorder(f, seen, spec) for f in (transition.features, transition.next_features))
         return env.task_reward(before, transition.action, after, params)
 
     _, terms = jax.eval_shape(probe, example, env.default_params())
@@ -184,14 +184,15 @@ def reward_reads(reward: Reward, spec: EnvSpec) -> tuple[str, ...]:
 
     Raises:
       UnknownNameError: it reads a feature that the environment does not have.
+      UsageError: it reads one that the environment forbids.
       ValueError: it does not return a scalar reward and scalar terms.
     """
     seen: set[str] = set()
 
     def probe(key: jax.Array, transition: Transition):
         recorded = transition._replace(
-            features=_Recorder(transition.features, seen, spec.id),
-            next_features=_Recorder(transition.next_features, seen, spec.id),
+            features=_Recorder(transition.features, seen, spec),
+            next_features=_Recorder(transition.next_features, seen, spec),
         )
         return reward.apply(reward.init(key), recorded, reward.params)
 

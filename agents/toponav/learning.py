@@ -118,8 +118,8 @@ def learn(spec: Spec, state: TopoNavState, trajectory: Trajectory) -> tuple[Topo
     ).squeeze(2)
     batch = _Batch(
         x=x, action=spec.dist.from_env(trajectory.transition.action), target=target,
-        weight=known.astype(x.dtype), node=pick(decision.nodes), score=pick(decision.score), meta_target=meta_target,
-        meta_weight=decision.chose.astype(x.dtype),
+        weight=known.astype(x.dtype), node=pick(decision.nodes), score=pick(decision.score),
+        meta_target=meta_target, meta_weight=decision.chose.astype(x.dtype),
     )  # fmt: skip
     optimiser = spec.optimiser(config, state.update)
 

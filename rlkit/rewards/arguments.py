@@ -101,9 +101,12 @@ def as_scalar(what: str, value: Any, transition: Transition) -> jax.Array:
 
 def lookup(features: Features, name: str) -> jax.Array:
     """A feature by name; an unknown name raises with a suggestion."""
-    if name not in features:
-        raise unknown_name("feature", name, features.keys(), where="among those at hand")
-    return features[name]
+    try:
+        return features[name]
+    except UsageError:  # an environment's own answer: unknown, or forbidden
+        raise
+    except KeyError:
+        raise unknown_name("feature", name, features.keys(), where="among those at hand") from None
 
 
 def read(features: Features, name: str, transition: Transition) -> jax.Array:
