@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 # masks of full items are constants, and folding them takes longer than the experiments
@@ -110,6 +111,18 @@ def difference(ours: np.ndarray, base: np.ndarray) -> Interval:
 def better(ours: np.ndarray, base: np.ndarray) -> bool:
     """Whether the interval of the difference is above 0."""
     return above(difference(ours, base))
+
+
+def kept(folder: str | None, name: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """An array that is computed once and then read from ``folder``; None computes it anew."""
+    path = None if folder is None else Path(folder, f"{name}.npy")
+    if path is not None and path.is_file():
+        return np.load(path)
+    values = np.asarray(compute())
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, values)
+    return values
 
 
 def claim(text: str, holds: bool) -> None:

@@ -3,7 +3,8 @@
 Eight simulated motions of a humanoid with ankles (6 s of standing, swaying and swinging the arms at 30
 frames a second) against ten perturbations of each: 640 pairs. Then a generator of motions, whose parameters
 are how much the arms swing and how much its frames jitter, float and slide, is trained by each score: does
-it learn to stand still?
+it learn to stand still? ``--no-ranking`` and ``--no-training`` leave a half out, ``--simulator`` trains by
+the simulator's score alone.
 """
 
 import sys
@@ -104,18 +105,20 @@ def trained(
     return after[1] / before[1], after[0] - before[0]
 
 
-def training(body: motion.Body, bank: list, seeds: int, updates: int) -> None:
+def training(body: motion.Body, bank: list, seeds: int, updates: int, names: tuple[str, ...]) -> None:
     print(f"\na generator trained by each score ({seeds} seeds, {updates} updates, 95 % intervals)")
     kept = {}
-    for name in ("published", "simulator"):
+    for name in names:
         found = np.array([trained(body, bank, name, seed, updates) for seed in range(seeds)])
         kept[name], gain = interval(found[:, 0]), interval(found[:, 1])
         k = kept[name]
         print(
             f"  {name:12} dynamic degree x {k.mean:.2f} [{k.low:.2f}, {k.high:.2f}]   score {gain.mean:+.3f}"
         )
-    claim("as published, training takes dynamic degree away (paper: x 0.65)", kept["published"].high < 1.0)
-    claim("the simulator's score keeps it (at least x 0.95)", kept["simulator"].low >= 0.95)
+    if "published" in kept:
+        claim("as published, training takes dynamic degree away (paper: x 0.65)", kept["published"].high < 1)
+    if "simulator" in kept:
+        claim("the simulator's score keeps it (at least x 0.95)", kept["simulator"].low >= 0.95)
 
 
 def main() -> None:
@@ -125,7 +128,8 @@ def main() -> None:
     if "--no-ranking" not in sys.argv:
         ranking(body, clean)
     if "--no-training" not in sys.argv:
-        training(body, bank_of(body, balance), seeds=8, updates=12)
+        names = ("simulator",) if "--simulator" in sys.argv else ("published", "simulator")
+        training(body, bank_of(body, balance), 8, 12, names)
     finish()
 
 

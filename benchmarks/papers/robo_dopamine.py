@@ -3,18 +3,22 @@
 A model of hops is trained on a few dozen demonstrations, then PPO is trained with success alone, with
 success and the learned progress as a potential. ``nav``: the key and the
 locked door, demonstrations of a scripted expert. ``craft``: make a stone pickaxe in the small craft world;
-demonstrations are successful episodes of a policy that was trained with all achievements paid. ``python
-benchmarks/papers/robo_dopamine.py nav``
+demonstrations are successful episodes of a policy that was trained with all achievements paid.
+
+    python benchmarks/papers/robo_dopamine.py {nav,craft} [--keep FOLDER] [--only {progress,sparse}]
+
+``--keep`` stores each curve in a folder and does not compute it again: the two halves may run apart.
 """
 
+import argparse
 import dataclasses
-import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _common import claim, finish, table
+from _common import claim, finish, kept, table
 
 from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import make, rollout, start
@@ -22,7 +26,7 @@ from rlkit.envs.craft_mini import ITEMS, CraftMini
 from rlkit.experiment.train import train
 from rlkit.rewards import embodied, success, total
 
-SEEDS, GAMMA, EPISODES = 8, 0.99, 32
+SEEDS, GAMMA, EPISODES = 8, 0.99, 16
 PPO = PPOConfig(
     num_envs=16, num_steps=64, sizes=(64, 64), learning_rate=1e-3, discount=GAMMA, entropy_coef=0.02
 )
@@ -65,16 +69,21 @@ def demos_of(env: Any, policy: Any, carry: Any, inputs: Any, steps: int, slots: 
     return embodied.demonstrations(run(state), stages)
 
 
-def nav() -> tuple[Any, Any, PPOConfig, int]:
+class Task(NamedTuple):
+    env: Callable[[], Any]
+    config: PPOConfig
+    budget: int  # environment steps with progress; ten times as many without
+    demos: Callable[[], tuple[Any, Any]]
+
+
+def keydoor_demos() -> tuple[Any, Any]:
     env = make("nav/keydoor")
-    demos = demos_of(env, keydoor_expert, (), None, 100, 40, ("has_key", "door_open"))
-    return env, demos, PPO, 10_240
+    return env, demos_of(env, keydoor_expert, (), None, 100, 40, ("has_key", "door_open"))
 
 
-def craft() -> tuple[Any, Any, PPOConfig, int]:
+def pickaxe_demos() -> tuple[Any, Any]:
     env = StonePickaxe(observation="compact")
-    config = dataclasses.replace(PPO, sizes=(128, 128))
-    teacher = ppo(env, config)  # paid the world's own reward: every achievement
+    teacher = ppo(env, LARGER)  # paid the world's own reward: every achievement
     state = train(teacher, total_steps=400_000, seeds=1, probes=0, progress=False).state
     policy = teacher.policy(jax.tree.map(lambda x: x[0], state))
     act = lambda carry, obs, first, keys: (
@@ -82,7 +91,14 @@ def craft() -> tuple[Any, Any, PPOConfig, int]:
     )  # fmt: skip
     inputs = jax.random.split(jax.random.key(6), (500, 32))
     stages = ("achievement_collect_wood", "achievement_make_wood_pickaxe", "achievement_collect_stone")
-    return env, demos_of(env, act, (), inputs, 500, 32, stages), config, 102_400
+    return env, demos_of(env, act, (), inputs, 500, 32, stages)
+
+
+LARGER = dataclasses.replace(PPO, sizes=(128, 128))
+TASKS = {
+    "nav": Task(lambda: make("nav/keydoor"), PPO, 51_200, keydoor_demos),
+    "craft": Task(lambda: StonePickaxe(observation="compact"), LARGER, 51_200, pickaxe_demos),
+}
 
 
 def learned_model(env: Any, demos: Any) -> tuple[Any, Any]:
@@ -108,24 +124,40 @@ def curve(env: Any, reward: Any, config: PPOConfig, steps: int, probes: int) -> 
     return found.curve("eval/success")
 
 
-def main() -> None:
-    which = sys.argv[1] if len(sys.argv) > 1 else "nav"
-    env, demos, config, budget = {"nav": nav, "craft": craft}[which]()
+def progress_curve(which: str, config: PPOConfig, budget: int) -> np.ndarray:
+    """Success while success and learned progress are paid."""
+    env, demos = TASKS[which].demos()
     model, params = learned_model(env, demos)
     shaped = total((1.0, success()), (1.0, embodied.learned_progress(model, params, GAMMA)))
-    few = curve(env, shaped, config, budget, 4)
-    many = curve(env, success(), config, 10 * budget, 10)
-    rows = {"sparse": many[1], "sparse, ten times the steps": many[-1], "success + progress": few[-1]}
-    less = table(f"{which}: success after {budget} steps", rows, "sparse")
-    print(
-        "  with progress, by quarters:",
-        np.round(few.mean(1), 3),
-        "\n  sparse, by budgets:",
-        np.round(many.mean(1), 3),
-    )
-    claim("progress beats success alone at equal steps", less["success + progress"].low > 0)
-    ten = rows["success + progress"] - rows["sparse, ten times the steps"]
-    claim("it is as good as success alone with ten times the steps", ten.mean() >= 0)
+    return curve(env, shaped, config, budget, 5)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("task", choices=TASKS)
+    parser.add_argument("--keep", metavar="FOLDER")
+    parser.add_argument("--only", choices=("progress", "sparse"))
+    args = parser.parse_args()
+    task = TASKS[args.task]
+    halves = {
+        "progress": lambda: progress_curve(args.task, task.config, task.budget),
+        "sparse": lambda: curve(task.env(), success(), task.config, 10 * task.budget, 10),
+    }
+    found = {
+        name: kept(args.keep, f"robo_dopamine-{args.task}-{name}-{task.budget}", compute)
+        for name, compute in halves.items()
+        if args.only in (None, name)
+    }
+    for name, curves in found.items():
+        print(f"  {name}, mean success along training:", np.round(curves.mean(1), 3))
+    if len(found) == 2:
+        few, many = found["progress"], found["sparse"]
+        rows = {"sparse": many[1], "sparse, ten times the steps": many[-1], "success + progress": few[-1]}
+        less = table(f"{args.task}: success after {task.budget} steps", rows, "sparse")
+        claim("progress beats success alone at equal steps", less["success + progress"].low > 0)
+        ten = rows["success + progress"] - rows["sparse, ten times the steps"]
+        claim("it is as good as success alone with ten times the steps",
+              ten.mean() >= 0 and rows["success + progress"].mean() > 0)  # fmt: skip
     finish()
 
 

@@ -1,11 +1,12 @@
 """TopoNav (Hossain et al. 2024, arXiv 2402.04061): exploring with a topological map, and without one.
 
-    python benchmarks/papers/toponav.py [--updates 240] [--seeds 3] [--only NAME ...]
+    python benchmarks/papers/toponav.py [--updates 240] [--seeds 3] [--only NAME ...] [--keep FOLDER]
 
 Trees of 4 x 4 rooms (``nav/treerooms``), reward 1 at the goal alone, nothing points to it. Learners get the
 same number of environment steps; all are judged on the same fresh mazes, 16 for each seed, by whether the
 goal is found within 600, 1200 and 2400 steps. The paper claims 9 to 19 points of success more than the
-methods it compares itself with, in worlds of its own; its code and worlds are not published.
+methods it compares itself with, in worlds of its own; its code and worlds are not published. ``--keep``
+stores what each method found in a folder and does not compute it again, so that they may run apart.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from _common import kept
 from scipy import stats
 
 from rlkit.agents import PPOConfig, ppo
@@ -143,6 +145,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=240, help="of 1024 environment steps each")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", help="names of methods")
+    parser.add_argument("--keep", metavar="FOLDER")
     args = parser.parse_args()
     table = methods(args.updates, args.seeds)
     found: dict[str, Found] = {}
@@ -150,7 +153,9 @@ def main() -> None:
     print(f"{', '.join(map(str, HORIZONS))} steps; mean steps of all (lost: {HORIZONS[-1]})")
     for name in args.only or table:
         begin = time.process_time()
-        found[name] = table[name]()
+        place = f"toponav-{args.updates}-{args.seeds}-{''.join(c if c.isalnum() else '_' for c in name)}"
+        steps, success = kept(args.keep, place, lambda name=name: np.stack(table[name]()))
+        found[name] = Found(steps, success.astype(bool))
         shares = "  ".join(f"{within(found[name], h).mean():6.1%}" for h in HORIZONS)
         steps = np.where(found[name].success, found[name].steps, HORIZONS[-1]).mean()
         print(f"{name:28} {shares}  {steps:6.0f}  ({time.process_time() - begin:.0f} CPU s)", flush=True)
