@@ -84,8 +84,9 @@ def bare_brax(env: Any) -> World:
     there: Any = envs.get_environment(env.robot, backend=env.backend)
 
     def advance(key, state, action):
-        out = there.step(state, action)
-        out = jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), out, state)
+        # it writes into its dictionaries, and some of its environments change dtypes from reset to step
+        copy = state.replace(metrics=dict(state.metrics), info=dict(state.info))
+        out = jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), there.step(copy, action), state)
         return out, out.obs, out.reward, out.done
 
     return World(there.reset, advance)
