@@ -1,6 +1,7 @@
 """How training programs are compiled."""
 
 import functools
+import os
 from typing import Any
 
 import jax
@@ -24,7 +25,8 @@ def compiler_options(*, once: bool = False) -> dict[str, int | str | bool]:
     saves wall time (PPO on CartPole, two cores: a third more CPU time for the same wall time); LLVM
     optimises at its second level, because the third takes longer to compile and gains nothing
     measurable; and vectors are as wide as the processor's, where XLA's own choice is 256 bits (with
-    AVX-512, 4 to 8 % of the run). On accelerators: none.
+    AVX-512, 4 to 8 % of the run). On accelerators: none. What the environment variable ``XLA_FLAGS``
+    says stands: an option that it names is left out.
 
     Args:
       once: the program runs once, like an initialisation: do not optimise it at all, and generate its
@@ -39,4 +41,6 @@ def compiler_options(*, once: bool = False) -> dict[str, int | str | bool]:
     }
     if once:
         wanted["xla_cpu_use_fusion_emitters"] = False
-    return options | {name: value for name, value in wanted.items() if known(name, value)}
+    options |= {name: value for name, value in wanted.items() if known(name, value)}
+    asked = {flag.partition("=")[0].lstrip("-") for flag in os.environ.get("XLA_FLAGS", "").split()}
+    return {name: value for name, value in options.items() if name not in asked}

@@ -20,18 +20,24 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)
 
 
-# Compile quickly where programs are small and many: the least optimisation, and kernels generated the older
-# way. Slow tests run long enough to want good code.
-_QUICK = ("--xla_backend_optimization_level=0", "--xla_cpu_use_fusion_emitters=false")
+# Compile quickly where programs are small and many: the least optimisation, kernels generated the older way,
+# and each program as one piece of LLVM's. Slow tests run long enough to want good code.
+_QUICK = (
+    "--xla_backend_optimization_level=0",
+    "--xla_cpu_use_fusion_emitters=false",
+    "--xla_cpu_parallel_codegen_split_count=1",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Choose how programs are compiled, before JAX starts and before other test processes inherit it."""
     if config.option.markexpr == "not slow" and "optimization_level" not in os.environ.get("XLA_FLAGS", ""):
-        for flag in _QUICK:
-            flags = f"{os.environ.get('XLA_FLAGS', '')} {flag}".strip()
-            if _starts(flags):
-                os.environ["XLA_FLAGS"] = flags
+        before = os.environ.get("XLA_FLAGS", "")
+        wanted = list(_QUICK) if _starts(" ".join([before, *_QUICK])) else []
+        for flag in () if wanted else _QUICK:
+            if _starts(" ".join([before, *wanted, flag])):
+                wanted.append(flag)
+        os.environ["XLA_FLAGS"] = " ".join([before, *wanted]).strip()
 
 
 def _starts(flags: str) -> bool:

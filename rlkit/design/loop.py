@@ -235,8 +235,7 @@ class Loop:
         key, seeds = self._key(4), self.config.fresh_seeds
         (own,) = self._train([winner], key, "fresh", seeds=seeds)
         others = [Candidate(text, id=name, origin="baseline") for name, text in BASELINES.items()]
-        plain = Trainer(dataclasses.replace(self.task, base=""), self.config)
-        designed, self.trainer = self.trainer, plain
+        designed, self.trainer = self.trainer, self.trainer.unbased
         try:
             outcomes = self._train(others, key, "fresh", seeds=seeds)
         finally:

@@ -5,6 +5,8 @@ a change of parameters. On accelerators all seeds of all candidates are one batc
 gains nothing, they go through the program one by one, as many at once as there are cores.
 """
 
+import dataclasses
+import functools
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
