@@ -5,8 +5,11 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from rlkit.errors import RlkitError
+import numpy as np
+
+from rlkit.errors import RlkitError, UsageError
 
 _ELSEWHERE = "choose another place"
 ADVICE = {
@@ -52,6 +55,8 @@ def explain(error: BaseException, place: str | Path | None = None, doing: str = 
     if isinstance(error, OSError):
         said = str(error).split("\n")[0][:200] or type(error).__name__
         return f"cannot {doing} {place or 'a file'}: {said}; {_ELSEWHERE}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"cannot {doing} {place or 'a file'}: {_encoding(error)}"
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)[:2000]:
         return _MEMORY
     return None
@@ -88,3 +93,58 @@ def at(place: str | Path, doing: str = "write") -> Iterator[None]:
         if text is None:
             raise
         raise RlkitError(text) from error
+
+
+def _encoding(error: UnicodeDecodeError) -> str:
+    byte = error.object[error.start]
+    return f"it is not text in UTF-8 (byte 0x{byte:02x} at place {error.start}); save it as UTF-8"
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a file in UTF-8.
+
+    Raises:
+      UsageError: it does not exist, cannot be read, or is not text in UTF-8; the message names it.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UsageError(f"there is no file {path}") from None
+    except (OSError, ValueError) as error:
+        raise UsageError(explain(error, path, "read") or f"cannot read {path}: {why(error)}") from None
+
+
+def read_arrays(
+    path: str | Path, what: str = "file of arrays", advice: str = "restore it"
+) -> dict[str, np.ndarray]:
+    """The named arrays of an ``.npz``; of an ``.npy``, its array by the name ``""``.
+
+    Args:
+      path: the file.
+      what: it is, for messages.
+      advice: what to do where it is damaged.
+
+    Raises:
+      UsageError: there is none, it cannot be read, is damaged, or holds Python objects; the message names it.
+    """
+    try:
+        with open(path, "rb") as file:
+            found: Any = np.load(file, allow_pickle=False)
+            if isinstance(found, np.ndarray):
+                return {"": found}
+            return {name: found[name] for name in found.files}
+    except FileNotFoundError:
+        raise UsageError(f"there is no {what} {path}") from None
+    except OSError as error:
+        raise UsageError(explain(error, path, "read") or str(error)) from None
+    except Exception as error:  # zipfile, zlib and NumPy raise anything on damage
+        raise UsageError(f"the {what} {path} is damaged ({why(error)}); {advice}") from None
+
+
+def why(error: BaseException) -> str:
+    """What is wrong with a file, in a few words."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, RecursionError | MemoryError):
+        return "it is nested too deeply, or too large"
+    return str(error).split("\n")[0][:160] or type(error).__name__

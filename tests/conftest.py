@@ -48,7 +48,16 @@ def _starts(flags: str) -> bool:
 
 
 _BYTES_PER_WORKER = 1.5e9
-_FORGET_ABOVE = 0.9e9  # bytes; the largest file of tests adds less than the rest
+_FORGET_ABOVE = {"module": 0.9e9, "test": 1.1e9}  # bytes; one test adds less than the rest
+
+# Files that take long, the longest first: a worker that begins one of them last keeps the others waiting.
+_LONG = ()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first."""
+    place = {name: i for i, name in enumerate(_LONG)}
+    items.sort(key=lambda item: place.get(item.location[0].replace(os.sep, "/"), len(_LONG)))
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -71,11 +80,26 @@ def _resident() -> float:
 def bounded_memory():
     """Forget compiled programs between files of tests when they have piled up."""
     yield
-    if _resident() > _FORGET_ABOVE:
+    _forget("module")
+
+
+@pytest.fixture(autouse=True)
+def bounded_memory_of_a_file():
+    """The same between tests of a file, when still more have."""
+    yield
+    _forget("test")
+
+
+_left = [0.0]  # bytes that were still held after the last time
+
+
+def _forget(between: str) -> None:
+    if _resident() > max(_FORGET_ABOVE[between], _left[0] + 0.2e9):
         jax.clear_caches()
         gc.collect()
         if sys.platform == "linux":
             ctypes.CDLL(None).malloc_trim(0)  # the C library keeps freed pages otherwise
+        _left[0] = _resident()
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rlkit import outside
 from rlkit.errors import UsageError
 from rlkit.experiment.commands.actions import take
 from rlkit.experiment.commands.arguments import parse
@@ -74,10 +75,7 @@ def _words(text: str) -> str:
     """A text, or that of the file behind an @."""
     if not text.startswith("@"):
         return text
-    try:
-        return Path(text[1:]).read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the words in {text[1:]}: {error}") from error
+    return outside.read_text(text[1:]).strip()
 
 
 def _from(source: str) -> Any:

@@ -40,9 +40,10 @@ class Journal:
             try:
                 entry = json.loads(line)
                 name, found, digest = entry["step"], entry["data"], entry["digest"]
-            except (ValueError, KeyError, TypeError):
-                name, found, digest = "", None, ""
-            if not name or digest != self._digest(name, found):
+                right = digest == self._digest(name, found)
+            except (ValueError, KeyError, TypeError, RecursionError):
+                right = False
+            if not right:
                 raise UsageError(f"line {number} of {path} has been changed since it was written; restore it")
             self.steps[name], self._last = found, digest
         if whole < len(data):

@@ -134,6 +134,11 @@ class Trainer:
             )  # fmt: skip
             yield from rows.train(keep, known)
 
+    @functools.cached_property
+    def unbased(self) -> "Trainer":
+        """The trainer of the same task without its base reward: baselines are paid by nothing else."""
+        return Trainer(dataclasses.replace(self.task, base=""), self.settings)
+
     def engine(self, group: Group, rows: int) -> Engine:
         """The programs of a group, compiled at the first use."""
         key = (group.key, rows)

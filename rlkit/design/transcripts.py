@@ -256,7 +256,7 @@ def _read(path: Path, needed: bool) -> dict[str, tuple[Request, Answer]]:
             request = Request(**entry["request"])
             digest = request.digest
             answer = ClientError(entry["error"]) if "error" in entry else _completion(entry["answer"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise UsageError(
                 f"{path}:{number}: not a line of a transcript: {type(error).__name__}"
             ) from error

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from rlkit.errors import UsageError, unknown_name
+from rlkit import outside
+from rlkit.errors import UsageError
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import config
+from rlkit.records import record
 
 
 @dataclass(frozen=True)
@@ -69,19 +71,18 @@ def read(path: str | Path) -> list[Job]:
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"there is no file of jobs {path}; make one with: rlkit jobs make")
-    known = {entry.name for entry in fields(Job)}
     jobs = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(outside.read_text(path).split("\n"), 1):
+        if not line:
+            continue
+        where = f"line {number} of {path} is no job"
         try:
             data = json.loads(line)
-        except ValueError:
-            data = None
-        if not isinstance(data, dict) or not {"name", "folder", "config"} <= set(data):
-            raise UsageError(f"line {number} of {path} is no job; make the file again")
-        for key in data:
-            if key not in known:
-                raise unknown_name("key", key, known, where=f"in line {number} of {path}")
-        jobs.append(Job(**data))
+        except (ValueError, RecursionError) as error:
+            raise UsageError(f"{where} ({outside.why(error)}); make the file again") from None
+        jobs.append(record(Job, data, where))
+    if not jobs:
+        raise UsageError(f"{path} holds no job; make the file again with: rlkit jobs make")
     return jobs
 
 

@@ -4,7 +4,7 @@
 afterwards is refused with the difference, hypotheses included, so that nobody can pick.
 """
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from rlkit.experiment.runs import store
 from rlkit.experiment.training import config
 from rlkit.jobs.differences import differences
 from rlkit.jobs.file import Job
+from rlkit.records import record
 
 STUDY, JOBS, CELLS = "study.json", "jobs.jsonl", "cells"
 VERSION = 1
@@ -117,29 +118,16 @@ def from_dict(data: Any, where: str = "in the study") -> Study:
     Raises:
       UnknownNameError: a key that there is not. UsageError: it is no study, or of another version.
     """
-    if not isinstance(data, dict) or not isinstance(data.get("cells"), list):
-        raise UsageError(f"{where}: expected a study, a JSON object with the list 'cells'")
+    lists = {"cells": Cell, "hypotheses": Hypothesis}
+    if not isinstance(data, dict) or not all(isinstance(data.get(name), list) for name in lists):
+        raise UsageError(f"{where}: expected a study, a JSON object with the lists 'cells' and 'hypotheses'")
     data = dict(data)
     if data.pop("version", VERSION) != VERSION:
         raise UsageError(f"{where}: this rlkit reads version {VERSION} of studies")
-    lists = {"cells": Cell, "hypotheses": Hypothesis}
     for name, kind in lists.items():
-        data[name] = tuple(_made(kind, entry, where) for entry in data.get(name, []))
-    data["measuring"] = _made(Measuring, data.get("measuring", {}), where)
-    return _made(Study, data, where)
-
-
-def _made(kind: type, data: Any, where: str) -> Any:
-    known = {entry.name for entry in fields(kind)}
-    if not isinstance(data, dict):
-        raise UsageError(f"{where}: expected a JSON object for a {kind.__name__.lower()}")
-    for name in data:
-        if name not in known:
-            raise unknown_name("key", name, known, where=where)
-    try:
-        return kind(**data)
-    except TypeError as error:
-        raise UsageError(f"{where}: a {kind.__name__.lower()} is not complete ({error})") from None
+        data[name] = tuple(record(kind, entry, where) for entry in data[name])
+    data["measuring"] = record(Measuring, data.get("measuring", {}), where)
+    return record(Study, data, where)
 
 
 def load(path: str | Path) -> Study:

@@ -1,7 +1,5 @@
 """What holds for every agent: transformations, isolation of seeds, replicas, resuming, sweeps, latents."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,16 +15,21 @@ from rlkit.experiment.training.population import float_leaves
 from rlkit.parallel import over_seeds, seed_keys
 
 SEEDS = 3
-every = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    """Of the module, so that all tests of a kind follow each other and share its programs."""
+    yield request.param
+    small.cache_clear()
 
 
 @pytest.fixture(scope="module")
-def warm():
-    """For each kind a state that has begun to learn."""
-    return {kind: small(kind).after(WARM)[0] for kind in KINDS}
+def warm(kind):
+    """A state that has begun to learn."""
+    return small(kind).after(WARM)[0]
 
 
-@every
 def test_the_state_keeps_its_structure_and_strong_types(kind):
     agent = small(kind).agent
     state = jax.eval_shape(agent.init, jax.random.key(0))
@@ -42,13 +45,11 @@ def test_the_state_keeps_its_structure_and_strong_types(kind):
     assert metrics["latent"].shape == (config.num_steps, config.num_envs, config.sizes[-1])
 
 
-@every
 def test_one_compilation_serves_all_updates(kind, warm):
-    small(kind).step(warm[kind])
+    small(kind).step(warm)
     assert small(kind).step._cache_size() == 1
 
 
-@every
 def test_learning_begins_and_only_then_is_anything_undefined(kind, warm):
     agent = small(kind)
     start = agent.init(jax.random.key(0))
@@ -63,13 +64,12 @@ def test_learning_begins_and_only_then_is_anything_undefined(kind, warm):
             if np.isnan(value).any():
                 assert not learns, name
                 assert name.startswith(agent.agent.undefined), name
-    moved = np.abs(flat(learned(agent.agent, warm[kind])) - flat(learned(agent.agent, start)))
+    moved = np.abs(flat(learned(agent.agent, warm)) - flat(learned(agent.agent, start)))
     assert moved.max() > 1e-4
 
 
-@every
 def test_a_step_is_the_same_without_jit_and_in_its_two_halves(kind, warm):
-    agent, state = small(kind), warm[kind]
+    agent, state = small(kind), warm
     after, metrics = agent.step(state)
     begun, trajectory, found = agent.agent.collect(state)
     plain, more = agent.agent.learn(begun, trajectory)
@@ -77,9 +77,8 @@ def test_a_step_is_the_same_without_jit_and_in_its_two_halves(kind, warm):
     close(found | more, metrics, rtol=1e-3, atol=1e-4)
 
 
-@every
 def test_a_scan_is_a_loop(kind, warm):
-    agent, state = small(kind), warm[kind]
+    agent, state = small(kind), warm
     scanned, metrics = jit(lambda s: jax.lax.scan(lambda s, _: agent.agent.step(s), s, length=3))(state)
     loop, each = agent.after(3, state)
     close(scanned, loop, rtol=1e-3, atol=1e-4)
@@ -89,29 +88,24 @@ def test_a_scan_is_a_loop(kind, warm):
 
 
 @pytest.fixture(scope="module")
-def populations():
-    """For each kind a compiled step of several seeds, and their states with everything that can be swept."""
-
-    def make(kind):
-        agent = small(kind).agent
-        sweep = lambda tree: jax.tree.map(lambda x: jnp.full((SEEDS, *jnp.shape(x)), x), tree)
-        arguments = (
-            seed_keys(jax.random.key(0), SEEDS),
-            sweep(agent.config),
-            sweep(agent.env.default_params()),
-        )
-        step = jit(jax.vmap(agent.step))
-        states = jit(jax.vmap(agent.init))(*arguments)
-        for _ in range(WARM):
-            states, _ = step(states)
-        return step, states
-
-    return functools.cache(make)
+def population(kind):
+    """A compiled step of several seeds, and their states with everything that can be swept."""
+    agent = small(kind).agent
+    sweep = lambda tree: jax.tree.map(lambda x: jnp.full((SEEDS, *jnp.shape(x)), x), tree)
+    arguments = (
+        seed_keys(jax.random.key(0), SEEDS),
+        sweep(agent.config),
+        sweep(agent.env.default_params()),
+    )
+    step = jit(jax.vmap(agent.step))
+    states = jit(jax.vmap(agent.init))(*arguments)
+    for _ in range(WARM):
+        states, _ = step(states)
+    return step, states
 
 
-@every
-def test_a_seed_learns_the_same_alone_and_in_a_batch(kind, populations):
-    agent, (step, states) = small(kind), populations(kind)
+def test_a_seed_learns_the_same_alone_and_in_a_batch(kind, population):
+    agent, (step, states) = small(kind), population
     after, metrics = step(states)
     for k in range(SEEDS):
         mine = lambda tree, k=k: jax.tree.map(lambda x: x[k], tree)
@@ -123,9 +117,8 @@ def test_a_seed_learns_the_same_alone_and_in_a_batch(kind, populations):
     assert float(jnp.abs(flat(learned(agent.agent, first)) - flat(learned(agent.agent, second))).max()) > 1e-3
 
 
-@every
-def test_hyperparameters_and_physics_are_swept(kind, populations):
-    agent, (step, states) = small(kind).agent, populations(kind)
+def test_hyperparameters_and_physics_are_swept(kind, population):
+    agent, (step, states) = small(kind).agent, population
     rates = jnp.array([0.0, 1e-3, 1e-2])
     limits = jnp.array([2, 3, 500], jnp.int32)
     env_params = states.experience.env_params._replace(max_steps=limits)
@@ -144,33 +137,30 @@ def test_hyperparameters_and_physics_are_swept(kind, populations):
 
 
 @pytest.mark.bits
-@every
-def test_a_mapped_seed_has_the_same_bits_alone_and_in_a_batch(kind, populations):
+def test_a_mapped_seed_has_the_same_bits_alone_and_in_a_batch(kind, population):
     # Compiled as training is: the older kernels, with which other tests run, add up differently in a loop.
     emitters = "xla_cpu_use_fusion_emitters"
     options = compiler_options() | ({emitters: True} if known(emitters, True) else {})
-    states = populations(kind)[1]
+    states = population[1]
     step = jax.jit(over_seeds(small(kind).agent.step), compiler_options=options)
     last = lambda tree: jax.tree.map(lambda x: x[SEEDS - 1 :], tree)
     same_bits(last(step(states)), step(last(states)))
 
 
-@every
 def test_a_run_continues_from_a_checkpoint_to_the_bit(kind, warm, tmp_path):
-    agent, state = small(kind), warm[kind]
+    agent, state = small(kind), warm
     checkpoint.save(tmp_path, WARM, state, {})
     template = jax.eval_shape(agent.agent.init, jax.random.key(0))
     restored = jax.tree.map(jnp.asarray, checkpoint.restore(tmp_path, template, pytest.fail).state)
     same_bits(agent.after(2, restored)[0], agent.after(2, state)[0])
 
 
-@every
 def test_a_state_can_be_donated(kind, warm):
     agent = small(kind)
     arrays = lambda x: x.size > 4 and not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-    copy = jax.tree.map(jnp.copy, warm[kind])
+    copy = jax.tree.map(jnp.copy, warm)
     step = jax.jit(agent.agent.step, donate_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
-    fresh = jit(agent.agent.init)(jax.random.key(1))
+    fresh = agent.init(jax.random.key(1))
     pointers = [x.unsafe_buffer_pointer() for x in jax.tree.leaves(fresh) if arrays(x)]
     assert len(set(pointers)) == len(pointers)
     flat = jax.tree_util.tree_flatten_with_path
@@ -182,10 +172,9 @@ def test_a_state_can_be_donated(kind, warm):
     assert bool(before) == (kind in REPLAYING)
 
 
-@every
 def test_policies_act_and_say_their_latents(kind, warm):
     agent = small(kind).agent
-    policy, config = agent.policy(warm[kind]), agent.config
+    policy, config = agent.policy(warm), agent.config
     out = jit(lambda p, k: probe(agent, p, k, 6, 2))(policy, jax.random.key(3))
     assert out.extras["latent"].shape == (6, 2, config.sizes[-1])
     assert bool(jnp.isfinite(out.extras["log_prob"]).all())
@@ -196,7 +185,6 @@ def test_policies_act_and_say_their_latents(kind, warm):
     assert float_leaves(policy)
 
 
-@every
 def test_replicas_share_what_is_learned_and_nothing_else(kind):
     agent = build(kind, axis_name="batch")
     init = jit(jax.vmap(lambda _, key: agent.init(key), (0, None), axis_name="batch"))

@@ -47,6 +47,12 @@ def folders(tmp_path_factory):
     return found
 
 
+@pytest.fixture(scope="module")
+def reported(folders):
+    """The report of the measured run, made once for all tests that read it."""
+    return report.report(folders[0])
+
+
 class _Page(html.parser.HTMLParser):
     """Collects what a page would load, and checks that its tags are balanced."""
 
@@ -83,10 +89,9 @@ class _Page(html.parser.HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def test_a_report_is_one_file_that_loads_nothing(folders):
-    path = report.report(folders[0])
-    assert path == folders[0] / "report.html"
-    source = path.read_text(encoding="utf-8")
+def test_a_report_is_one_file_that_loads_nothing(folders, reported):
+    assert reported == folders[0] / "report.html"
+    source = reported.read_text(encoding="utf-8")
     page = _Page(source)
     assert page.open == []
     assert all(target.startswith(("#", "data:")) for target in page.loads), page.loads
@@ -98,13 +103,13 @@ def test_a_report_is_one_file_that_loads_nothing(folders):
     assert str(folders[0].parent) not in source  # no private paths
 
 
-def test_the_same_folder_gives_the_same_report(folders):
-    first = report.report(folders[0]).read_bytes()
+def test_the_same_folder_gives_the_same_report(folders, reported):
+    first = reported.read_bytes()
     assert report.report(folders[0]).read_bytes() == first
 
 
-def test_the_numbers_are_those_of_the_folder(folders):
-    page = _Page(report.report(folders[0]).read_text(encoding="utf-8"))
+def test_the_numbers_are_those_of_the_folder(folders, reported):
+    page = _Page(reported.read_text(encoding="utf-8"))
     lines = [json.loads(line) for line in (folders[0] / "metrics.jsonl").read_text().splitlines()]
     last = [line for line in lines if line["kind"] == "eval"][-1]["seeds"]
     assert f"success in fresh episodes {wording.percent(np.mean(last['eval/success']))}" in page.text
@@ -120,10 +125,10 @@ def test_the_numbers_are_those_of_the_folder(folders):
     assert f"{wording.plain(null)} +{wording.plain(excess.mean)} [+{wording.plain(excess.low)}," in page.text
 
 
-def test_the_task_is_described_from_its_specification(folders):
+def test_the_task_is_described_from_its_specification(reported):
     from rlkit.envs import make
 
-    page = _Page(report.report(folders[0]).read_text(encoding="utf-8"))
+    page = _Page(reported.read_text(encoding="utf-8"))
     spec = make("nav/pointmaze-umaze-far").spec
     assert " ".join(spec.task.split()) in page.text
     for feature in spec.features:
@@ -131,8 +136,8 @@ def test_the_task_is_described_from_its_specification(folders):
         assert feature.meaning in page.text
 
 
-def test_the_commands_of_a_report_give_its_numbers_again(folders, monkeypatch):
-    page = report.report(folders[0]).read_text(encoding="utf-8")
+def test_the_commands_of_a_report_give_its_numbers_again(folders, reported, monkeypatch):
+    page = reported.read_text(encoding="utf-8")
     before = (folders[0] / "emergence.json").read_bytes()
     (folders[0] / "emergence.json").unlink()
     monkeypatch.chdir(folders[0].parents[2])

@@ -35,10 +35,31 @@ def content(folder):
     return last_state(folder), (folder / store.METRICS).read_bytes(), latents
 
 
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """Where the run that nothing happened to goes; the first test that asks for it makes it."""
+    return tmp_path_factory.mktemp("run") / "straight"
+
+
 @pytest.fixture
-def straight(settings, tmp_path):
-    start(settings, tmp_path / "straight")
-    return content(tmp_path / "straight")
+def whole(settings, ran):
+    """The folder of a run that nothing happened to; not to be changed."""
+    if not ran.exists():
+        start(settings, ran)
+    return ran
+
+
+@pytest.fixture
+def straight(whole):
+    return content(whole)
+
+
+@pytest.fixture
+def copied(whole, tmp_path):
+    """A copy of its folder, as if the run had not ended."""
+    shutil.copytree(whole, tmp_path / "a")
+    (tmp_path / "a" / store.DONE).unlink()
+    return tmp_path / "a"
 
 
 def test_a_finished_run_has_its_files(settings, tmp_path):
@@ -81,11 +102,9 @@ def test_stopped_and_resumed_equals_straight(settings, straight, tmp_path, monke
     assert content(tmp_path / "a") == straight
 
 
-def test_what_was_written_after_the_checkpoint_is_cut_back(settings, straight, tmp_path):
+def test_what_was_written_after_the_checkpoint_is_cut_back(straight, copied):
     """As after a kill: the log is ahead of the newest checkpoint and its last line is torn."""
-    start(settings, tmp_path / "a")
-    folder = tmp_path / "a"
-    (folder / store.DONE).unlink()
+    folder = copied
     for update in (15, 20):
         shutil.rmtree(folder / store.CHECKPOINTS / str(update))
     with open(folder / store.METRICS, "a") as file:
@@ -94,18 +113,14 @@ def test_what_was_written_after_the_checkpoint_is_cut_back(settings, straight, t
     assert content(folder) == straight
 
 
-def test_killed_before_the_first_checkpoint_starts_again(settings, straight, tmp_path):
-    start(settings, tmp_path / "a")
-    (tmp_path / "a" / store.DONE).unlink()
-    shutil.rmtree(tmp_path / "a" / store.CHECKPOINTS)
-    assert run.resume(tmp_path / "a", progress=False).finished
-    assert content(tmp_path / "a") == straight
+def test_killed_before_the_first_checkpoint_starts_again(straight, copied):
+    shutil.rmtree(copied / store.CHECKPOINTS)
+    assert run.resume(copied, progress=False).finished
+    assert content(copied) == straight
 
 
-def test_damaged_checkpoints_are_passed_over_and_kept_aside(settings, straight, tmp_path, capsys):
-    folder = tmp_path / "a"
-    start(settings, folder)
-    (folder / store.DONE).unlink()
+def test_damaged_checkpoints_are_passed_over_and_kept_aside(straight, copied, capsys):
+    folder = copied
     files = (folder / store.CHECKPOINTS / "20" / "state").rglob("*")
     max((f for f in files if f.is_file()), key=lambda f: f.stat().st_size).write_bytes(b"")
     (folder / store.CHECKPOINTS / "99").mkdir()
@@ -117,22 +132,19 @@ def test_damaged_checkpoints_are_passed_over_and_kept_aside(settings, straight, 
     assert sorted(p.name.split("-")[0] for p in (folder / checkpoint.REJECTED).iterdir()) == ["20", "99"]
 
 
-def test_another_agents_checkpoint_is_refused(settings, tmp_path):
-    start(settings, tmp_path / "a")
+def test_another_agents_checkpoint_is_refused(settings, copied, tmp_path):
     start(settings.replace(agent=ToyConfig(size=7)), tmp_path / "b")
-    shutil.rmtree(tmp_path / "a" / store.CHECKPOINTS)
-    shutil.copytree(tmp_path / "b" / store.CHECKPOINTS, tmp_path / "a" / store.CHECKPOINTS)
-    (tmp_path / "a" / store.DONE).unlink()
+    shutil.rmtree(copied / store.CHECKPOINTS)
+    shutil.copytree(tmp_path / "b" / store.CHECKPOINTS, copied / store.CHECKPOINTS)
     with pytest.raises(UsageError, match=r"agent\.size was 7 and is 5"):
-        run.resume(tmp_path / "a", progress=False)
+        run.resume(copied, progress=False)
 
 
-def test_nothing_is_overwritten(settings, tmp_path):
-    start(settings, tmp_path / "a")
-    before = {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
+def test_nothing_is_overwritten(settings, whole):
+    before = {p: p.read_bytes() for p in whole.rglob("*") if p.is_file()}
     with pytest.raises(UsageError, match="already holds a run"):
-        start(settings, tmp_path / "a")
-    assert before == {p: p.read_bytes() for p in (tmp_path / "a").rglob("*") if p.is_file()}
+        start(settings, whole)
+    assert before == {p: p.read_bytes() for p in whole.rglob("*") if p.is_file()}
 
 
 def test_a_run_that_is_being_written_is_refused(settings, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ for each answer: ``{"pair": 0, "answer": "first", "by": "person", "at": 17000000
 
 import hashlib
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ from rlkit.paths import named_leaves
 from rlkit.prefs.feedback.inputs import Inputs
 from rlkit.prefs.types import PairBatch, Segment, pairs
 from rlkit.reads import example_transition
+from rlkit.records import record
 from rlkit.types import Environment, Transition
 
 QUESTIONS, ANSWERS, PAIRS = "questions.json", "answers.jsonl", "pairs"
@@ -42,6 +44,17 @@ class UnknownPairError(UsageError):
 
 class AnsweredError(UsageError):
     """An answer to a question that has one."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What questions.json says."""
+
+    version: int
+    env: str
+    env_options: dict[str, Any]
+    segment: int
+    pairs: int
 
 
 class Questions(NamedTuple):
@@ -95,11 +108,13 @@ def load(folder: str | Path) -> Questions:
             f"{path} holds no questions (it has no {QUESTIONS}); ask some: rlkit prefs ask {path}"
         )
     about = store.read_json(path / QUESTIONS)
-    about.pop(store.DIGEST, None)
-    if about.get("version") != 1:
-        raise UsageError(
-            f"{path / QUESTIONS} is of version {about.get('version')}; this rlkit reads version 1"
-        )
+    if isinstance(about, dict):
+        about.pop(store.DIGEST, None)
+        if about.get("version") != 1:
+            raise UsageError(
+                f"{path / QUESTIONS} is of version {about.get('version')}; this rlkit reads version 1"
+            )
+    record(About, about, f"in {path / QUESTIONS}")
     return Questions(path, make(about["env"], **about["env_options"]), about)
 
 
@@ -216,6 +231,12 @@ def read_pair(questions: Questions, pair: int) -> tuple[tuple[Transition, np.nda
         if missing:
             raise UsageError(f"pair {pair} of {questions.folder} is without {name}.{missing[0]}; ask it anew")
         leaves = [arrays[f"{name}.{path}"] for path in paths]
+        for path, leaf, wanted in zip(paths, leaves, jax.tree.leaves(example), strict=True):
+            if leaf.shape[1:] != wanted.shape:
+                raise UsageError(
+                    f"pair {pair} of {questions.folder}: {name}.{path} has shape {leaf.shape}; expected "
+                    f"[steps, {', '.join(map(str, wanted.shape))}] as in {questions.env.spec.id}; ask it anew"
+                )
         sides.append((jax.tree.unflatten(jax.tree.structure(example), leaves), arrays[f"{name}.mask"]))
     return tuple(sides)
 

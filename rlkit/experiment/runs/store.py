@@ -204,20 +204,11 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
     except (ValueError, OSError, RecursionError, MemoryError) as error:
-        why = _why(error)
+        why = outside.why(error)
         raise UsageError(f"{path} cannot be read as JSON ({why}); restore it or start a new run") from None
     if isinstance(found, dict) and DIGEST in found and found[DIGEST] != _digest(found):
         raise UsageError(f"{path} is not what was written: something has changed it; make it again")
     return found
-
-
-def _why(error: BaseException) -> str:
-    """What is wrong with a file, in a few words."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    if isinstance(error, RecursionError | MemoryError):
-        return "it is nested too deeply"
-    return str(error).split("\n")[0][:160] or type(error).__name__
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
@@ -232,12 +223,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
       UsageError: it does not exist or is damaged; the message names it.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except Exception as error:  # zipfile, zlib and NumPy raise anything on damage
-        why = _why(error)
-        raise UsageError(f"the recording {path} is damaged ({why}); delete it or repeat the run") from None
+    return outside.read_arrays(path, "recording", "delete it or repeat the run")
 
 
 def append_jsonl(path: Path, line: dict[str, Any]) -> None:

@@ -65,16 +65,12 @@ def read_model(path: str | Path, spec: EnvSpec | None = None) -> tuple[Built, Py
       UsageError: the file is no learnt reward, is damaged, or does not fit the environment.
     """
     path = Path(path)
-    with outside.at(path, "read"):
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            about = json.loads(str(arrays.pop(_ABOUT)))
-            config = ModelConfig(**{name: about[name] for name in ModelConfig._fields})
-        except FileNotFoundError:
-            raise
-        except Exception as error:  # zipfile, zlib, json and NumPy raise anything on damage
-            raise UsageError(f"{path} is no learnt reward, or damaged ({error}); fit it anew") from None
+    arrays = outside.read_arrays(path, "learnt reward", "fit it anew")
+    try:
+        about = json.loads(str(arrays.pop(_ABOUT)))
+        config = ModelConfig(**{name: about[name] for name in ModelConfig._fields})
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path} is no learnt reward ({error}); fit one: rlkit prefs fit") from None
     if about.get("version") != _VERSION:
         raise UsageError(f"{path} is of version {about.get('version')}; this rlkit reads version {_VERSION}")
     if spec is None:
@@ -98,3 +94,6 @@ def _check(path: Path, model: RewardModel, arrays: dict[str, Any]) -> None:
             f"{path}: the weights {name} have shape {given.get(name)}, and the model for this environment "
             f"has {wanted.get(name)}: the reward was learnt for another environment"
         )
+    for name, array in arrays.items():
+        if array.dtype.kind != "f" or not np.isfinite(array).all():
+            raise UsageError(f"{path}: the weights {name} are not finite numbers; fit the reward anew")

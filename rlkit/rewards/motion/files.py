@@ -1,11 +1,11 @@
 """Motions in files."""
 
-import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlkit import outside
 from rlkit.errors import UsageError
 from rlkit.rewards.motion.body import BODIES, Body, body
 from rlkit.rewards.motion.extract import LEAST
@@ -72,17 +72,9 @@ def write_motion(path: str | Path, qpos: Any, fps: float, **rates: Any) -> None:
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     if path.suffix not in (".npz", ".npy"):
         raise UsageError(f"{path}: expected a motion as .npz (qpos, fps) or .npy (qpos)")
-    try:
-        found: Any = np.load(path, allow_pickle=False)
-        arrays = (
-            {"qpos": found} if isinstance(found, np.ndarray) else {name: found[name] for name in found.files}
-        )
-    except FileNotFoundError:
-        raise UsageError(f"there is no motion {path}") from None
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile):
-        raise UsageError(
-            f"{path} cannot be read as an array file of NumPy (.npz or .npy, no objects)"
-        ) from None
+    arrays = outside.read_arrays(path, "motion", "make it again, as .npz or .npy without objects")
+    if "" in arrays:
+        arrays = {"qpos": arrays[""]}
     if "qpos" not in arrays:
         raise UsageError(f"{path} has no array 'qpos'; it has {', '.join(sorted(arrays)) or 'none'}")
     return arrays
@@ -112,7 +104,7 @@ def _rate(path: Path, arrays: dict[str, np.ndarray], fps: float | None) -> float
         if name in arrays:
             if arrays[name].size != 1:
                 raise UsageError(f"{path}: {name} has shape {arrays[name].shape}; expected one number")
-            said.append(rate(float(arrays[name].reshape(()))))
+            said.append(rate(float(_numbers(path, name, arrays[name].reshape(())))))
     said += [] if fps is None else [float(fps)]
     if not said:
         raise UsageError(f"{path} does not say its frame rate; give it: fps=30 (--fps 30)")
