@@ -43,7 +43,7 @@ def design(args: list[str]) -> int:
     if resumed is not None:
         config = folder.load(resumed)
     else:
-        default = _from(source) if source else DesignConfig()
+        default = folder.load_config(source) if source else DesignConfig()
         config = _filled(parse(DesignConfig, args, "rlkit design", default))
     table = Table(config.curve, config.score)
     tell = (lambda record: None) if quiet else table.tell
@@ -76,14 +76,6 @@ def _words(text: str) -> str:
     if not text.startswith("@"):
         return text
     return outside.read_text(text[1:]).strip()
-
-
-def _from(source: str) -> Any:
-    from rlkit.design.config import DesignConfig
-    from rlkit.experiment.runs.store import read_json
-    from rlkit.experiment.training import config as configs
-
-    return configs.from_dict(read_json(Path(source)), f"in {source}", DesignConfig)
 
 
 def _conclude(found: Any, config: Any) -> None:

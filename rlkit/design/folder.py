@@ -102,9 +102,24 @@ def resume(
 
 
 def load(folder: str | Path) -> DesignConfig:
-    """The configuration of a design's folder."""
-    path = store.existing(folder) / store.CONFIG
-    return configs.from_dict(store.read_json(path), f"in {path}", DesignConfig)
+    """The configuration of a design's folder.
+
+    Raises:
+      UsageError: it is none, or is damaged.
+    """
+    return load_config(store.existing(folder) / store.CONFIG)
+
+
+def load_config(path: str | Path) -> DesignConfig:
+    """The configuration of a design in a file.
+
+    Raises:
+      UsageError: it is not there, is damaged, or is of something else.
+    """
+    found = configs.from_dict(store.read_json(Path(path)), f"in {path}", DesignConfig)
+    if not isinstance(found, DesignConfig):
+        raise UsageError(f"{path} is the configuration of a {found.kind} training, not of a design")
+    return found
 
 
 def _build(config: DesignConfig, tell: Callable[[Record], None]) -> Loop:

@@ -47,6 +47,8 @@ class Journal:
                 raise UsageError(f"line {number} of {path} has been changed since it was written; restore it")
             self.steps[name], self._last = found, digest
         if whole < len(data):
+            if data[whole:][:1] != b"{":
+                raise UsageError(f"{path} does not end with a line of a journal; restore it")
             os.truncate(path, whole)
 
     def _digest(self, name: str, data: Any) -> str:

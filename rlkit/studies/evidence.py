@@ -17,6 +17,7 @@ from rlkit.analysis.study.alignment import (
     reward_alignment,
 )
 from rlkit.analysis.study.prediction import Prediction, early_count, final_return, predict_final_return
+from rlkit.errors import UsageError
 from rlkit.experiment.runs import store
 from rlkit.studies.gain import (
     Gain,
@@ -27,6 +28,7 @@ from rlkit.studies.gain import (
     partial_correlation,
 )
 from rlkit.studies.measure import LEVELS, MEASURED, STATISTICS
+from rlkit.studies.study import PROTOCOLS
 
 METRICS = (
     *(f"emergence {level}" for level in LEVELS),
@@ -125,9 +127,37 @@ def _aligned(metric: np.ndarray, returns: np.ndarray, known: np.ndarray) -> Alig
 
 
 def read(folder: Path) -> dict[str, np.ndarray] | None:
-    """The measured arrays of a cell; None if it has not been measured."""
+    """The measured arrays of a cell; None if it has not been measured.
+
+    Raises:
+      UsageError: the file is damaged, or is without some of the arrays; the message names it.
+    """
     path = folder / MEASURED
-    return store.read_arrays(path) if path.exists() else None
+    if not path.exists():
+        return None
+    arrays = store.read_arrays(path)
+    size = np.shape(arrays.get("returns"))
+    for name, ahead in _LAYOUT.items():
+        shape = np.shape(arrays[name])[ahead : ahead + 2] if name in arrays else None
+        if shape != size or len(size) != 2:
+            raise UsageError(
+                f"{path}: {name} is missing or of another shape than the returns {size}; delete the file and "
+                "measure the cell anew: rlkit study"
+            )
+    return arrays
+
+
+def _layout() -> dict[str, int]:
+    """Arrays of ``study.npz`` whose axes ``[S, K]`` are those of the returns, by the axes before them."""
+    found = {"returns": 0}
+    for protocol in PROTOCOLS:
+        parts = [f"{level}/{part}" for level in LEVELS for part in ("value", "beyond null")]
+        found |= {f"{protocol}/{name}": 0 for name in (*parts, "baselines", "representation")}
+        found |= {f"{protocol}/{name}": 1 for name in ("halves/drawn", "halves/shuffled", "projections")}
+    return found
+
+
+_LAYOUT = _layout()
 
 
 def statistic(arrays: Mapping[str, np.ndarray], protocol: str, name: str) -> np.ndarray:

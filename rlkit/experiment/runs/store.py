@@ -253,6 +253,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     lines = []
     for number, row in enumerate(rows, 1):
         if number == len(rows):  # what follows the last newline: nothing, or a line that was torn
+            if row[:1] not in (b"", b"{"):
+                raise UsageError(f"line {number} of {path} is no JSON object; restore the file")
             break
         try:
             lines.append(json.loads(row))
