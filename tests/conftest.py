@@ -53,7 +53,23 @@ _BYTES_PER_WORKER = 1.5e9
 _FORGET_ABOVE = {"module": 0.9e9, "test": 1.1e9}  # bytes; one test adds less than the rest
 
 # Files that take long, the longest first: a worker that begins one of them last keeps the others waiting.
-_LONG = ()
+_LONG = (
+    "tests/agents/test_properties.py",
+    "tests/test_notebooks.py",
+    "tests/experiment/test_report.py",
+    "tests/design/test_loop.py",
+    "tests/experiment/test_faults.py",
+    "tests/group/test_training.py",
+    "tests/analysis/test_nulls.py",
+    "tests/group/test_preset_properties.py",
+    "tests/studies/test_measure.py",
+    "tests/experiment/test_group_runs.py",
+    "tests/test_docs.py",
+    "tests/analysis/test_in_the_loop.py",
+    "tests/design/test_afterwards.py",
+    "tests/experiment/test_run.py",
+    "tests/experiment/test_cli.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
