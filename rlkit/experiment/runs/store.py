@@ -246,7 +246,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     Raises:
       UsageError: a line that is not the last one is damaged or no JSON object.
     """
-    if not path.exists():
+    if not os.path.lexists(path):  # a link that leads nowhere is no file that was never written
         return []
     with outside.at(path, "read"):
         rows = path.read_bytes().split(b"\n")
