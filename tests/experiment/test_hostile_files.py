@@ -28,9 +28,10 @@ from rlkit.prefs.feedback.models import ModelConfig, build
 from rlkit.prefs.feedback.saved import read_model, save_reward
 from rlkit.records import record
 from rlkit.rewards.motion.files import write_motion
-from rlkit.studies import study
+from rlkit.studies import evidence, study
 from rlkit.studies.emergence import EmergenceOptions
 from rlkit.studies.emergence import study as emergence
+from rlkit.studies.measure import MEASURED
 
 ENV = make("classic/pendulum")
 MODEL = ModelConfig(sizes=(4,), members=2)
@@ -232,3 +233,18 @@ def test_records_are_checked_field_by_field():
             record(Job, data, "here")
     with pytest.raises(UnknownNameError, match="did you mean 'folder'"):
         record(Job, {"name": "a", "foldr": "b", "config": {}}, "here")
+
+
+def test_measurements_of_a_study_that_are_incomplete_are_named(tmp_path):
+    store.write_arrays(tmp_path / MEASURED, {"returns": np.zeros((2, 3))})
+    with pytest.raises(UsageError, match=r"study\.npz: own/pairs/value is missing or of another shape"):
+        evidence.read(tmp_path)
+    store.write_arrays(tmp_path / MEASURED, {"other": np.zeros((2, 3))})
+    with pytest.raises(UsageError, match=r"study\.npz: returns is missing"):
+        evidence.read(tmp_path)
+
+
+def test_a_configuration_of_something_else_is_no_design(tmp_path, capsys):
+    _config(GroupRunConfig())(tmp_path)
+    said = _refused(["design", "--resume", str(tmp_path)], capsys)
+    assert "is the configuration of a group training, not of a design" in said
