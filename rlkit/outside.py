@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,9 @@ def read_arrays(
     """
     try:
         with open(path, "rb") as file:
+            if file.read(6) != b"\x93NUMPY" and not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz and no .npy")
+            file.seek(0)
             found: Any = np.load(file, allow_pickle=False)
             if isinstance(found, np.ndarray):
                 return {"": found}

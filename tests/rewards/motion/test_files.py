@@ -53,7 +53,7 @@ def test_files_that_are_none(tmp_path, standing, clean):
     np.save(tmp_path / "nan.npy", bad)
     np.save(tmp_path / "short.npy", clean[0, :2])
     for name, fps, message in (
-        ("text.npz", None, "cannot be read"),
+        ("text.npz", None, r"text\.npz is damaged \(it is no \.npz and no \.npy\)"),
         ("empty.npz", None, "no array 'qpos'; it has pose"),
         ("nan.npy", 30, r"qpos\[4, 9\] is nan"),
         ("short.npy", 30, "2 frames"),
