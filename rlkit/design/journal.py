@@ -37,12 +37,13 @@ class Journal:
             data = path.read_bytes()
         whole = data.rfind(b"\n") + 1
         for number, line in enumerate(data[:whole].splitlines(), 1):
+            name, found, digest, right = "", None, "", False
             try:
                 entry = json.loads(line)
                 name, found, digest = entry["step"], entry["data"], entry["digest"]
                 right = digest == self._digest(name, found)
             except (ValueError, KeyError, TypeError, RecursionError):
-                right = False
+                pass
             if not right:
                 raise UsageError(f"line {number} of {path} has been changed since it was written; restore it")
             self.steps[name], self._last = found, digest

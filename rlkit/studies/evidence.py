@@ -136,7 +136,7 @@ def read(folder: Path) -> dict[str, np.ndarray] | None:
     if not path.exists():
         return None
     arrays = store.read_arrays(path)
-    size = np.shape(arrays.get("returns"))
+    size = np.shape(arrays["returns"]) if "returns" in arrays else ()
     for name, ahead in _LAYOUT.items():
         shape = np.shape(arrays[name])[ahead : ahead + 2] if name in arrays else None
         if shape != size or len(size) != 2:
