@@ -264,7 +264,7 @@ def test_rewards_of_other_environments_and_damaged_files_are_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(UsageError, match=r"the learnt reward .* is damaged .*; fit it anew"):
         read(str(path))
-    with pytest.raises(Exception, match="cannot read"):
+    with pytest.raises(UsageError, match="there is no learnt reward"):
         read(str(tmp_path / "none.reward.npz"))
 
 
