@@ -73,7 +73,7 @@ def randomised(env: Environment, ranges: Mapping[str, tuple[float, float]]) -> E
       UsageError: no ranges, one without a width, or a parameter that is no floating-point number.
       UnknownNameError: there is no such parameter.
     """
-    params = env.default_params() if env.spec.pure else None
+    params: Any = env.default_params() if env.spec.pure else None
     if not hasattr(params, "_replace"):
         raise UsageError(f"{env.spec.id}: expected an environment with parameters in a named tuple")
     if not ranges:

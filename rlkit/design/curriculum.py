@@ -4,6 +4,7 @@ A curriculum is Eureka's (arXiv 2310.12931 §4.4): a policy first learns an easi
 and goes on from there in the task itself. A person chooses the settings. Judged is always the task itself.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -33,10 +34,9 @@ def read_stage(text: str) -> Stage:
     name, _, value = rest.partition("=")
     try:
         stage = Stage(float(share), name, tuple(float(x) for x in value.split(",")))
-        good = 0.0 < stage.until < 1.0 and bool(np.isfinite(stage.value).all()) and bool(name)
     except ValueError:
-        good = False
-    if not good:
+        stage = Stage(math.nan, name, ())
+    if not (0.0 < stage.until < 1.0 and name and np.isfinite(stage.value).all()):
         raise UsageError(
             f"curriculum={text!r}: expected SHARE:NAME=VALUE with a share of the training between 0 and 1, "
             "e.g. 0.5:gravity=5"

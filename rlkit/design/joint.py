@@ -42,9 +42,11 @@ class _Showing(Wrapper):
 
     @property
     def spec(self) -> EnvSpec:
-        low, high = (np.ravel(x) for x in self.env.spec.observation_space.bounds())
-        one = np.ones(len(self.measures), np.float32)
-        box = Box((len(low) + len(one),), np.concatenate([low, -one]), np.concatenate([high, one]))
+        space = self.env.spec.observation_space
+        assert isinstance(space, Box)
+        ends = ((np.ravel(bound), end) for bound, end in zip(space.bounds(), (-1.0, 1.0), strict=True))
+        low, high = (tuple([*bound.tolist(), *[end] * len(self.measures)]) for bound, end in ends)
+        box = Box((len(low),), low, high)
         return self.respec("shown", observation_space=box)
 
     def default_params(self) -> Shown:
