@@ -45,7 +45,7 @@ class _Showing(Wrapper):
         space = self.env.spec.observation_space
         assert isinstance(space, Box)
         ends = ((np.ravel(bound), end) for bound, end in zip(space.bounds(), (-1.0, 1.0), strict=True))
-        low, high = (tuple([*bound.tolist(), *[end] * len(self.measures)]) for bound, end in ends)
+        low, high = ((*bound.tolist(), *[end] * len(self.measures)) for bound, end in ends)
         box = Box((len(low),), low, high)
         return self.respec("shown", observation_space=box)
 
