@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import UsageError, unknown_name
-from rlkit.types import PyTree, Settings
+from rlkit.types import PyTree
 
 
 class Stage(NamedTuple):
@@ -80,19 +80,22 @@ def now(params: PyTree, stages: Sequence[Stage], done: float) -> PyTree:
 def with_params(state: PyTree, env_params: PyTree) -> PyTree:
     """The state of an agent whose environment goes on with other parameters.
 
+    They are where a named tuple in the state has a field ``env_params``, as that of the collector has.
+
     Raises:
-      UsageError: the state does not hold any (:class:`rlkit.types.Settings`).
+      UsageError: the state does not hold any.
     """
-    found: list[Settings] = []
+    holds = lambda x: "env_params" in getattr(x, "_fields", ())
+    found: list[PyTree] = []
 
     def put(x: Any) -> Any:
-        if not isinstance(x, Settings):
+        if not holds(x):
             return x
         found.append(x)
         fit = lambda new, old: jnp.asarray(new, jnp.asarray(old).dtype)
         return x._replace(env_params=jax.tree.map(fit, env_params, x.env_params))
 
-    out = jax.tree.map(put, state, is_leaf=lambda x: isinstance(x, Settings))
+    out = jax.tree.map(put, state, is_leaf=holds)
     if not found:
         raise UsageError("curriculum: the agent's state does not hold the environment's parameters")
     return out
