@@ -127,37 +127,59 @@ def _text(source: str) -> tuple[str, str]:
 
     if source.endswith(designed.SUFFIX):
         data = designed.open_sealed(source)
-        return data["text"], data["base"]
-    return (text_of(Path(source)) if source.endswith(SUFFIX) or Path(source).is_file() else source), ""
+        return data["text"], data.get("base", "")
+    return (text_of(Path(source)) if source.endswith(SUFFIX) or _is_file(source) else source), ""
+
+
+def _is_file(source: str) -> bool:
+    try:
+        return Path(source).is_file()
+    except (OSError, ValueError):  # a text that is too long for a name, or can be none
+        return False
 
 
 def _show(source: str, env: str | None) -> int:
     """The reward, and where it came from."""
     from rlkit.rewards import designed
     from rlkit.rewards.language import parse_program, print_program
-    from rlkit.rewards.reading import is_program
+    from rlkit.rewards.reading import is_program, read_text
 
     text, base = _text(source)
-    print(print_program(parse_program(text)) if is_program(text) else text)
-    if base:
-        print(f"# paid beside it: {base}")
+    read_text(text)
+    lines = [print_program(parse_program(text)) if is_program(text) else text]
+    lines += [f"# paid beside it: {base}"] if base else []
     if source.endswith(designed.SUFFIX):
-        data = designed.open_sealed(source)
-        print(f"# {data['candidate']['id']} by {data['candidate']['origin']} for {data['environment']['id']}")
+        lines += _origin(source, designed.open_sealed(source))
+    for line in lines:
+        print("".join(c if c.isprintable() or c == "\n" else "?" for c in line))
+    return 0
+
+
+def _origin(source: str, data: dict[str, Any]) -> list[str]:
+    """Where a designed reward came from, as comments."""
+    try:
+        own, env = data["candidate"], data["environment"]["id"]
+        lines = [f"# {own['id']} by {own['origin']} for {env}"]
         for record in data["lineage"]:
             parents = ", ".join(record["candidate"]["parents"]) or "no parents"
-            print(f"#   {record['candidate']['id']} from {parents}: score {record['score']}")
-    return 0
+            lines.append(f"#   {record['candidate']['id']} from {parents}: score {record['score']}")
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{source} does not say where its reward came from: {error} is missing") from None
+    return lines
 
 
 def _task(source: str, env: str | None, command: str) -> tuple[Any, str]:
     from rlkit.design.types import DesignTask
     from rlkit.envs import make
+    from rlkit.registry import is_target
     from rlkit.rewards import designed
 
     if env is None and source.endswith(designed.SUFFIX):
-        env = designed.open_sealed(source)["environment"]["id"]
-    if env is None:
+        known = designed.open_sealed(source).get("environment")
+        env = known.get("id") if isinstance(known, dict) else None
+        if is_target(str(env)):  # what a file says is not imported
+            raise UsageError(f"{source} is for an environment of somebody's own; name it: --env {env}")
+    if not isinstance(env, str):
         raise UsageError(f"rlkit reward {command} needs the environment: --env ID")
     text, base = _text(source)
     return DesignTask(make(env), base=base), text
@@ -165,10 +187,15 @@ def _task(source: str, env: str | None, command: str) -> tuple[Any, str]:
 
 def _check(source: str, env: str | None) -> int:
     """All verdicts; exit code 1 if one stops the reward."""
+    from rlkit.design.reading import read_candidate
     from rlkit.design.screen import screen
-    from rlkit.design.types import Candidate
+    from rlkit.design.types import Candidate, Verdict
 
     task, text = _task(source, env, "check")
+    try:
+        read_candidate(text, task.spec)
+    except UsageError as error:  # before anything is gathered, which takes its time
+        return _told([Verdict("read", False, str(error))])
     return _told(screen(task, 0)(Candidate(text)))
 
 

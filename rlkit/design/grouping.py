@@ -13,6 +13,7 @@ from rlkit.design.switching import one_of
 from rlkit.design.types import Candidate, DesignTask
 from rlkit.errors import UsageError
 from rlkit.reads import example_transition
+from rlkit.rewards.designed import check_terms
 from rlkit.rewards.language import parse_program
 from rlkit.rewards.reading import is_program
 from rlkit.types import PyTree, Reward
@@ -69,6 +70,7 @@ def _read(text: str, task: DesignTask) -> tuple[str, Reward, tuple[str, ...]]:
     reward = read_candidate(text, task.spec, tune=True)
     memory = jax.eval_shape(reward.init, jax.random.key(0))
     _, _, terms = jax.eval_shape(reward.apply, memory, example_transition(task.spec), reward.params)
+    check_terms(terms)
     structure = parse_program(text).structure if is_program(text) else text
     return structure, reward, tuple(terms)
 

@@ -1,11 +1,9 @@
 """Reading what a designer wrote: nothing of it is imported, opened or run."""
 
-from rlkit.errors import UsageError
-from rlkit.registry import is_target
-from rlkit.rewards import designed, parse
+from rlkit.rewards.designed import check_terms
 from rlkit.rewards.language import parse_program, program_reward
-from rlkit.rewards.lowered import is_lowered, lowered_reward
-from rlkit.rewards.reading import SUFFIX, is_program
+from rlkit.rewards.lowered import is_lowered, read_lowered
+from rlkit.rewards.reading import is_program, read_text
 from rlkit.types import EnvSpec, Reward
 
 
@@ -21,13 +19,12 @@ def read_candidate(text: str, spec: EnvSpec, *, tune: bool = False) -> Reward:
       tune: its constants are parameters of the reward.
 
     Raises:
-      UsageError: it is neither, or it does not fit the environment.
+      UsageError: it is neither, it does not fit the environment, or a term has a name that is taken.
     """
     if is_lowered(text):
-        return lowered_reward(text, spec)
-    if is_program(text):
-        return program_reward(parse_program(text), spec, tune=tune)
-    stripped = text.strip()
-    if is_target(stripped) or stripped.endswith((SUFFIX, designed.SUFFIX)):
-        raise UsageError("expected the text of a reward, not the name of a file or of a module")
-    return parse(text)
+        check_terms(read_lowered(text).terms)
+    elif is_program(text):
+        program = parse_program(text)
+        check_terms(name for name, _ in program.terms)
+        return program_reward(program, spec, tune=tune)
+    return read_text(text, spec, tune=tune)

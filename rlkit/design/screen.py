@@ -15,7 +15,7 @@ from rlkit.design.types import Candidate, DesignTask, Exploit, History, Verdict
 from rlkit.errors import RlkitError, unknown_name
 from rlkit.rewards.designed import with_base
 from rlkit.rewards.lowered import is_lowered
-from rlkit.rewards.reading import is_program, read
+from rlkit.rewards.reading import is_program, read_text
 from rlkit.types import Key, Reward
 
 MOST = 16
@@ -51,7 +51,8 @@ class Screen:
             return (Verdict("read", False, candidate.error),)
         try:
             reward = read_candidate(candidate.text, spec)
-            whole = with_base(read(self.task.base, self.task.env.spec), reward) if self.task.base else reward
+            base = read_text(self.task.base, self.task.env.spec) if self.task.base else None
+            whole = reward if base is None else with_base(base, reward)
         except RlkitError as error:
             return (Verdict("read", False, str(error)),)
         contract = checks.abstract(reward, spec)

@@ -23,8 +23,8 @@ from rlkit.design.types import Candidate, DesignTask, Outcome
 from rlkit.errors import UsageError
 from rlkit.experiment.training.devices import cores
 from rlkit.fields import option
-from rlkit.rewards import read
 from rlkit.rewards.designed import with_base
+from rlkit.rewards.reading import read_text
 from rlkit.types import Key, PyTree
 
 __all__ = ["Keep", "Trainer", "Training"]
@@ -80,7 +80,7 @@ class Trainer:
 
     def __init__(self, task: DesignTask, settings: Training, schema: Schema | None = None):
         self.task, self.settings, self.schema = task, settings, schema
-        self.base = read(task.base, task.env.spec) if task.base else None
+        self.base = read_text(task.base, task.env.spec) if task.base else None
         self.engines: OrderedDict[tuple, Engine] = OrderedDict()
         self.compiled = 0
         self.stages = tuple(map(read_stage, settings.curriculum))

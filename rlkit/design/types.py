@@ -15,8 +15,8 @@ import numpy as np
 
 from rlkit.design.reading import read_candidate
 from rlkit.errors import UsageError, unknown_name
-from rlkit.rewards import read
 from rlkit.rewards.designed import with_base
+from rlkit.rewards.reading import read_text
 from rlkit.types import Environment, EnvSpec, FeatureSpec, Key, PyTree, Reward
 
 
@@ -43,7 +43,7 @@ class DesignTask:
 
     def __post_init__(self) -> None:
         if self.base:
-            read(self.base, self.env.spec)
+            read_text(self.base, self.env.spec)
         for name in self.forbidden:
             self.env.spec.feature(name)
         if not 0.0 <= self.discount <= 1.0:
@@ -73,7 +73,7 @@ class DesignTask:
         Raises:
           UsageError: the text is no reward, or it reads what it may not.
         """
-        base = read(self.base, self.env.spec) if self.base else None
+        base = read_text(self.base, self.env.spec) if self.base else None
         return with_base(base, read_candidate(text, self.spec, tune=tune))
 
 

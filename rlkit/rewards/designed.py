@@ -6,7 +6,7 @@ form; what else there is says how the reward was found. Nothing of it is execute
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,25 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
+from rlkit.fields import shown
 from rlkit.types import EnvSpec, Key, PyTree, Reward, Transition
 
 SUFFIX = ".reward.json"
 FORMAT = "rlkit designed reward 1"
 _MOST = 10_000_000  # bytes
-TOTAL = "total"
+BASE, TOTAL = "base", "total"
+"""Terms beside a candidate's: what the base pays, and all that is paid."""
+
+
+def check_terms(names: Iterable[str]) -> None:
+    """Refuse terms of a candidate that are called as those beside it.
+
+    Raises:
+      UsageError: one is.
+    """
+    taken = sorted({BASE, TOTAL} & set(names))
+    if taken:
+        raise UsageError(f"the name {taken[0]!r} is taken: give the term another one")
 
 
 def with_base(base: Reward | None, own: Reward) -> Reward:
@@ -38,7 +51,7 @@ def with_base(base: Reward | None, own: Reward) -> Reward:
         if base is not None:
             below, value, _ = base.apply(memory[0], t, base.params)
         mine, paid, terms = own.apply(memory[1], t, params)
-        terms = terms if base is None else {**terms, "base": value}
+        terms = terms if base is None else {**terms, BASE: value}
         return (below, mine), value + paid, {**terms, TOTAL: value + paid}
 
     return Reward(init, apply, own.params)
@@ -63,9 +76,13 @@ def open_sealed(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        data = json.loads(path.read_bytes()[: _MOST + 1].decode())
-    except OSError as error:
-        raise UsageError(f"cannot read the reward file {path}: {error.strerror or error}") from error
+        with path.open("rb") as file:
+            content = file.read(_MOST + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read the reward file {shown(str(path))}: {reason}") from error
+    try:
+        data = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not a file of a designed reward: it is not JSON") from error
     if not isinstance(data, dict) or data.get("format") != FORMAT:
@@ -76,6 +93,8 @@ def open_sealed(path: str | Path) -> dict[str, Any]:
         found = ""
     if found != data.get("digest"):
         raise UsageError(f"{path} has been changed since it was written (its digest differs); get it again")
+    if not isinstance(data.get("text"), str) or not isinstance(data.get("base", ""), str):
+        raise UsageError(f"{path} is not a file of a designed reward: it holds no text of one")
     return data
 
 
@@ -85,8 +104,8 @@ def read_designed(path: str | Path, spec: EnvSpec | None = None, *, tune: bool =
     Raises:
       UsageError: as :func:`open_sealed`, or the reward does not fit the environment.
     """
-    from rlkit.rewards.reading import read
+    from rlkit.rewards.reading import read_text
 
     data = open_sealed(path)
-    base = read(data["base"], spec) if data.get("base") else None
-    return with_base(base, read(data["text"], spec, tune=tune))
+    base = read_text(data["base"], spec) if data.get("base") else None
+    return with_base(base, read_text(data["text"], spec, tune=tune))

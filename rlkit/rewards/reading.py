@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from rlkit.errors import UsageError
+from rlkit.fields import shown
 from rlkit.registry import is_target, load_target
 from rlkit.rewards import designed
 from rlkit.rewards.arguments import check_reward
@@ -37,22 +38,44 @@ def read(text: str | Path, spec: EnvSpec | None = None, *, tune: bool = False) -
     Raises:
       UsageError: it is none of these; the message says why.
     """
-    if str(text).strip().endswith(LEARNED):
-        return load_target(_LEARNED_READER)(str(text).strip(), spec)
-    if str(text).strip().endswith(designed.SUFFIX):
-        return designed.read_designed(str(text).strip(), spec, tune=tune)
-    if isinstance(text, Path) or text.strip().endswith(SUFFIX):
-        return read(text_of(Path(str(text).strip())), spec, tune=tune)
+    if not isinstance(text, str | Path):
+        raise UsageError(f"expected a reward as text or a file of one; got {shown(text, 40)}")
+    name = str(text).strip()
+    if name.endswith(LEARNED):
+        return load_target(_LEARNED_READER)(name, spec)
+    if name.endswith(designed.SUFFIX):
+        return designed.read_designed(name, spec, tune=tune)
+    if isinstance(text, Path) or _is_file_name(name):
+        return read_text(text_of(Path(name)), spec, tune=tune)
+    if is_target(name):
+        found = load_target(name)
+        found = found if isinstance(found, Reward) else found()
+        check_reward(name, found)
+        return found
+    return read_text(text, spec, tune=tune)
+
+
+def read_text(text: str, spec: EnvSpec | None = None, *, tune: bool = False) -> Reward:
+    """The reward of a text from anywhere, of which nothing is imported, opened or run.
+
+    As :func:`read`, without names of files and of modules: those a person may trust who typed them, but
+    importing a module runs it.
+
+    Raises:
+      UsageError: it is no reward.
+    """
     if is_lowered(text):
         return lowered_reward(text, spec)
     if is_program(text):
         return program_reward(parse_program(text), spec, tune=tune)
-    if is_target(text):
-        found = load_target(text)
-        found = found if isinstance(found, Reward) else found()
-        check_reward(text, found)
-        return found
+    name = text.strip()
+    if is_target(name) or _is_file_name(name) or name.endswith((designed.SUFFIX, LEARNED)):
+        raise UsageError("expected the text of a reward, not the name of a file or of a module")
     return parse(text)
+
+
+def _is_file_name(text: str) -> bool:
+    return text.endswith(SUFFIX) and "\n" not in text
 
 
 def is_program(text: str) -> bool:
@@ -67,11 +90,13 @@ def text_of(path: Path) -> str:
       UsageError: it cannot be read, or is not text.
     """
     try:
-        data = path.read_bytes()[:LONGEST]
-        data = data if data.startswith(b"{") else data[: LIMITS.source + 1]
-    except OSError as error:
-        raise UsageError(f"cannot read the reward file {path}: {error.strerror or error}") from error
+        with path.open("rb") as file:
+            data = file.read(LONGEST + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read the reward file {shown(str(path))}: {reason}") from error
+    data = data if data.startswith(b"{") else data[: LIMITS.source + 1]
     try:
-        return data.decode()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not text; a reward file holds UTF-8 text") from None

@@ -36,6 +36,7 @@ from rlkit.fields import shown
 from rlkit.rewards import shaping, sources, transforms
 from rlkit.rewards.algebra import chain, total
 from rlkit.rewards.arguments import Scalar, check_number
+from rlkit.rewards.letters import hidden_character
 from rlkit.types import PyTree, Reward, Transition
 
 Constructor = Callable[..., Reward]
@@ -82,6 +83,8 @@ def parse(text: str) -> Reward:
     if not isinstance(text, str) or len(text) > _LONGEST:
         raise UsageError(f"expected a reward as text of at most {_LONGEST} characters; got {shown(text, 40)}")
     start = shown(text)
+    if found := hidden_character(text):
+        raise UsageError(f"the reward {start} has {found[1]}, in line {found[0]}")
     try:
         tree = ast.parse(_enclosed(text), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:

@@ -58,6 +58,8 @@ def check_program(
             raise ProgramError(
                 "shape", f"a value of {size} entries, the limit is {limits.elements}", node.line
             )
+        if len(found.shape) > limits.axes:
+            raise ProgramError("shape", f"a value of more than {limits.axes} axes", node.line)
         types.append(found)
         known.append(_constant(node, known, program))
     _check_result(program, types)

@@ -20,6 +20,7 @@ class Limits(NamedTuple):
     nodes: int = 1_500  # operations, constants and reads
     depth: int = 40  # of nested expressions
     elements: int = 65_536  # of any value
+    axes: int = 8  # of any value
     reductions: int = 24  # sums, norms ...: chains of them compile for long
     memory: int = 16  # entries
     terms: int = 32

@@ -26,6 +26,7 @@ from typing import Any
 from rlkit.fields import not_float32
 from rlkit.rewards.language.ir import ARGUMENTS, LIMITS, MEMORY, Limits, Node, Program, ProgramError
 from rlkit.rewards.language.operations import CALLS, OPERATIONS
+from rlkit.rewards.letters import foreign_name, hidden_character
 
 _OPERATORS: dict[type, str] = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.Mod: "%", ast.Pow: "**",
@@ -75,8 +76,8 @@ def _tree(text: str, limits: Limits) -> ast.Module:
         raise ProgramError("parse", f"expected text, got {type(text).__name__}")
     if len(text) > limits.source or len(text.encode("utf-8", "replace")) > limits.source:
         raise ProgramError("parse", f"longer than {limits.source} bytes; write a shorter program")
-    if "\0" in text:
-        raise ProgramError("parse", "a NUL character")
+    if found := hidden_character(text):
+        raise ProgramError("parse", found[1], found[0])
     try:
         with warnings.catch_warnings():  # the parser remarks on literals
             warnings.simplefilter("ignore")
@@ -85,6 +86,8 @@ def _tree(text: str, limits: Limits) -> ast.Module:
         raise ProgramError("parse", "not Python's grammar", error.lineno or 0) from None
     except (ValueError, RecursionError, MemoryError):
         raise ProgramError("parse", "too deeply nested, or not text") from None
+    if line := foreign_name(text):
+        raise ProgramError("parse", "names have at most 64 ASCII characters", line)
     for node in ast.walk(tree):  # without recursion
         for name in _identifiers(node):
             if not name.isascii() or len(name) > 64:
