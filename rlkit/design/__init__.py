@@ -1,6 +1,7 @@
 """Designing rewards: candidates are proposed, checked, trained side by side, and judged by sparse success."""
 
 from rlkit.design.audit import Audit, audit
+from rlkit.design.designing import design_reward
 from rlkit.design.detectors import hacking
 from rlkit.design.evidence import Evidence, gather
 from rlkit.design.screen import Screen, screen
@@ -29,6 +30,7 @@ __all__ = [
     "Screen",
     "Verdict",
     "audit",
+    "design_reward",
     "gather",
     "hacking",
     "score",

@@ -6,8 +6,8 @@ import jax
 import numpy as np
 
 from rlkit.design.checks import abstract
-from rlkit.design.episodes import Episodes, discounted, pay
-from rlkit.design.evidence import success_first
+from rlkit.design.episodes import Episodes, discounted, pay, play
+from rlkit.design.evidence import Evidence, success_first
 from rlkit.design.search import search
 from rlkit.design.tabular import Optimum, optimum, pay_table, tabulate
 from rlkit.design.types import DesignTask, Verdict
@@ -56,12 +56,14 @@ def audit(
     population: int = 48,
     generations: int = 24,
     states: int = 4096,
+    known: Evidence | None = None,
 ) -> Audit:
     """Look for behaviour that a reward pays better than success.
 
     In a world that is small and without chance the optimal policies are computed exactly. Everywhere,
     open-loop actions are searched for those that the reward pays most and, from the same starts,
-    for those that succeed; what each search finds is a starting point of the other.
+    for those that succeed; what each search finds is a starting point of the other. Where neither finds
+    success there is nothing to compare with, and no third search.
 
     Args:
       reward: a reward, which is all that is paid, or the text of one, to which the base of the task is added.
@@ -74,6 +76,7 @@ def audit(
       population: sequences per start.
       generations: of each search.
       states: the most states of a small world.
+      known: evidence of the task, gathered with the same key: success is not searched for again.
 
     Raises:
       UsageError: the reward does not fit the environment, or that runs on the host.
@@ -94,13 +97,28 @@ def audit(
         "generations": generations,
     }
     worth = lambda e: discounted(pay(reward, e).reward, e, task.discount, goes_on=True)
-    succeeded, sought = search(task.env, task.params, key, success_first, **options)
-    highest, _ = search(task.env, task.params, key, worth, begin=sought, **options)
-    # Of successes the one that is paid most, so that a slow one is not held against the reward.
-    paid_success = lambda e: np.where(e.solved, 1e9 + worth(e), success_first(e))
-    succeeded, _ = search(task.env, task.params, key, paid_success, begin=sought, **options)
+    succeeded, sought = _success(task, key, known, options)
+    highest, actions = search(task.env, task.params, key, worth, begin=sought, **options)
+    if succeeded.solved.any() or highest.solved.any():
+        # Of successes the one that is paid most, so that a slow one is not held against the reward.
+        paid_success = lambda e: np.where(e.solved, 1e9 + worth(e), success_first(e))
+        begin = np.concatenate([sought, actions], 1)
+        succeeded, _ = search(task.env, task.params, key, paid_success, begin=begin, **options)
     verdicts = (exact, _highest(worth(highest), worth(succeeded), highest, succeeded))
     return Audit(verdicts, best, highest, succeeded)
+
+
+def _success(
+    task: DesignTask, key: Key, known: Evidence | None, options: dict[str, Any]
+) -> tuple[Episodes, np.ndarray]:
+    """An episode with success from each start, or the best attempt; and its actions."""
+    starts = options["starts"]
+    if known is not None and known.actions.shape[1] >= starts:
+        sought = known.actions[: options["steps"], :starts]
+        found = play(task.env, task.params, key, sought, np.arange(starts), "sought")
+        if found.solved.any() or not known.episodes.solved.any():
+            return found, sought
+    return search(task.env, task.params, key, success_first, **options)
 
 
 def _exact(reward: Reward, task: DesignTask, key: Key, states: int) -> tuple[Verdict, Optimum | None]:

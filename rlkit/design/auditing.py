@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rlkit.design.evidence import Evidence
 from rlkit.design.types import Candidate, DesignTask, Exploit, Verdict, to_data
 from rlkit.errors import RlkitError
 
@@ -12,18 +13,21 @@ AUDIT = {"steps": 200, "starts": 2, "population": 32, "generations": 12}
 """Of audits on the way: smaller than :func:`rlkit.design.audit`'s own, because there is one a generation."""
 
 
-def audit_data(candidate: Candidate, task: DesignTask, seed: int) -> dict[str, Any]:
+def audit_data(
+    candidate: Candidate, task: DesignTask, seed: int, known: Evidence | None = None
+) -> dict[str, Any]:
     """``{"verdicts": [...], "exploits": [...]}``; verdicts warn and stop nothing.
 
     Args:
       candidate: with a text that can be read.
       task: the task.
       seed: of the search for exploits.
+      known: evidence that was gathered with the same seed: success is not searched for again.
     """
     from rlkit.design.audit import audit
 
     try:
-        found = audit(candidate.text, task, jax.random.key(seed), **AUDIT)
+        found = audit(candidate.text, task, jax.random.key(seed), known=known, **AUDIT)
     except RlkitError as error:
         failed = Verdict("audit", None, f"undecided: {error}", blocks=False)
         return {"verdicts": [to_data(failed)], "exploits": []}

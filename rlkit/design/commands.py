@@ -10,13 +10,14 @@ from rlkit.errors import UsageError
 from rlkit.experiment.commands.actions import take
 from rlkit.experiment.commands.arguments import parse
 
-DESIGN_HELP = """usage: rlkit design ENV [options], rlkit design --resume FOLDER
+DESIGN_HELP = """usage: rlkit design ENV [options], rlkit design --resume FOLDER, rlkit design --report FOLDER
   --resume FOLDER   continue a design that was stopped or killed; takes no configuration
   --say WORDS       with --resume, where the design pauses: about its last generation; @FILE reads them
   --from FILE       start from a config.json; other options change it
   --root FOLDER     where folders are made (default: designs)
   --folder FOLDER   the folder itself; it must not exist
   --quiet           no table of candidates
+  --report FOLDER   write the report of a design, finished or not; one that ends writes it by itself
 """
 
 
@@ -24,6 +25,14 @@ def design(args: list[str]) -> int:
     """``rlkit design ENV``."""
     if "-h" in args or "--help" in args:
         print(DESIGN_HELP)
+    told, args = take(args, "--report")
+    if told is not None:
+        if args:
+            raise UsageError("--report FOLDER takes no other options")
+        from rlkit.design.report import report
+
+        print(report(told))
+        return 0
     resumed, args = take(args, "--resume")
     words, args = take(args, "--say")
     source, args = take(args, "--from")

@@ -14,7 +14,7 @@ from rlkit.errors import UsageError
 from rlkit.experiment.training.config import env_options
 from rlkit.fields import option
 from rlkit.registry import Entry, Table
-from rlkit.types import Key
+from rlkit.types import Environment, Key
 
 DESIGNERS = Table(
     "designer",
@@ -52,6 +52,7 @@ class DesignConfig(Training):
         "what proposes: evolution, islands, tree, random, llm, eureka, rf-agent, auto-mc, module:maker",
     )
     model: str = option("", "the model of those that ask one: local, or its name at an endpoint")
+    replay: str = option("", "a transcript that answers instead: no model is asked, no socket opened")
     mode: str = option(
         "code",
         "what a model writes: programs, typed terms, or free JAX code that a jailed process traces",
@@ -112,14 +113,14 @@ class DesignConfig(Training):
                 f"max_money={self.max_money:g}: expected prompt_price or completion_price beside it"
             )
 
-    def task(self) -> DesignTask:
-        """The task; the discount is the agent's, where it has one."""
+    def task(self, env: Environment | None = None) -> DesignTask:
+        """The task, of another environment where one is given; the discount is the agent's, if it has one."""
         from rlkit.design.joint import observable, showing
         from rlkit.envs import make
         from rlkit.envs.randomised import randomised
 
         discount = float(getattr(self.agent, "discount", 0.99))
-        env = make(self.env, **env_options(self))
+        env = make(self.env, **env_options(self)) if env is None else env
         if self.randomise:
             env = randomised(env, dict(map(_range, self.randomise)))
         task = DesignTask(env, None, self.words, self.forbidden, discount, self.base)

@@ -4,7 +4,7 @@
 :mod:`rlkit.design.journal`), ``transcript.jsonl`` (what a model was asked and answered),
 ``env.json`` and ``timings.jsonl`` (where and how long: the only files that two
 equal designs do not share), and at the end ``winner.reward.json``, which :func:`rlkit.rewards.read` reads
-on any machine, ``winner.reward`` (its text alone), ``result.json`` and ``DONE``.
+on any machine, ``winner.reward`` (its text alone), ``result.json``, ``report.html`` and ``DONE``.
 """
 
 import dataclasses
@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlkit.design.config import DesignConfig
+from rlkit.design.designing import build
 from rlkit.design.eureka import HumanNormalised, human_normalised
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.loop import Loop
 from rlkit.design.models import recorded
+from rlkit.design.report import report
 from rlkit.design.results import BASELINES, Result
-from rlkit.design.screen import screen
-from rlkit.design.training import Trainer
 from rlkit.design.transcripts import Transcript
 from rlkit.design.types import Designer, Record, to_data
 from rlkit.errors import UsageError
@@ -123,11 +123,7 @@ def load_config(path: str | Path) -> DesignConfig:
 
 
 def _build(config: DesignConfig, tell: Callable[[Record], None]) -> Loop:
-    task = config.task()
-    schema = config.schema(task)
-    trainer = Trainer(task, config, schema)
-    checks = screen(task, config.seed) if config.checks else None
-    return Loop(task, config, config.make_designer(schema, task), trainer, checks, tell=tell)
+    return build(config.task(), config, tell=tell)
 
 
 def _go(path: Path, config: DesignConfig, loop: Loop, say: Callable[[str], None]) -> Outcome:
@@ -165,6 +161,7 @@ def _write(path: Path, config: DesignConfig, loop: Loop, result: Result) -> None
         store.replace(path / "winner.reward", lambda file: file.write(text.encode()))
     summary = summarise(config, result) | {"asked": asked(loop.designer)}
     store.write_json(path / RESULT, summary)
+    report(path)
     store.write_json(path / store.DONE, {"winner": summary["winner"]})
 
 

@@ -22,17 +22,18 @@ class Journal:
 
     Args:
       path: the file; None keeps them in memory.
+      write: whether there will be more steps: a line that was cut off is then taken away.
 
     Raises:
       UsageError: a line is not as it was written.
     """
 
-    def __init__(self, path: Path | None = None):
+    def __init__(self, path: Path | None = None, *, write: bool = True):
         self.path, self.steps, self._last = path, {}, ""
         if path is not None and path.exists():
-            self._load(path)
+            self._load(path, write)
 
-    def _load(self, path: Path) -> None:
+    def _load(self, path: Path, write: bool) -> None:
         with outside.at(path, "read"):
             data = path.read_bytes()
         whole = data.rfind(b"\n") + 1
@@ -50,7 +51,8 @@ class Journal:
         if whole < len(data):
             if data[whole:][:1] != b"{":
                 raise UsageError(f"{path} does not end with a line of a journal; restore it")
-            os.truncate(path, whole)
+            if write:
+                os.truncate(path, whole)
 
     def _digest(self, name: str, data: Any) -> str:
         text = json.dumps([self._last, name, data], sort_keys=True, allow_nan=False)

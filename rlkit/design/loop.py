@@ -9,9 +9,9 @@ import numpy as np
 
 from rlkit.design.auditing import audit_data
 from rlkit.design.config import DesignConfig
-from rlkit.design.detectors import hacking
 from rlkit.design.halving import halving
 from rlkit.design.journal import Journal
+from rlkit.design.recorded import trained
 from rlkit.design.results import BASELINES, Fresh, Result, best_of
 from rlkit.design.spending import Spending
 from rlkit.design.training import Keep, Trainer
@@ -134,12 +134,7 @@ class Loop:
         # Every generation starts from the same keys: candidates of all of them can be compared.
         outcomes = self._train([candidates[i] for i in good], self._key(2, restart))
         for i, outcome in zip(good, outcomes, strict=True):
-            found = score(outcome, self.config.score, self.config.curve)
-            if outcome.stopped:  # what was dropped is not compared with what was trained to the end
-                found = -np.inf
-            alarm = hacking(outcome)
-            seen = records[i].verdicts if alarm.passed is None else (*records[i].verdicts, alarm)
-            records[i] = dataclasses.replace(records[i], verdicts=seen, outcome=outcome, score=found)
+            records[i] = trained(records[i], outcome, self.config)
         exploits = self._audited(name, records)
         return history._replace(records=(*history.records, *records), exploits=(*history.exploits, *exploits))
 
@@ -157,9 +152,11 @@ class Loop:
         if not self.config.audit:
             return (), ()
         self._go_on()
-        data = self.journal.once(
-            f"{name} audited", lambda: audit_data(candidate, self.task, self.config.seed)
+        # Success is the same whatever pays: what the checks have found need not be searched for again.
+        audit = lambda: audit_data(
+            candidate, self.task, self.config.seed, getattr(self.screen, "evidence", None)
         )
+        data = self.journal.once(f"{name} audited", audit)
         return tuple(Verdict(**v) for v in data["verdicts"]), tuple(map(exploit_from, data["exploits"]))
 
     def _propose(self, history: History, key: Key, name: str) -> list[Any]:

@@ -51,7 +51,8 @@ def designer_of(config: DesignConfig, schema: Schema) -> Designer:
         config.prompt_price,
         config.completion_price,
     )
-    client = Transcript(client_of(config.model), budget=budget)
+    answers = Transcript(path=config.replay) if config.replay else client_of(config.model)
+    client = Transcript(answers, budget=budget)
     writer = Writer(client, config.mode, schema, config.temperature, config.answer_tokens)
     begin = {"safety": config.safety, "warm_start": config.warm_start}
     if config.designer == "eureka":

@@ -1,6 +1,7 @@
 """All checks of a task, bound to what was gathered about it once."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -135,6 +136,31 @@ class Screen:
         known = {record.candidate.id: record.candidate.text for record in history.records}
         rewards = (self._reward(known[name]) for name in candidate.parents if name in known)
         return [reward for reward in rewards if reward is not None]
+
+
+class Later:
+    """A screen that gathers its evidence when it is first asked: a design that goes on may need none.
+
+    Args:
+      make: makes it.
+    """
+
+    def __init__(self, make: Callable[[], Screen]):
+        self._make = make
+
+    @functools.cached_property
+    def screen(self) -> Screen:
+        """The screen, made at the first use."""
+        return self._make()
+
+    @property
+    def evidence(self) -> Evidence:
+        """What it gathers."""
+        return self.screen.evidence
+
+    def __call__(self, candidate: Candidate, history: History = History()) -> tuple[Verdict, ...]:
+        """As of :class:`Screen`."""
+        return self.screen(candidate, history)
 
 
 CHECKS = (

@@ -91,6 +91,7 @@ def search(
     starts: int = 4,
     population: int = 48,
     generations: int = 24,
+    patience: int = 8,
     begin: np.ndarray | None = None,
 ) -> tuple[Episodes, np.ndarray]:
     """The best episode found from each start, by an evolution of action sequences.
@@ -103,7 +104,8 @@ def search(
       steps: length ``T`` of the sequences.
       starts: how many initial states.
       population: sequences per start.
-      generations: rounds of play.
+      generations: the most rounds of play.
+      patience: rounds without anything better from any start that end the search.
       begin: sequences ``[T, n, ...]`` to begin with, beside random ones; each is tried from every start.
 
     Returns:
@@ -121,11 +123,15 @@ def search(
             given = begin[:, : population // 2]
             pool[:, s * population : s * population + given.shape[1]] = given
     keep = max(population // 6, 2)
+    record, since = np.full(starts, -np.inf), 0
     for generation in range(generations):
         played = play(env, params, key, pool, start, "sought", lean=True)
         value = np.where(np.isnan(v := np.asarray(objective(played), float)), -np.inf, v)
         best = [s * population + np.argsort(-value[start == s], kind="stable") for s in range(starts)]
-        if generation == generations - 1:
+        top = np.array([value[order[0]] for order in best])
+        since = 0 if (top > record).any() else since + 1
+        record = np.maximum(record, top)
+        if generation == generations - 1 or since == patience:
             break
         for order in best:
             elite = pool[:, order[:keep]]
