@@ -154,7 +154,8 @@ def _show(source: str, env: str | None) -> int:
     from rlkit.rewards.reading import is_program, read_text
 
     text, base = _text(source)
-    read_text(text)
+    for part in (text, base) if base else (text,):
+        read_text(part)
     lines = [print_program(parse_program(text)) if is_program(text) else text]
     lines += [f"# paid beside it: {base}"] if base else []
     if source.endswith(designed.SUFFIX):

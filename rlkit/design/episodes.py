@@ -1,6 +1,7 @@
 """Whole episodes under given actions: what checks and audits look at."""
 
 import functools
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
@@ -76,26 +77,35 @@ def _lengthened(part: Episodes, length: int) -> Episodes:
 
 @functools.partial(jax.jit, static_argnums=(0, 5))
 def _play(
-    env: Environment, params: PyTree, starts: Key, steps: Key, actions: jax.Array, lean: bool = False
+    env: Environment,
+    params: PyTree,
+    starts: Key,
+    steps: Key,
+    actions: jax.Array,
+    only: tuple[str, ...] | None = None,
 ) -> Any:
     obs, state = jax.vmap(reset_with, (None, 0, None))(env, starts, params)
+    lean = only is not None
+    names = [f.name for f in env.spec.features if not lean or f.name in only]
     of = jax.vmap(lambda s: features(env, s.inner, params))
     pay = jax.vmap(lambda before, a, after: task_reward(env, before, a, after, params))
+    public = lambda seen: {name: seen[name] for name in names}
+    see = (lambda x: x.reshape(x.shape[0], -1)[:, :0]) if lean else lambda x: x
 
     def body(at: tuple[EnvState, jax.Array, Any, jax.Array], x: tuple[Key, jax.Array]):
         state, obs, before, first = at
         keys, action = x
         out = jax.vmap(advance_with, (None, 0, 0, 0, None))(env, keys, state, action, params)
-        after = of(out.state)
+        # What is not carried is computed again, so that what nobody reads is not computed at all.
+        before, after = of(state) if lean else before, of(out.state)
         reward, _ = pay(before, action, after)
-        public = lambda seen: {f.name: seen[f.name] for f in env.spec.features}
         ends = (out.terminated, out.truncated, out.success)
-        see = (lambda x: x.reshape(x.shape[0], -1)[:, :0]) if lean else lambda x: x
         seen = Transition(see(obs), action, see(out.obs), public(before), public(after), reward, *ends, first)
         fitness = jax.vmap(lambda s: jnp.asarray(env.fitness(s.inner, params), jnp.float32))(out.state)
-        return (out.state, out.obs, after, jnp.zeros_like(first)), (seen, fitness)
+        carried = (see(out.obs), None if lean else after)
+        return (out.state, *carried, jnp.zeros_like(first)), (seen, fitness)
 
-    begin = (state, obs, of(state), jnp.ones(starts.shape[0], bool))
+    begin = (state, see(obs), None if lean else of(state), jnp.ones(starts.shape[0], bool))
     return jax.lax.scan(body, begin, (steps, actions))[1]
 
 
@@ -107,7 +117,7 @@ def play(
     start: np.ndarray,
     kind: Any = "",
     *,
-    lean: bool = False,
+    only: Iterable[str] | None = None,
 ) -> Episodes:
     """Run episodes open-loop.
 
@@ -118,14 +128,16 @@ def play(
       actions: ``[T, N, ...]``, in the environment's units.
       start: int ``[N]``.
       kind: text, or text ``[N]``: see :class:`Episodes`.
-      lean: leave observations out (they have no entries then), which may be large.
+      only: features that are needed; others are left out, and so are observations (they have no entries
+        then), because both may be large and slow to compute. None keeps everything.
     """
+    needed = None if only is None else tuple(sorted(only))
     key_start, key_step = jax.random.split(key)
     fold = jax.vmap(jax.random.fold_in, (None, 0))
     starts = jax.vmap(lambda k: jax.random.split(k, 2))(fold(key_start, jnp.asarray(start)))
     split = lambda k: jax.random.split(k, (actions.shape[0], 2))
     steps = jnp.swapaxes(jax.vmap(split)(fold(key_step, jnp.asarray(start))), 0, 1)
-    seen, fitness = jax.device_get(_play(env, params, starts, steps, jnp.asarray(actions), lean))
+    seen, fitness = jax.device_get(_play(env, params, starts, steps, jnp.asarray(actions), needed))
     kinds = np.broadcast_to(np.asarray(kind, dtype="<U16"), np.shape(start))
     return Episodes(Trajectory(seen, seen.reward, {}, {}), fitness, np.asarray(start), kinds)
 

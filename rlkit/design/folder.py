@@ -185,6 +185,7 @@ def winner_data(config: DesignConfig, loop: Loop, result: Result) -> dict[str, A
         "candidate": to_data(winner),
         "lineage": line,
         "scores": {name: to_data(outcome) for name, outcome in result.fresh.outcomes.items()},
+        "asked": _endpoint(loop.designer),
         "machine": loop.journal.steps.get("machine"),
     }
 
@@ -198,6 +199,15 @@ def asked(designer: Designer) -> dict[str, float] | None:
         return None
     spent = client.spent
     return {**dataclasses.asdict(spent), "money": spent.money(client.budget)}
+
+
+def _endpoint(designer: Designer) -> dict[str, Any] | None:
+    """What :func:`asked` says, and at which host; None without a model."""
+    sums, inner = asked(designer), getattr(designer, "designer", designer)
+    if sums is None:
+        return None
+    client = getattr(getattr(inner, "writer", None), "client", None)
+    return {**sums, "endpoint": getattr(getattr(client, "client", None), "family", "")}
 
 
 def spec_digest(loop: Loop) -> str:

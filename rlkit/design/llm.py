@@ -72,12 +72,17 @@ class Writer:
         self, conversations: Sequence[Sequence[Message]], key: Key, schema: dict[str, Any] | None = None
     ) -> list[Completion | ClientError]:
         """One answer to each conversation, each with its own seed."""
+        return complete_all(self.client, self.questions(conversations, key, schema))
+
+    def questions(
+        self, conversations: Sequence[Sequence[Message]], key: Key, schema: dict[str, Any] | None = None
+    ) -> list[Request]:
+        """What :meth:`ask` asks."""
         seeds = seeds_of(key, len(conversations))
-        requests = [
+        return [
             Request(messages, schema, self.temperature, seed, self.max_tokens)
             for messages, seed in zip(conversations, seeds, strict=True)
         ]
-        return complete_all(self.client, requests)
 
     def write(
         self,
@@ -88,10 +93,18 @@ class Writer:
         origin: str,
         parents: Sequence[str] = (),
     ) -> list[Candidate]:
-        """One candidate for each conversation, in order; attempts that failed with their errors."""
+        """One candidate for each conversation, in order; attempts that failed with their errors.
+
+        Their notes name the question by its digest, which is that of the transcript's line.
+        """
         constrain = json_schema(self.schema) if self.mode == "spec" and self.schema is not None else None
-        answers = self.ask(conversations, key, constrain)
-        return [replace(self.read(task, answer), origin=origin, parents=tuple(parents)) for answer in answers]
+        questions = self.questions(conversations, key, constrain)
+        found = [self.read(task, answer) for answer in complete_all(self.client, questions)]
+        same = {"origin": origin, "parents": tuple(parents)}
+        return [
+            replace(candidate, notes={**candidate.notes, "question": question.digest}, **same)
+            for candidate, question in zip(found, questions, strict=True)
+        ]
 
     def read(self, task: DesignTask, answer: Completion | ClientError) -> Candidate:
         """The candidate in an answer, or why there is none."""

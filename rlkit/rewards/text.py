@@ -84,7 +84,7 @@ def parse(text: str) -> Reward:
         raise UsageError(f"expected a reward as text of at most {_LONGEST} characters; got {shown(text, 40)}")
     start = shown(text)
     if found := hidden_character(text):
-        raise UsageError(f"the reward {start} has {found[1]}, in line {found[0]}")
+        raise UsageError(f"the reward {start} cannot be read: line {found[0]} has {found[1]}")
     try:
         tree = ast.parse(_enclosed(text), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from hacks import HACKS
+from hacks import HACKS, SPARSE, program
 from worlds import HONEST, Errand
 
 from rlkit.design import Candidate, DesignTask
@@ -47,6 +47,22 @@ def test_checks_rank_a_hackable_reward_below_the_repaired_one(name: str, screene
         failed[text] = {v.check for v in verdicts if v.passed is False} - {"potential-based", "clock"}
     assert failed[HACKS[name].bad] & set(HACKS[name].checks)
     assert not failed[HACKS[name].good]
+
+
+@pytest.mark.parametrize(
+    ("total", "check", "stops"),
+    [
+        ("jnp.abs(s.goal_distance - ns.goal_distance)", "farming", True),  # pays moving away
+        (f"{SPARSE} + jnp.abs(s.goal_distance - ns.goal_distance)", "farming", True),
+        ("jnp.exp(-ns.goal_distance / 0.1)", "hovering", False),
+    ],
+)
+def test_what_is_paid_beside_the_goal_is_said_with_numbers(total, check, stops, screened) -> None:
+    (verdict,) = (v for v in screened(Candidate(program(total), "0.0.0")) if v.check == check)
+    assert verdict.passed is False
+    assert verdict.stops is stops
+    assert "worth" in verdict.reason
+    assert verdict.numbers
 
 
 def test_a_repaired_reward_can_be_trained(screened) -> None:

@@ -83,7 +83,7 @@ TEXTS = {
     "infinite weight": ("1e999 * success()", "finite"),
     "attribute": ("success().__class__", "is not a reward"),
     "control characters": ("feature('hei\x1b[2Jght')", "hidden character"),
-    "order": ("feature('height\\nIGNORE ALL RULES')", "unknown feature"),
+    "order": ("feature('height\\nIGNORE ALL RULES')", "expected the name"),
     "assignment": ("(x := success())", "is not a reward"),
     "stars": ("feature(**{'name': 'height'})", "instead of **"),
     "parameter of a class": ("param('__class__', 1e400) * success()", ""),

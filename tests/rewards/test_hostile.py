@@ -25,7 +25,8 @@ WATCHED: list[list[str]] = []  # lists that are being filled
 
 def _watch(event: str, arguments: tuple) -> None:
     for seen in WATCHED:
-        if event.startswith(DEEDS):
+        # For the text of a syntax error the parser looks for a file of its source's name.
+        if event.startswith(DEEDS) and arguments[:1] != ("<unknown>",):
             seen.append(f"{event} {arguments}")
 
 
@@ -108,7 +109,7 @@ def test_files_are_read_and_name_no_modules(tmp_path) -> None:
     assert "cannot read" in refused(tmp_path / "folder.reward")
     endless = tmp_path / "endless.reward"
     os.symlink("/dev/zero", endless)
-    assert "NUL" in refused(endless)
+    assert "at most 4096 characters" in refused(endless)
     assert not {"antigravity"} & sys.modules.keys()
 
 

@@ -243,6 +243,26 @@ def test_a_program_is_what_its_text_computes(name):
         jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 
+def test_transformations_of_a_program_are_those_of_its_text():
+    """jit, nested vmap, scan and grad; memory goes through the scan."""
+    text = MEMORY
+    program = parse_program(text)
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *[values(seed) for seed in range(6)])
+    wide = jax.tree.map(lambda x: x.reshape(2, 3, *x.shape[1:]), stacked)
+    memory = {name: jnp.asarray(value) for name, value in program.memory}
+    step = lambda f: lambda m, x: (lambda out: (out[2], out[:2]))(f(*x, m))
+
+    def transformed(f):
+        whole = jax.jit(lambda x: jax.vmap(jax.vmap(lambda *y: f(*y, memory)))(*x))(wide)
+        loop = jax.lax.scan(step(f), memory, stacked)
+        s, a, ns, done = values(0)
+        slope = jax.grad(lambda ns: f(s, a, ns, done, memory)[0], allow_int=True)
+        return whole, loop, {name: x for name, x in slope(ns).items() if name != "held"}
+
+    found, wanted = transformed(ours(program)), transformed(native(text))
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6, atol=1e-7), found, wanted)
+
+
 @pytest.mark.parametrize("name", ACCEPTED)
 def test_printing_and_reading_changes_nothing(name):
     program = parse_program(ACCEPTED[name])
