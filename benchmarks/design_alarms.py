@@ -19,15 +19,19 @@ from collections import Counter
 
 import jax
 import numpy as np
-from design_sparse import AGENT, TASKS
 from scipy.stats import binomtest
 
+from rlkit.agents.ppo import PPOConfig
 from rlkit.design import Candidate, DesignTask, History, hacking, score, screen
 from rlkit.design.evolution import RandomSearch
 from rlkit.design.genome import schema_of
 from rlkit.design.training import Trainer, Training
 from rlkit.design.types import Outcome, Record
+from rlkit.envs import make
 
+AGENT = PPOConfig(
+    learning_rate=1e-3, num_envs=8, num_steps=64, sizes=(32, 32), minibatches=4, normalize_reward=True
+)
 TOGETHER = 2  # seeds of a run, as a design's default
 LENGTHS = (6, 8, 10)  # checkpoints
 
@@ -38,7 +42,25 @@ PLANTED = {  # what is paid instead of success, by the name of a distance
     "living": "jnp.where(done, 0.0, 0.3)",
     "wrong sign": "0.1 * ns.{}",
 }
-DISTANCE = {"keydoor": "key_distance", "lava": "goal_distance", "maze": "path_distance"}
+
+
+def _lava():
+    from _lava import lava_grid
+
+    return lava_grid()
+
+
+def _key():
+    from rlkit.envs.keydoor import KeyDoor
+
+    return KeyDoor(5)
+
+
+TASKS = {  # environment, steps of a training, the distance that planted rewards pay by
+    "keydoor": (_key, 32_768, "key_distance"),
+    "lava": (_lava, 32_768, "goal_distance"),
+    "maze": (lambda: make("nav/pointmaze-umaze-far"), 16_384, "path_distance"),
+}
 
 
 def runs_of(outcome: Outcome, length: int) -> list[Outcome]:
@@ -75,7 +97,7 @@ def train(trainer: Trainer, candidates: list[Candidate], key: int, seeds: int) -
 
 def measure(name: str, seeds: int, genomes: int) -> tuple[str, list[Outcome]]:
     """The tables of one task, and its honest outcomes."""
-    make_env, steps, _ = TASKS[name]
+    make_env, steps, distance = TASKS[name]
     begin = time.process_time()
     task = DesignTask(make_env(), base="success()")
     settings = Training(agent=AGENT, total_steps=steps, seeds=seeds, checkpoints=10, eval_episodes=16)
@@ -87,7 +109,7 @@ def measure(name: str, seeds: int, genomes: int) -> tuple[str, list[Outcome]]:
     sparse = train(plain, [Candidate("success()")], 0, seeds)
     shaped = train(Trainer(task, settings, honest_schema), propose(honest_schema, genomes), 0, seeds)
     honest = sparse + shaped
-    hacks = [Candidate(PROGRAM.format(text.format(DISTANCE[name]))) for text in PLANTED.values()]
+    hacks = [Candidate(PROGRAM.format(text.format(distance))) for text in PLANTED.values()]
     bare = Trainer(dataclasses.replace(task, base=""), settings)
     wrong = train(bare, hacks, 0, seeds)
     rows = [f"{name}: {steps} steps, {seeds} seeds, runs of {TOGETHER}; alarms after so many checkpoints"]
