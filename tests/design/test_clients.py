@@ -319,6 +319,24 @@ def test_budgets_are_hard(budget, answers):
         Budget(money=1)
 
 
+def test_a_design_that_goes_on_has_paid_for_what_was_asked_before(tmp_path):
+    path = tmp_path / "t.jsonl"
+    first = Transcript(counted()[0], path)
+    first.complete_all(requests(range(4)))  # the last one is an error
+    client, asked = counted()
+    again = Transcript(client, path, budget=Budget(calls=5))
+    assert again.spent.calls == 0
+    again.count_known()
+    again.count_known()  # once is enough
+    assert again.spent == first.spent
+    assert (again.spent.calls, again.spent.errors) == (4, 1)
+    out = again.complete_all(requests([7, 8]))  # of the earlier ones none is asked again
+    assert [isinstance(answer, BudgetError) for answer in out] == [False, True]
+    assert asked == [7]
+    again.complete_all(requests(range(3)))
+    assert again.spent.calls == 5
+
+
 def test_what_is_on_record_counts_as_well(tmp_path):
     path = tmp_path / "t.jsonl"
     Transcript(counted()[0], path).complete_all(requests(range(3)))

@@ -5,13 +5,17 @@ import importlib.util
 import json
 import socket
 import sys
+import threading
+from http.server import ThreadingHTTPServer
 
 import pytest
+from test_clients import CANARY, Stub, body, drip, fault, silent, truncated
 from test_transcribed import FIXTURES, scripted
 
 from rlkit.agents.ppo import PPOConfig
 from rlkit.design import folder, models
 from rlkit.design.config import DesignConfig
+from rlkit.design.endpoint import Endpoint
 from rlkit.errors import UsageError
 from rlkit.experiment.runs import store
 
@@ -57,6 +61,70 @@ def test_a_whole_run_is_replayed_to_the_byte_without_a_network(name, config, tmp
     missing = dataclasses.replace(again, temperature=0.5)
     with pytest.raises(UsageError, match="no answer to question"):
         folder.run(missing, tmp_path / "fourth")
+
+
+FAULTS = {  # each meets one question, and whether it gets an answer all the same
+    "too many requests": (fault(429, retry_after="1"), True),
+    "failure": (fault(500), True),
+    "silence": (silent, True),
+    "cut off": (truncated, True),
+    "page": (fault(200, b"<html><body>sign in</body></html>"), True),
+    "no choice": (fault(200, {"choices": []}), True),
+    "other schema": (fault(200, []), True),
+    "slow": (drip, True),
+    "large": (fault(200, body("x" * 1_000_000)), False),
+    "empty": (fault(200, body("")), False),
+    "length": (fault(200, body("def reward(s, a, ns, done):", "length")), False),
+}
+
+
+class Faulty(Stub):
+    """Each question meets a fault before it is answered; one answer to each, whatever ``n`` says."""
+
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        server = self.server
+        with server.lock:
+            seen = server.seen.get(asked["seed"])
+            server.seen[asked["seed"]] = True
+            kind = next(server.faults, None) if seen is None else None
+            text = next(server.texts) if kind is None else ""
+        step = (lambda h, a: h.send(200, body(text))) if kind is None else FAULTS[kind][0]
+        step(self, asked)
+
+
+@pytest.mark.slow
+def test_a_whole_run_goes_on_through_every_fault_of_an_endpoint(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("openai")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Faulty)
+    server.lock, server.seen, server.faults = threading.Lock(), {}, iter(FAULTS)
+    server.texts = iter(json.loads((FIXTURES / "eureka.json").read_text()))
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_port}/v1"
+    options = {
+        "base_url": address,
+        "key": CANARY,
+        "timeout": 0.5,
+        "retries": 3,
+        "sleep": lambda seconds: None,
+    }
+    monkeypatch.setattr(models, "client_of", lambda model: Endpoint(model, **options))
+    try:
+        found = folder.run(CONFIG, tmp_path / "faulty")
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert found.exit_code == 0
+    records = [record for history in found.result.histories for record in history.records]
+    assert len(records) == 12
+    lost = [r for r in records if "no answer" in r.candidate.error or r.candidate.notes.get("attempts") == 1]
+    assert len(lost) >= sum(not answered for _, answered in FAULTS.values())
+    assert sum(r.candidate.notes.get("attempts", 0) > 1 for r in records) == sum(
+        a for _, a in FAULTS.values()
+    )
+    assert not any(CANARY.encode() in f.read_bytes() for f in (tmp_path / "faulty").rglob("*") if f.is_file())
+    again = dataclasses.replace(CONFIG, replay=str(tmp_path / "faulty" / models.TRANSCRIPT))
+    assert folder.run(again, tmp_path / "again").result == found.result
 
 
 @pytest.mark.slow
