@@ -13,7 +13,6 @@ from rlkit.design.tabular import Optimum, optimum, pay_table, tabulate
 from rlkit.design.types import DesignTask, Verdict
 from rlkit.errors import UsageError
 from rlkit.keys import typed_key
-from rlkit.reads import reward_reads
 from rlkit.types import Environment, Key, PyTree, Reward
 
 
@@ -97,15 +96,14 @@ def audit(
         "population": population,
         "generations": generations,
     }
-    reads = reward_reads(reward, task.spec)
     worth = lambda e: discounted(pay(reward, e).reward, e, task.discount, goes_on=True)
     succeeded, sought = _success(task, key, known, options)
-    highest, actions = search(task.env, task.params, key, worth, begin=sought, reads=reads, **options)
+    highest, actions = search(task.env, task.params, key, worth, begin=sought, reads=True, **options)
     if succeeded.solved.any() or highest.solved.any():
         # Of successes the one that is paid most, so that a slow one is not held against the reward.
         paid_success = lambda e: np.where(e.solved, 1e9 + worth(e), success_first(e))
         begin = np.concatenate([sought, actions], 1)
-        succeeded, _ = search(task.env, task.params, key, paid_success, begin=begin, reads=reads, **options)
+        succeeded, _ = search(task.env, task.params, key, paid_success, begin=begin, reads=True, **options)
     verdicts = (exact, _highest(worth(highest), worth(succeeded), highest, succeeded))
     return Audit(verdicts, best, highest, succeeded)
 

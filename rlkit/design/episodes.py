@@ -1,8 +1,7 @@
 """Whole episodes under given actions: what checks and audits look at."""
 
 import functools
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -82,30 +81,29 @@ def _play(
     starts: Key,
     steps: Key,
     actions: jax.Array,
-    only: tuple[str, ...] | None = None,
+    show: Literal["all", "features", "nothing"],
 ) -> Any:
     obs, state = jax.vmap(reset_with, (None, 0, None))(env, starts, params)
-    lean = only is not None
-    names = [f.name for f in env.spec.features if not lean or f.name in only]
     of = jax.vmap(lambda s: features(env, s.inner, params))
     pay = jax.vmap(lambda before, a, after: task_reward(env, before, a, after, params))
+    names = [] if show == "nothing" else [f.name for f in env.spec.features]
     public = lambda seen: {name: seen[name] for name in names}
-    see = (lambda x: x.reshape(x.shape[0], -1)[:, :0]) if lean else lambda x: x
+    see = (lambda x: x) if show == "all" else lambda x: x.reshape(x.shape[0], -1)[:, :0]
 
     def body(at: tuple[EnvState, jax.Array, Any, jax.Array], x: tuple[Key, jax.Array]):
         state, obs, before, first = at
         keys, action = x
         out = jax.vmap(advance_with, (None, 0, 0, 0, None))(env, keys, state, action, params)
-        # What is not carried is computed again, so that what nobody reads is not computed at all.
-        before, after = of(state) if lean else before, of(out.state)
+        # What is not carried is computed again, so that features which nobody reads are not computed at all.
+        before, after = of(state) if before is None else before, of(out.state)
         reward, _ = pay(before, action, after)
         ends = (out.terminated, out.truncated, out.success)
         seen = Transition(see(obs), action, see(out.obs), public(before), public(after), reward, *ends, first)
         fitness = jax.vmap(lambda s: jnp.asarray(env.fitness(s.inner, params), jnp.float32))(out.state)
-        carried = (see(out.obs), None if lean else after)
+        carried = (see(out.obs), after if names else None)
         return (out.state, *carried, jnp.zeros_like(first)), (seen, fitness)
 
-    begin = (state, see(obs), None if lean else of(state), jnp.ones(starts.shape[0], bool))
+    begin = (state, see(obs), of(state) if names else None, jnp.ones(starts.shape[0], bool))
     return jax.lax.scan(body, begin, (steps, actions))[1]
 
 
@@ -117,7 +115,7 @@ def play(
     start: np.ndarray,
     kind: Any = "",
     *,
-    only: Iterable[str] | None = None,
+    show: Literal["all", "features", "nothing"] = "all",
 ) -> Episodes:
     """Run episodes open-loop.
 
@@ -128,16 +126,15 @@ def play(
       actions: ``[T, N, ...]``, in the environment's units.
       start: int ``[N]``.
       kind: text, or text ``[N]``: see :class:`Episodes`.
-      only: features that are needed; others are left out, and so are observations (they have no entries
-        then), because both may be large and slow to compute. None keeps everything.
+      show: what is kept of each step: everything; no observations (they have no entries then), which may be
+        large; or neither these nor features, which may be slow to compute.
     """
-    needed = None if only is None else tuple(sorted(only))
     key_start, key_step = jax.random.split(key)
     fold = jax.vmap(jax.random.fold_in, (None, 0))
     starts = jax.vmap(lambda k: jax.random.split(k, 2))(fold(key_start, jnp.asarray(start)))
     split = lambda k: jax.random.split(k, (actions.shape[0], 2))
     steps = jnp.swapaxes(jax.vmap(split)(fold(key_step, jnp.asarray(start))), 0, 1)
-    seen, fitness = jax.device_get(_play(env, params, starts, steps, jnp.asarray(actions), needed))
+    seen, fitness = jax.device_get(_play(env, params, starts, steps, jnp.asarray(actions), show))
     kinds = np.broadcast_to(np.asarray(kind, dtype="<U16"), np.shape(start))
     return Episodes(Trajectory(seen, seen.reward, {}, {}), fitness, np.asarray(start), kinds)
 

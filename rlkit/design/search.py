@@ -4,7 +4,7 @@ What such a search finds is something that *can* be done, not something that was
 training. Chances are fixed for each start: in an environment with chance it is an optimistic view.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -93,7 +93,7 @@ def search(
     generations: int = 24,
     patience: int = 8,
     begin: np.ndarray | None = None,
-    reads: Iterable[str] = (),
+    reads: bool = False,
 ) -> tuple[Episodes, np.ndarray]:
     """The best episode found from each start, by an evolution of action sequences.
 
@@ -108,7 +108,7 @@ def search(
       generations: the most rounds of play.
       patience: rounds without anything better from any start that end the search.
       begin: sequences ``[T, n, ...]`` to begin with, beside random ones; each is tried from every start.
-      reads: features that the objective reads; it is shown no others.
+      reads: whether the objective reads features; else they are not computed.
 
     Returns:
       One episode for each start, and its actions ``[T, starts, ...]``.
@@ -127,7 +127,7 @@ def search(
     keep = max(population // 6, 2)
     record, since = np.full(starts, -np.inf), 0
     for generation in range(generations):
-        played = play(env, params, key, pool, start, "sought", only=reads)
+        played = play(env, params, key, pool, start, "sought", show="features" if reads else "nothing")
         value = np.where(np.isnan(v := np.asarray(objective(played), float)), -np.inf, v)
         best = [s * population + np.argsort(-value[start == s], kind="stable") for s in range(starts)]
         top = np.array([value[order[0]] for order in best])
