@@ -1,15 +1,20 @@
 """Audits find what a reward pays best, exactly where that can be computed."""
 
+import importlib
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from hacks import HACKS, SPARSE, program
-from worlds import HONEST, Errand
+from worlds import HONEST, Errand, Params
 
-from rlkit.design import Outcome
+from rlkit.design import DesignTask, Outcome, gather
 from rlkit.design.audit import audit
 from rlkit.design.detectors import hacking
+from rlkit.design.episodes import play
 from rlkit.design.reading import read_candidate
+from rlkit.design.search import search
 from rlkit.design.tabular import optimum, pay_table, tabulate
 from rlkit.envs import make
 
@@ -71,6 +76,48 @@ def test_an_honest_reward_passes() -> None:
     found = audit(program(SPARSE), ENV, 0, **OPTIONS)
     assert [verdict.passed for verdict in found.verdicts] == [True, True]
     assert not found.exploits.start.size
+
+
+@pytest.fixture
+def searches(monkeypatch):
+    """How often an audit searches, as a list."""
+    module, found = importlib.import_module("rlkit.design.audit"), []
+    monkeypatch.setattr(module, "search", lambda *a, **k: found.append(1) or search(*a, **k))
+    return found
+
+
+def test_success_that_is_known_is_not_searched_for_again(searches) -> None:
+    known = gather(DesignTask(ENV), 0, steps=40, starts=1, each=4, population=96, generations=24)
+    text = HACKS["hovering"].bad
+    alone, told = audit(text, ENV, 0, **OPTIONS), audit(text, ENV, 0, known=known, **OPTIONS)
+    assert len(searches) == 3 + 2
+    assert [v.passed for v in told.verdicts] == [v.passed for v in alone.verdicts] == [False, False]
+    assert told.success.solved.all()
+    audit(text, ENV, 0, known=known._replace(actions=known.actions[:, :0]), **OPTIONS)
+    assert len(searches) == 5 + 3
+
+
+def test_where_no_success_is_found_the_search_for_a_better_one_is_left_out(searches) -> None:
+    found = audit(HACKS["hovering"].bad, ENV, 0, params=Params(jnp.int32(3)), **OPTIONS)
+    assert "no success" in found.verdicts[1].reason
+    assert len(searches) == 2
+
+
+def test_what_is_kept_of_episodes_changes_nothing_else() -> None:
+    actions = np.random.default_rng(0).integers(0, 7, (40, 6)).astype(np.int32)
+    args = (ENV, ENV.default_params(), jax.random.key(0), actions, np.zeros(6, int))
+    whole = play(*args)
+    for show, kept in (("features", len(ENV.spec.features)), ("nothing", 0)):
+        some = play(*args, show=show)
+        np.testing.assert_array_equal(some.fitness, whole.fitness)
+        one, other = some.trajectory.transition, whole.trajectory.transition
+        for name in ("action", "reward", "terminated", "truncated", "success", "first"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        assert one.obs.size == 0
+        assert len(one.features) == len(one.next_features) == kept
+        for name in one.features:
+            np.testing.assert_array_equal(one.features[name], other.features[name])
+            np.testing.assert_array_equal(one.next_features[name], other.next_features[name])
 
 
 def run(total, success, seeds: int = 4) -> Outcome:
