@@ -94,14 +94,14 @@ class Transcript:
         path: str | Path | None = None,
         *,
         budget: Budget = Budget(),
-        workers: int = 4,
+        workers: int | None = None,
     ):
         """
         Args:
           client: who answers what is not on record; None: nobody, which is an error and never a call.
           path: the file; None: the record is kept in memory.
           budget: the most that answers may cost, those from the record included.
-          workers: questions that are open at a time.
+          workers: questions that are open at a time; None: as many as the client's ``workers`` says, else 4.
 
         Raises:
           UsageError: the file cannot be read, or is no transcript.
@@ -109,7 +109,7 @@ class Transcript:
         if client is None and path is None:
             raise UsageError("a transcript needs a client that answers, a file to replay, or both")
         self.client, self.path, self.budget = client, None if path is None else Path(path), budget
-        self.workers = check_count("workers", workers)
+        self.workers = check_count("workers", getattr(client, "workers", 4) if workers is None else workers)
         self._lock = threading.Lock()
         self._spent, self._counted = Spent(), set[str]()
         read = {} if self.path is None else _read(self.path, client is None)

@@ -77,7 +77,7 @@ def test_a_report_shows_what_became_of_every_candidate(folder) -> None:
     for what in ("winner", "sparse", "environment's own"):
         assert what in page.text
     shown = [alt.split(".")[0] for alt in page.alts]
-    curves = ["success", "fitness", "near", "base", "total"]
+    curves = ["success", "fitness", "near", "total", "base"]
     assert [alt.removeprefix("Curves over training: ") for alt in shown[:5]] == curves
     assert page.alts[5].startswith("Candidates by generation and score: 6, of which 4 have one")
     assert f"Marked: {design.winner}" in page.alts[5]
