@@ -58,7 +58,7 @@ def _key():
 
 TASKS = {  # environment, steps of a training, the distance that planted rewards pay by
     "keydoor": (_key, 32_768, "key_distance"),
-    "lava": (_lava, 32_768, "goal_distance"),
+    "lava": (_lava, 16_384, "goal_distance"),
     "maze": (lambda: make("nav/pointmaze-umaze-far"), 16_384, "path_distance"),
 }
 
