@@ -56,7 +56,7 @@ def test_a_whole_run_is_replayed_to_the_byte_without_a_network(name, config, tmp
     records = [record for history in first.result.histories for record in history.records]
     assert sum(record.outcome is not None for record in records) >= 2
     modules = set(sys.modules)
-    monkeypatch.setattr(socket, "socket", None)  # any use of it raises
+    monkeypatch.setattr(socket.socket, "connect", None)  # any use of it raises
     again = dataclasses.replace(config, replay=str(tmp_path / "first" / models.TRANSCRIPT))
     for place in ("second", "third"):
         found = folder.run(again, tmp_path / place)
