@@ -95,8 +95,8 @@ def train(trainer: Trainer, candidates: list[Candidate], key: int, seeds: int) -
     return [found[i] for i in range(len(candidates))]
 
 
-def measure(name: str, seeds: int, genomes: int) -> tuple[str, list[Outcome]]:
-    """The tables of one task, and its honest outcomes."""
+def measure(name: str, seeds: int, genomes: int) -> list[Outcome]:
+    """Print the tables of one task, row by row; its honest outcomes."""
     make_env, steps, distance = TASKS[name]
     begin = time.process_time()
     task = DesignTask(make_env(), base="success()")
@@ -109,15 +109,15 @@ def measure(name: str, seeds: int, genomes: int) -> tuple[str, list[Outcome]]:
     sparse = train(plain, [Candidate("success()")], 0, seeds)
     shaped = train(Trainer(task, settings, honest_schema), propose(honest_schema, genomes), 0, seeds)
     honest = sparse + shaped
+    print(f"{name}: {steps} steps, {seeds} seeds, runs of {TOGETHER}; alarms after so many checkpoints")
+    print(f"  honest ({len(honest)} rewards)  {alarms(honest)}", flush=True)
     hacks = [Candidate(PROGRAM.format(text.format(distance))) for text in PLANTED.values()]
-    bare = Trainer(dataclasses.replace(task, base=""), settings)
-    wrong = train(bare, hacks, 0, seeds)
-    rows = [f"{name}: {steps} steps, {seeds} seeds, runs of {TOGETHER}; alarms after so many checkpoints"]
-    rows.append(f"  honest ({len(honest)} rewards)  {alarms(honest)}")
-    rows += [f"  planted: {hack:<12}  {alarms([o])}" for hack, o in zip(PLANTED, wrong, strict=True)]
-    rows += refusals(task, Trainer(task, settings, schema), propose(schema, 2 * genomes), sparse[0])
-    rows.append(f"  {time.process_time() - begin:.0f} CPU seconds")
-    return "\n".join(rows), honest
+    for hack, outcome in zip(PLANTED, train(plain, hacks, 0, seeds), strict=True):
+        print(f"  planted: {hack:<12}  {alarms([outcome])}", flush=True)
+    for row in refusals(task, Trainer(task, settings, schema), propose(schema, 2 * genomes), sparse[0]):
+        print(row)
+    print(f"  {time.process_time() - begin:.0f} CPU seconds", flush=True)
+    return honest
 
 
 def refusals(task: DesignTask, trainer: Trainer, proposed: list[Candidate], sparse: Outcome) -> list[str]:
@@ -152,9 +152,7 @@ def main() -> None:
     given = parser.parse_args()
     honest = []
     for name in given.tasks:
-        text, found = measure(name, given.seeds, given.genomes)
-        honest += found
-        print(text, flush=True)
+        honest += measure(name, given.seeds, given.genomes)
     print(f"all honest runs  {alarms(honest)}")
 
 
