@@ -110,7 +110,9 @@ def test_a_curriculum_changes_the_environment_until_its_share_is_over(
     """Training goes on in the task itself, is judged there throughout, and nothing compiles for it."""
     (candidate,) = candidates(trainer, 1)
     harder = Trainer(
-        pendulum, dataclasses.replace(trainer.settings, curriculum=("0.5:max_steps=16",)), trainer.schema
+        pendulum,
+        dataclasses.replace(trainer.settings, curriculum=("0.5:gravity=1", "0.4:max_steps=9")),
+        trainer.schema,
     )
     harder.engines = trainer.engines
     plain = trained(trainer, [candidate])[0]
