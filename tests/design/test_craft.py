@@ -1,15 +1,20 @@
-"""Auto MC-Reward on the tasks of the craft world: each can be designed for, from prompt to winner."""
+"""Auto MC-Reward on the tasks of the craft world: each can be designed for, from prompt to training."""
 
 import dataclasses
 import importlib.util
 import itertools
 
+import jax
 import pytest
 from test_whole_runs import CONFIG
 
-from rlkit.design import folder, models
+from rlkit.design import History
+from rlkit.design.auto_mc import AutoMC
+from rlkit.design.checks import abstract
 from rlkit.design.clients import Answering
-from rlkit.design.config import DesignConfig
+from rlkit.design.llm import Writer
+from rlkit.design.reading import read_candidate
+from rlkit.design.training import Trainer
 
 PROGRAM = """Thoughts: nearer than ever before is good, lava is not.
 
@@ -19,10 +24,10 @@ memory = {{"nearest": 100.0}}
 def reward(s, a, ns, done, m):
     # sparse: {task}, or the agent dies in lava
     sparse = jnp.where({achieved}, 1.0, jnp.where(ns.died_in_lava, -1.0, 0.0))
-    # dense: {near} nearer than ever before, and no lava beside
+    # dense: nearer than ever before, and no lava beside
     nearest = jnp.minimum(m.nearest, {distance})
     nearer = jnp.where(m.nearest < 100.0, m.nearest - nearest, 0.0)
-    dense = {sign} * nearer - jnp.where(jnp.any(ns.lava_adjacent), 1.0, 0.0)
+    dense = nearer - jnp.where(jnp.any(ns.lava_adjacent), 1.0, 0.0)
     return sparse + dense, {{"sparse": sparse, "dense": dense}}, {{"nearest": nearest}}
 ```
 """
@@ -37,29 +42,29 @@ TASKS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("id", TASKS)
-def test_every_task_can_be_designed_for(id, tmp_path, monkeypatch) -> None:
+def test_every_task_can_be_designed_for(id) -> None:
     if importlib.util.find_spec("craftax") is None:
         pytest.skip("craftax is not installed: the extra craft")
     options, achieved, distance = TASKS[id]
     asked = []
-    text = PROGRAM.format(task=id, achieved=achieved, near="something", distance=distance, sign="1.0")
+    text = PROGRAM.format(task=id, achieved=achieved, distance=distance)
     texts = itertools.cycle([text, '{"accept": true, "problems": ""}'])
 
     def answer(messages, seed):
         asked.append(messages)
         return next(texts)
 
-    monkeypatch.setattr(models, "client_of", lambda model: Answering(answer, model="scripted"))
-    config: DesignConfig = dataclasses.replace(
-        CONFIG, env=id, env_options=(*options, "observation=compact"), designer="auto-mc", candidates=1,
-        generations=1, finalists=1, fresh_seeds=1, total_steps=64, checks=False, audit=False,
-    )  # fmt: skip
-    found = folder.run(config, tmp_path / "design")
-    assert found.exit_code == 0
-    (record,) = found.result.histories[0].records
-    assert record.candidate.text.count("jnp.sign") == 2
-    assert {"sparse", "dense", "total"} <= set(record.outcome.terms)
-    assert record.outcome.failures["endings"]
+    config = dataclasses.replace(
+        CONFIG, env=id, env_options=(*options, "observation=compact"), designer="auto-mc", total_steps=64
+    )
+    task, designer = config.task(), AutoMC(Writer(Answering(answer)))
+    (candidate,) = designer.propose(task, History(), jax.random.key(0), 1)
+    assert not candidate.error
+    assert candidate.text.count("jnp.sign") == 2
+    assert abstract(read_candidate(candidate.text, task.spec), task.spec).passed
     told = asked[0][1]["content"]
     assert all(name in told for name in ("lava_adjacent", "nearest_cow_distance", "died_in_lava"))
-    assert (tmp_path / "design" / "winner.reward.json").exists()
+    ((_, outcome),) = Trainer(task, config).train([candidate], jax.random.key(0), watch=designer.watches)
+    assert not outcome.error
+    assert {"sparse", "dense", "total"} <= set(outcome.terms)
+    assert sum(outcome.failures["endings"].values()) == 8
