@@ -149,3 +149,13 @@ def test_a_lander_on_the_host_lands():
 
 def test_a_cheetah_on_the_host_runs_by_sac():
     assert task("halfcheetah-sac", 3).returned.mean() > 300  # at rest: 0, at random: about -300
+
+
+def test_trees_of_rooms_are_explored_on_a_topological_map():
+    """Nothing points to the goal. The margin is over the same agent untrained, in the same mazes."""
+    env = make("nav/treerooms", rooms=3, room_size=3, view=7)
+    config = TopoNavConfig(capacity=32, extent=29, epsilon_steps=20_000.0)
+    learned = outcome("treerooms, TopoNav", env, config, 80_000, 3, make_agent=toponav)
+    untrained = outcome("treerooms, untrained", env, config, 0, 3, make_agent=toponav)
+    assert learned.success.mean() >= 0.6
+    assert learned.success.mean() >= untrained.success.mean() + 0.3
