@@ -2,7 +2,7 @@
 
 A decoder of 2 layers and width 64, 32 prompts x 8 completions x 16 tokens, GRPO. Compile time stands apart.
 "Method" is everything between rewards and the weights of tokens, timed alone on the same batch; memory is
-what XLA plans for the update's temporaries beside its arguments.
+what XLA plans for the update beside its arguments, and what `trainer.memory()` says before it is compiled.
 """
 
 import argparse
@@ -54,28 +54,17 @@ def main() -> None:
 
     update, credit = seconds(step, state), seconds(method, batch)
     memory = step.memory_analysis()
-    rows = options.prompts * options.group_size
-    tokens = spec.prompt_length + 16
-    parameters = sum(x.size for x in jax.tree.leaves(state.learnt))
-    # Of each layer: residual stream, queries, keys, values, attention, two gated ones; and logits, twice.
-    width, gated = 64, policy_gated()
-    each = tokens * (8 * width + 3 * gated) + 4 * tokens * tokens
-    predicted = 4 * (rows * (2 * each + 2 * tokens * len(spec.vocabulary)) + 4 * parameters)
+    predicted = built.memory()
     found = {
         "compile_s": round(compiled, 2),
         "updates_per_s": round(1 / update, 2),
         "method_share": round(credit / update, 4),
-        "temporary_MiB": round(memory.temp_size_in_bytes / 2**20, 1),
-        "predicted_MiB": round(predicted / 2**20, 1),
-        "parameters": parameters,
+        "planned_MiB": round((memory.temp_size_in_bytes + memory.output_size_in_bytes) / 2**20, 1),
+        "predicted_MiB": round(predicted.temporaries / 2**20, 1),
+        "parameters": sum(x.size for x in jax.tree.leaves(state.learnt)),
         "device": jax.devices()[0].device_kind,
     }
     print(json.dumps(found, indent=2))
-
-
-def policy_gated() -> int:
-    """Size of the gated layer."""
-    return DecoderConfig(width=64).gated
 
 
 if __name__ == "__main__":

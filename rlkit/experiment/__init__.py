@@ -13,7 +13,7 @@ from rlkit.experiment.training.config import TrainConfig
 from rlkit.experiment.training.devices import use_host_devices
 from rlkit.experiment.training.export import export_policy
 from rlkit.experiment.training.group_config import GroupRunConfig
-from rlkit.experiment.training.loading import load
+from rlkit.experiment.training.loading import load, load_group
 from rlkit.experiment.training.members import Members, sweep
 from rlkit.experiment.training.run import resume, run
 
@@ -26,6 +26,7 @@ __all__ = [
     "compare",
     "export_policy",
     "load",
+    "load_group",
     "render",
     "report",
     "resume",

@@ -1,5 +1,6 @@
 """Training policies of tokens from Python, in one call."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,7 @@ def train(
       What the training gave; ``population.agent.params(state)`` of a seed's state are its parameters.
 
     Raises:
-      UsageError: something does not fit.
+      UsageError: something does not fit, or an update will need more memory than there is.
       RewardError: a reward function of texts failed; the message names it.
       NonFiniteError: a loss or a parameter is not finite; the message names what went first.
     """
@@ -88,7 +89,10 @@ def train(
             options=options, axis_name=axis_name,
         )  # fmt: skip
 
-    learner = spread(make, chosen.prompts, devices) if spread_prompts else make(chosen.prompts, None)
+    learner: Any = spread(make, chosen.prompts, devices) if spread_prompts else make(chosen.prompts, None)
+    said = learner.room(seeds)
+    if progress:
+        print(f"{learner.title} needs {said}", file=sys.stderr)
     return train_learner(
         learner, updates, typed_key(0 if key is None else key), seeds=seeds,
         devices=None if spread_prompts else devices, probes=probes, log_every=log_every,

@@ -30,7 +30,7 @@ from rlkit.group.types import (
 from rlkit.group.updates import make_update, merge_metrics, micro_batches
 
 _LAZY = {
-    "GroupConfig": "rlkit.group.training",
+    "GroupConfig": "rlkit.group.trainer_config",
     "GroupTrainer": "rlkit.group.training",
     "trainer": "rlkit.group.training",
     "train": "rlkit.experiment.grouped",  # by name only: nothing of this floor uses what is above it

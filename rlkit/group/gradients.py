@@ -25,7 +25,7 @@ class Step(NamedTuple):
     policy: TokenPolicy
     frozen: PyTree
     loss: LossConfig
-    config: Any  # temperature, entropy, iterations, minibatches, micro_batches
+    config: Any  # temperature, entropy, packed, iterations, minibatches, micro_batches
     axis_name: str | None
 
 
@@ -34,7 +34,7 @@ def loss_of(step: Step, learnt: PyTree, update: Update) -> tuple[jax.Array, Metr
     batch, config = update.batch, step.config
     scores = score(
         step.policy, join(learnt, step.frozen), batch.prompt, batch.prompt_mask, batch.tokens,
-        temperature=config.temperature, entropy=config.entropy,
+        temperature=config.temperature, entropy=config.entropy, packed=config.packed,
     )  # fmt: skip
     return objective(step.loss, scores.log_prob, update, scores.entropy if config.entropy else None)
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from rlkit.errors import RlkitError, UsageError
+from rlkit.footprint import Memory
 from rlkit.group.training import GroupTrainer
 from rlkit.parallel import device_mesh, over_replicas
 from rlkit.types import Key, Metrics, PyTree
@@ -26,6 +27,8 @@ class SpreadTrainer(NamedTuple):
     title: str
     judge: Callable[[PyTree, Key, int], Metrics]
     record: Callable[[PyTree, Key, int], dict[str, jax.Array]]
+    memory: Callable[[], Memory]  # of one device
+    room: Callable[[int], str]
     failure: Callable[[], RlkitError | None]
     undefined: tuple[str, ...]
     bulk: tuple[str, ...]
@@ -80,6 +83,8 @@ def spread(
         title=f"{inner.title} on {mesh.size} devices",
         judge=lambda state, key, prompts: inner.judge(first(state), key, prompts),
         record=lambda state, key, prompts: inner.record(first(state), key, prompts),
+        memory=inner.memory,
+        room=inner.room,
         failure=inner.failure,
         undefined=inner.undefined,
         bulk=inner.bulk,

@@ -6,7 +6,6 @@ gradient steps that the method plans. It is a :class:`rlkit.types.Learner`: the 
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -14,69 +13,24 @@ import jax.numpy as jnp
 import optax
 
 from rlkit.envs.tokens import TokenTask
-from rlkit.errors import RlkitError, UsageError, unknown_name
-from rlkit.fields import Config, check, leaf, static
+from rlkit.errors import RlkitError, UsageError
+from rlkit.footprint import Memory, check_room, predict_memory
+from rlkit.group.binding import check_fit, method_named, needs_reference, paid_terms
 from rlkit.group.evaluation import evaluate_policy
 from rlkit.group.filters import mask_truncated
 from rlkit.group.gradients import Step, descend_plan
 from rlkit.group.judging import RewardFunction, check_functions
-from rlkit.group.policies.protocol import TokenPolicy, check_policy
-from rlkit.group.policies.sampling import Sampling, check_room
-from rlkit.group.presets import PRESETS, preset
+from rlkit.group.policies.protocol import TokenPolicy
 from rlkit.group.rewards import check_batch
 from rlkit.group.rollout import Rollout, collect_groups
 from rlkit.group.stages import chain
 from rlkit.group.trainable import Split, join, split
+from rlkit.group.trainer_config import GroupConfig, adamw
 from rlkit.group.types import Completions, Context, Method
 from rlkit.keys import typed_key
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
-from rlkit.registry import load_target
 from rlkit.types import Key, Metrics, PyTree
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class GroupConfig(Config):
-    """Hyper-parameters of a trainer of groups; those of the loss belong to the method."""
-
-    learning_rate: float = leaf(1e-3, "step size of AdamW", low=0.0)
-    weight_decay: float = leaf(0.0, "of AdamW", low=0.0)
-    max_grad_norm: float = leaf(1.0, "global norm that gradients are clipped to", above=0.0)
-    warmup: float = leaf(0.0, "gradient steps over which the step size grows from 0", low=0.0)
-    decay: bool = static(False, "let the step size fall linearly to 0 at total_updates")
-    prompts: int = static(32, "P: prompts of an update (on each device)", low=1)
-    group_size: int = static(8, "G: completions of each prompt", low=1)
-    iterations: int = static(1, "passes over a batch (mu of GRPO)", low=1)
-    minibatches: int = static(1, "gradient steps of a pass, on parts of the prompts", low=1)
-    micro_batches: int = static(
-        1, "pieces in which a gradient is accumulated: less memory, the same gradient", low=1
-    )
-    rollout_batches: int = static(1, "pieces in which completions are written, one after the other", low=1)
-    completion_length: int = static(0, "T: tokens of a completion at most; 0: the task's", low=0)
-    temperature: float = static(1.0, "of the policy while it writes and learns", above=0.0)
-    top_k: int = static(0, "write from the likeliest so many tokens; 0: from all", low=0)
-    top_p: float = static(1.0, "write from the likeliest tokens of this probability", above=0.0, high=1.0)
-    min_p: float = static(0.0, "write from tokens of this share of the likeliest one's", low=0.0, high=1.0)
-    dynamic_sampling: int = static(
-        0, "rounds in which prompts whose completions all earn the same are replaced; 0: none", low=0
-    )
-    mask_truncated: bool = static(False, "completions without an end do not count")
-    overlong_buffer: int = static(
-        0,
-        "tokens before the longest completion in which the term overlong falls from 0 to -1; 0: no term",
-        low=0,
-    )
-    reference_every: int = static(
-        0, "updates after which the reference becomes the policy; 0: it stays the first policy", low=0
-    )
-    entropy: bool = static(True, "measure the entropy of tokens, which the bonus needs")
-    eval_samples: int = static(8, "completions of each prompt that judge the policy", low=1)
-    total_updates: int = static(1000, "updates that schedules are laid out over", low=1)
-
-    @property
-    def sampling(self) -> Sampling:
-        return Sampling(self.temperature, self.top_k, self.top_p, self.min_p)
 
 
 class Frozen(NamedTuple):
@@ -136,6 +90,12 @@ class GroupTrainer(NamedTuple):
     record: Callable[[GroupState, Key, int], dict[str, jax.Array]]
     """``record(state, key, prompts) -> arrays``: completions and what they earn, for people to read"""
 
+    memory: Callable[[], Memory]
+    """``memory()``: what a step will need on one device, estimated before anything compiles"""
+
+    room: Callable[[int], str]
+    """``room(seeds)``: that as a sentence, where states of all seeds are kept; an error if it does not fit"""
+
     failure: Callable[[], RlkitError | None] = lambda: None
     """what a reward function said when it failed, if one did"""
 
@@ -145,6 +105,12 @@ class GroupTrainer(NamedTuple):
     undefined: tuple[str, ...] = ("length/ended",)
     bulk: tuple[str, ...] = ()
     axis_name: str | None = None
+
+
+SMALLER = (
+    "Take more micro_batches (they change no gradient) and rollout_batches, packed completions, fewer "
+    "prompts, or a decoder with remat=True"
+)
 
 
 class _Spec(NamedTuple):
@@ -157,18 +123,6 @@ class _Spec(NamedTuple):
     static: GroupConfig
     params: PyTree  # which leaves learn
     axis_name: str | None
-
-
-def adamw(config: GroupConfig, step: jax.Array) -> optax.GradientTransformation:
-    """AdamW behind clipping by the global norm; ``step`` counts gradient steps."""
-    rate = config.learning_rate * jnp.minimum(1.0, (step + 1) / jnp.maximum(config.warmup, 1.0))
-    if config.decay:
-        each = config.iterations * config.minibatches
-        rate = rate * jnp.maximum(1.0 - step / (each * config.total_updates), 0.0)
-    return optax.chain(
-        optax.clip_by_global_norm(config.max_grad_norm),
-        optax.adamw(rate, b2=0.99, weight_decay=config.weight_decay),
-    )
 
 
 def trainer(
@@ -207,23 +161,11 @@ def trainer(
       UnknownNameError: no such preset, option, term or column; the message suggests the nearest.
     """
     config = config or GroupConfig()
-    check(config)
-    check_policy(policy)
-    _check_vocabulary(task, policy)
-    length = config.completion_length or task.spec.completion_length
-    check_room(policy, task.spec.prompt_length, length)
-    for name in ("micro_batches", "minibatches", "rollout_batches"):
-        parts = getattr(config, name) * (config.minibatches if name == "micro_batches" else 1)
-        if config.prompts % parts:
-            raise UsageError(f"prompts={config.prompts}: expected a multiple of the {parts} pieces of {name}")
-    if config.prompts % task.spec.together:
-        raise UsageError(
-            f"prompts={config.prompts}: {task.spec.id} draws them in groups of {task.spec.together}"
-        )
+    length = check_fit(task, policy, config)
     rewards = check_functions(rewards, task.spec)
-    asked, weights = weights is not None, _weights(task, rewards, weights, config)
+    asked, weights = weights is not None, paid_terms(task, rewards, weights, config)
     if isinstance(method, str):
-        method = _named(method, weights, asked, dict(options or {}), axis_name)
+        method = method_named(method, weights, asked, dict(options or {}), axis_name)
     elif options:
         raise UsageError("options are arguments of a preset, which is to be given by name")
     if config.mask_truncated:
@@ -259,6 +201,7 @@ def trainer(
             how=config.sampling, length=length,
         )  # fmt: skip
 
+    memory = functools.cache(functools.partial(_memory, spec, batch))
     return GroupTrainer(
         init=functools.partial(_init, spec, batch),
         step=functools.partial(_step, spec),
@@ -273,61 +216,12 @@ def trainer(
         title=f"{task.spec.id}, {policy.title}",
         judge=judge,
         record=functools.partial(_record, spec),
+        memory=memory,
+        room=lambda seeds: check_room(memory(), seeds, SMALLER),
         failure=lambda: next((found for r in rewards if (found := r.failure()) is not None), None),
         bulk=("frozen.weights",) if frozen else (),
         axis_name=axis_name,
     )
-
-
-def needs_reference(method: Method) -> bool:
-    """Whether a method compares with a reference policy."""
-    coefficient = method.loss.kl_coef
-    return method.reference or isinstance(coefficient, jax.Array) or coefficient > 0
-
-
-def _check_vocabulary(task: TokenTask, policy: TokenPolicy) -> None:
-    wanted = len(task.spec.vocabulary)
-    if policy.vocabulary != wanted:
-        raise UsageError(
-            f"{policy.title} knows {policy.vocabulary} tokens, {task.spec.id} uses {wanted}: the tokenizer "
-            "of the task does not fit the policy; build the policy for it"
-        )
-
-
-def _weights(
-    task: TokenTask,
-    rewards: tuple[RewardFunction, ...],
-    weights: Mapping[str, Any] | None,
-    config: GroupConfig,
-) -> dict[str, Any]:
-    """The weights of all terms that are paid."""
-    terms = {term.name: term.weight for term in task.spec.terms}
-    own = {name: weight for name, weight in terms.items() if weight}
-    chosen = dict(weights) if weights is not None else {r.name: 1.0 for r in rewards} or own
-    known = [*terms, *(r.name for r in rewards)]
-    for name in chosen:
-        if name not in known:
-            raise unknown_name("reward", name, known, where=f"of {task.spec.id} and the reward functions")
-    if not chosen:
-        raise UsageError(f"{task.spec.id} has no reward of its own; give reward functions")
-    return chosen | ({"overlong": 1.0} if config.overlong_buffer else {})
-
-
-def _named(
-    name: str, weights: dict[str, Any], asked: bool, options: dict[str, Any], axis_name: str | None
-) -> Method:
-    """A preset, with weights where it takes some; ``asked``: they are those of the user."""
-    import inspect
-
-    parameters = inspect.signature(load_target(PRESETS[name].target)).parameters
-    # Some have weights of their own, a tuple, for the terms that they read.
-    takes = "weights" in parameters and parameters["weights"].default is None
-    if asked and not takes:
-        raise UsageError(f"{name} reads columns by name and takes no weights; give its own options")
-    given: dict[str, Any] = {"weights": weights} if takes else {}
-    if axis_name is not None:
-        given["axis_name"] = axis_name
-    return preset(name, **(given | options))
 
 
 def _example(spec: _Spec) -> Completions:
@@ -357,6 +251,14 @@ def _init(spec: _Spec, batch: Completions, key: Key, config: GroupConfig | None 
         steps=jnp.int32(0),
         key=two,
     )
+
+
+def _memory(spec: _Spec, batch: Completions) -> Memory:
+    state = jax.eval_shape(functools.partial(_init, spec, batch), jax.random.key(0))
+    if spec.axis_name is None:
+        return predict_memory(functools.partial(_step, spec), state)
+    one = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), state)
+    return predict_memory(jax.vmap(functools.partial(_step, spec), axis_name=spec.axis_name), one)
 
 
 def _keys(state: GroupState) -> tuple[Key, Key, Key]:

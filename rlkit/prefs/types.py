@@ -178,6 +178,8 @@ def pairs(
             f"pairs: {len(first.mask)} first and {len(second.mask)} second items for {count[0]} labels; "
             "expected as many of each"
         )
+    if not count[0]:
+        raise UsageError("pairs: there are no comparisons; expected at least one")
     in_range("pairs", "label", label, 0.0, 1.0, hint="it is the probability that the first is preferred")
     values = known(label)
     if values is not None and values.size and np.all(values == 0.5):
@@ -187,11 +189,20 @@ def pairs(
         )
     weight = jnp.ones(count) if weight is None else jnp.asarray(weight, jnp.float32)
     in_range("pairs", "weight", weight, 0.0, np.inf)
-    aspect, user = (
-        jnp.zeros(count, jnp.int32) if x is None else jnp.asarray(x, jnp.int32) for x in (aspect, user)
-    )
+    values = known(weight)
+    if values is not None and not values.any():
+        raise UsageError("pairs: every weight is 0: no comparison counts; expected a positive one")
+    aspect, user = (_numbers(name, x, count) for name, x in (("aspect", aspect), ("user", user)))
     same_shape("pairs", label=label, weight=weight, aspect=aspect, user=user)
     return PairBatch(first, second, label, weight, aspect, user)
+
+
+def _numbers(name: str, given: Any, count: tuple[int, ...]) -> jax.Array:
+    """Integers that name something; 0 where nothing is given."""
+    numbers = jnp.zeros(count, jnp.int32) if given is None else jnp.asarray(given)
+    if not jnp.issubdtype(numbers.dtype, jnp.integer):
+        raise UsageError(f"pairs: {name} is {numbers.dtype}; expected integers [B]")
+    return numbers.astype(jnp.int32)
 
 
 def points(item: Any, label: Any, observed: Any = None, propensity: Any = None) -> PointBatch:

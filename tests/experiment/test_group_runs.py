@@ -6,18 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from processes import environment
 
 from rlkit import group
 from rlkit.cli import main
+from rlkit.envs.tokens import sample_prompts
 from rlkit.errors import UnknownNameError, UsageError
-from rlkit.experiment import GroupRunConfig, analyze, compare, load, report
+from rlkit.experiment import GroupRunConfig, analyze, compare, load, load_group, report
 from rlkit.experiment.runs import checkpoint, store
 from rlkit.experiment.training import config, run
 from rlkit.experiment.training.health import NonFiniteError
 from rlkit.group.judging import RewardError
+from rlkit.group.policies import write
 
 SETTINGS = GroupRunConfig(
     task="tokens/modular",
@@ -89,6 +92,26 @@ def test_reports(straight, tmp_path):
         assert f"{a - 1} + {b - 1} =" in html
     both = compare([straight, straight], tmp_path / "both.html").read_text(encoding="utf-8")
     assert both.count("eval/greedy") >= 2
+
+
+def test_what_was_learned_is_loaded_and_writes(straight):
+    policy, params, task, trainer, state, settings, update = load_group(straight, seed=1)
+    assert (update, settings, task.spec.id) == (12, SETTINGS, "tokens/modular")
+    prompts = sample_prompts(task, jax.random.key(0), 4)
+    keys, length = jax.random.split(jax.random.key(1), 4), task.spec.completion_length
+    write_some = jax.jit(lambda params: write(policy, params, prompts, keys, group=3, length=length))
+    written = write_some(params)
+    assert written.tokens.shape == (4, 3, length)
+    # What the driver judged last is what these parameters do.
+    found = jax.jit(lambda s: trainer.judge(s, jax.random.key(2), 64))(state)
+    last = [line for line in store.read_jsonl(straight / store.METRICS) if line["kind"] == "eval"][-1]
+    assert abs(float(found["success"]) - last["seeds"]["eval/success"][1]) < 0.25
+    begun = load_group(straight, seed=0, update=4).params
+    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(begun), jax.tree.leaves(params), strict=True))
+    with pytest.raises(UsageError, match="seed=2: the run has seeds 0 to 1"):
+        load_group(straight, seed=2)
+    with pytest.raises(UsageError, match="update=5: "):
+        load_group(straight, update=5)
 
 
 def test_what_is_of_agents_is_refused(straight):
@@ -167,6 +190,7 @@ def test_four_devices_do_what_one_does():
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["devices"] == 4
-    assert max(found["methods"].values()) < 1e-3, found
-    assert found["trained"]["params"] < 1e-3, found
+    assert found["collected"]
+    assert max(found["methods"].values()) < 1e-5, found  # sums in another order
+    assert found["trained"]["params"] < 0.01, found  # by Adam, which divides gradients of 0 by themselves
     assert found["trained"]["success"] < 1e-6, found

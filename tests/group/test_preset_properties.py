@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 
 from rlkit import group
 from rlkit.errors import UsageError
+from rlkit.group.policies import DecoderConfig, Scores, decoder, score
 from rlkit.group.presets import PRESETS
 
 P, G, T = 10, 4, 6
@@ -290,3 +292,35 @@ def test_groups_of_one_are_refused(name):
 def test_check_batch_takes_what_presets_need(name):
     batch, _ = base()
     group.check_batch(NEEDED[name], batch)
+
+
+@functools.cache
+def packed_gradients():
+    """Scores of a decoder and what every preset makes of them, with 1, 2 and 4 completions in a row."""
+    batch, _ = base()
+    config = DecoderConfig(vocabulary=9, context=3 + T, width=16, heads=2, kv_heads=1, layers=2)
+    policy = decoder(config)
+    params = policy.init(jax.random.key(0))
+    prompt_mask = (jnp.arange(3) < 1 + jnp.arange(P)[:, None] % 3).astype(jnp.float32)
+    pull = np.stack([outcomes()[0]["base"][name]["gradient"] for name in sorted(PRESETS)])
+
+    def run(params, pull, packed):
+        found = lambda p: score(policy, p, batch.prompt, prompt_mask, batch.tokens, packed=packed)
+        scores, back = jax.vjp(found, params)
+        zero = jnp.zeros(scores.entropy.shape)
+        gradients = jax.vmap(lambda x: ravel_pytree(back(Scores(x, zero))[0])[0])(pull)
+        return scores, gradients
+
+    step = jax.jit(run, static_argnums=2)
+    return {packed: jax.tree.map(np.asarray, step(params, pull, packed)) for packed in (1, 2, 4)}
+
+
+@pytest.mark.parametrize("packed", [2, 4])
+def test_completions_that_share_a_row_change_nothing(packed):
+    (alone, one), (shared, many) = packed_gradients()[1], packed_gradients()[packed]
+    counts = base()[0].mask > 0
+    for a, b in zip(alone, shared, strict=True):
+        np.testing.assert_allclose(np.where(counts, a, 0), np.where(counts, b, 0), atol=2e-5)
+    for name, a, b in zip(sorted(PRESETS), one, many, strict=True):
+        assert np.abs(a).max() > 0, name
+        np.testing.assert_allclose(b, a, atol=1e-4 * np.abs(a).max(), err_msg=name)

@@ -294,6 +294,10 @@ def test_methods_find_what_they_read(name, method):
         ({"policy": decoder(DecoderConfig(vocabulary=7))}, "knows 7 tokens"),
         ({"task": make_task("tokens/views"), "config": SMALL.replace(prompts=7)}, "groups of 2"),
         ({"config": SMALL.replace(learning_rate=-1.0)}, "learning_rate"),
+        ({"config": SMALL.replace(packed=3)}, "packed=3: expected a divisor of group_size=4"),
+        ({"config": SMALL.replace(packed=2)}, "reads one completion per row"),
+        ({"weights": {"correct": 0.0, "format": 0}}, "every weight is 0"),
+        ({"weights": {"correct": float("nan")}}, r"weights\['correct'\]=nan"),
     ],
 )
 def test_bad_input(arguments, message):

@@ -1,9 +1,15 @@
 """Fitting reward models under the driver that trains agents: what is learnt, kept, resumed and refused."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from processes import environment
 
 from rlkit.agents.ppo import PPOConfig
 from rlkit.errors import UnknownNameError, UsageError
@@ -121,3 +127,15 @@ def _members():
     from rlkit.experiment.training.members import Members
 
     return Members(("a",), PPOConfig())
+
+
+@pytest.mark.slow
+def test_four_devices_do_what_one_does():
+    command = [sys.executable, str(Path(__file__).resolve().parent / "fit_devices.py")]
+    done = subprocess.run(command, env=environment(4), capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["devices"] == found["placed"] == 4
+    assert found["seeds"] == 0.0, found  # seeds do not know each other
+    assert found["rows"] < 1e-5, found  # sums in another order
+    assert found["loss"] < 1e-5, found

@@ -9,7 +9,7 @@ from rlkit.experiment.runs import sinks
 from rlkit.experiment.training import config
 from rlkit.experiment.training.config import ON_NAN
 from rlkit.fields import Config, check, not_float32, option, shown
-from rlkit.group.training import GroupConfig
+from rlkit.group.trainer_config import GroupConfig
 
 
 @dataclass(frozen=True)

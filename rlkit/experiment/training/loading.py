@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from rlkit.envs.tokens import TokenTask
 from rlkit.errors import UsageError
 from rlkit.experiment.runs import checkpoint, store
 from rlkit.experiment.training import config
 from rlkit.experiment.training.config import TrainConfig
+from rlkit.experiment.training.group_config import GroupRunConfig
 from rlkit.experiment.training.population import population
+from rlkit.group.policies.protocol import TokenPolicy
 from rlkit.types import Agent, PyTree
 
 
@@ -68,6 +71,49 @@ def load_state(
     settings = config.load(path / store.CONFIG)
     if getattr(settings, "kind", ""):
         raise UsageError(f"{path} is a run of a group trainer, which has no agent; see load_group")
+    return _reached(path, settings, seed, member, update)
+
+
+class LoadedGroup(NamedTuple):
+    """What a run of a group trainer has learned, ready to write."""
+
+    policy: TokenPolicy
+    params: PyTree  # what `policy.logits` takes
+    task: TokenTask
+    trainer: Any  # of the run
+    state: PyTree  # what `trainer.step` takes
+    settings: GroupRunConfig
+    update: int  # updates made
+
+
+def load_group(folder: str | Path, seed: int = 0, *, update: int | None = None) -> LoadedGroup:
+    """Load what a run of ``rlkit group train`` has learned from a checkpoint::
+
+        policy, params, task, *_ = load_group("runs/tokens-modular/dr_grpo/...")
+        prompts = sample_prompts(task, jax.random.key(0), 4)  # of rlkit.envs.tokens
+        keys = jax.random.split(jax.random.key(1), 4)
+        written = write(policy, params, prompts, keys, group=2, length=8, eos=task.spec.eos)
+
+    Args:
+      folder: the run folder; nothing is written there.
+      seed: which seed.
+      update: which checkpoint; None takes the newest one that is intact.
+
+    Raises:
+      UsageError: not a run folder, not of a group trainer, no such seed or checkpoint, or no checkpoint yet.
+      RlkitError: no checkpoint is intact.
+    """
+    path = store.existing(folder)
+    settings = config.load(path / store.CONFIG)
+    if getattr(settings, "kind", "") != "group":
+        raise UsageError(f"{path} is no run of a group trainer but of {settings.agent_name}; see load")
+    trainer, state, settings, reached = _reached(path, settings, seed, 0, update)
+    one = getattr(trainer, "inner", trainer)  # of one device, where prompts are spread
+    return LoadedGroup(one.policy, trainer.params(state), one.task, trainer, state, settings, reached)
+
+
+def _reached(path: Path, settings: Any, seed: int | None, member: int, update: int | None) -> LoadedState:
+    """The state in a run's checkpoint."""
     agent = config.build(settings)
     pop = population(agent, settings.seeds, members=config.members(settings, agent))
     row = _row(seed, member, settings.seeds, pop.size)

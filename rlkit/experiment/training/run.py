@@ -3,6 +3,7 @@
 import json
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -71,7 +72,8 @@ def run(
       RlkitError: the folder cannot be written.
     """
     cache.enable()
-    agent = _build(settings)  # before the folder: a request that cannot be carried out leaves nothing
+    # Before the folder: a request that cannot be carried out leaves nothing.
+    agent = _build(settings, progress)
     _num_updates(settings, agent)
     json.dumps(config.to_dict(settings), allow_nan=False)
     path = (
@@ -105,14 +107,18 @@ def resume(
     settings = config.load(path / store.CONFIG)
     if (path / store.DONE).exists():
         raise UsageError(f"{path} has finished; start a longer run with --from {path / store.CONFIG}")
-    return _locked(path, settings, _build(settings), progress, chunk_length, abrupt)
+    return _locked(path, settings, _build(settings, progress), progress, chunk_length, abrupt)
 
 
-def _build(settings: Any) -> Agent:
+def _build(settings: Any, progress: bool) -> Agent:
     require(settings.sinks)
     devices.choose(settings.devices)
     agent = config.build(settings)
     config.members(settings, agent)
+    if (room := getattr(agent, "room", None)) is not None:
+        said = room(settings.seeds)
+        if progress:
+            print(f"{agent.title} needs {said}", file=sys.stderr)
     return agent
 
 

@@ -90,9 +90,14 @@ def lora(
         fixed = jax.tree.map(lambda _: False, params["base"])
         return {"base": fixed, "adapter": jax.tree.map(lambda _: True, params["adapter"])}
 
+    def packed(params: PyTree, *rows: jax.Array) -> jax.Array:
+        assert policy.packed is not None
+        return policy.packed(merged(params), *rows)
+
     return policy._replace(
         init=init,
         logits=logits,
+        packed=packed if policy.packed else None,
         trainable=trainable,
         merged=lambda params: (policy, merged(params)),
         title=f"{policy.title}, LoRA {rank}",

@@ -72,15 +72,19 @@ def decoder(config: DecoderConfig | None = None, *, params: PyTree = None, title
     """
     config = config or DecoderConfig()
     module = _Decoder(config)
-    fresh = lambda key: module.init(key, jnp.zeros((1, 1), jnp.int32))["params"]
+    fresh = lambda key: module.init(key, *jnp.zeros((2, 1, 1), jnp.int32))["params"]
     if params is not None:
         _check_weights(jax.eval_shape(fresh, jax.random.key(0)), params)
 
     def logits(params: PyTree, tokens: jax.Array, cache: Cache | None = None):
         begin = jnp.zeros(tokens.shape[0], jnp.int32) if cache is None else cache.position
         memory = None if cache is None else cache.memory
-        found, memory = module.apply({"params": params}, tokens, begin, memory)
+        place = begin[:, None] + jnp.arange(tokens.shape[1])
+        found, memory = module.apply({"params": params}, tokens, place, memory)
         return found, None if cache is None else Cache(begin + tokens.shape[1], memory)
+
+    def packed(params: PyTree, tokens: jax.Array, place: jax.Array, segment: jax.Array) -> jax.Array:
+        return module.apply({"params": params}, tokens, place, None, segment)[0]
 
     def cache(batch: int, length: int) -> Cache:
         shape = (config.layers, batch, length, config.kv_heads, config.head_size)
@@ -88,7 +92,9 @@ def decoder(config: DecoderConfig | None = None, *, params: PyTree = None, title
 
     title = title or f"decoder {config.layers} x {config.width}"
     init = fresh if params is None else lambda key: params
-    return TokenPolicy(init, logits, config.vocabulary, config.context, cache, cache_axis=1, title=title)
+    return TokenPolicy(
+        init, logits, config.vocabulary, config.context, cache, cache_axis=1, packed=packed, title=title
+    )
 
 
 def _check_weights(wanted: PyTree, params: PyTree) -> None:
@@ -118,20 +124,18 @@ class _Decoder(nn.Module):
     config: DecoderConfig
 
     @nn.compact
-    def __call__(self, tokens: jax.Array, begin: jax.Array | None = None, memory: PyTree = None):
+    def __call__(self, tokens: jax.Array, place: jax.Array, memory: PyTree = None, segment: PyTree = None):
         config = self.config
-        begin = jnp.zeros(tokens.shape[0], jnp.int32) if begin is None else begin
-        place = begin[:, None] + jnp.arange(tokens.shape[1])
         embed = nn.Embed(config.vocabulary, config.width, embedding_init=_normal(), name="embed")
         block = nn.remat(_Block, prevent_cse=False) if config.remat else _Block
         blocks = nn.scan(
             block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
-            in_axes=(nn.broadcast, 0),
+            in_axes=(nn.broadcast, 0, nn.broadcast),
             length=config.layers,
         )(config, name="blocks")
-        x, memory = blocks(embed(tokens), place, memory)
+        x, memory = blocks(embed(tokens), place, memory, segment)
         x = nn.RMSNorm(config.norm_eps, name="norm")(x)
         if config.tied:
             table = embed.embedding.T
@@ -144,10 +148,10 @@ class _Block(nn.Module):
     config: DecoderConfig
 
     @nn.compact
-    def __call__(self, x: jax.Array, place: jax.Array, memory: PyTree):
+    def __call__(self, x: jax.Array, place: jax.Array, memory: PyTree, segment: PyTree):
         config = self.config
         seen = nn.RMSNorm(config.norm_eps, name="attention_norm")(x)
-        attended, memory = _Attention(config, name="attention")(seen, place, memory)
+        attended, memory = _Attention(config, name="attention")(seen, place, memory, segment)
         x = x + attended
         seen = nn.RMSNorm(config.norm_eps, name="gated_norm")(x)
         gate, up = (_dense(config, config.gated, name)(seen) for name in ("gate", "up"))
@@ -158,7 +162,7 @@ class _Attention(nn.Module):
     config: DecoderConfig
 
     @nn.compact
-    def __call__(self, x: jax.Array, place: jax.Array, memory: PyTree):
+    def __call__(self, x: jax.Array, place: jax.Array, memory: PyTree, segment: PyTree):
         config, (batch, length) = self.config, x.shape[:2]
         share, size = config.heads // config.kv_heads, config.head_size
         heads = lambda name, count: _dense(config, count * size, name)(x).reshape(batch, length, count, size)
@@ -176,7 +180,10 @@ class _Attention(nn.Module):
         query = query.reshape(batch, length, config.kv_heads, share, size)
         precision = lax_precision(config.precision)
         weight = jnp.einsum("blkgd,bskd->bkgls", query, key, precision=precision) / jnp.sqrt(size)
-        seen = (reach[:, None] <= place[..., None])[:, None, None]
+        seen = reach[:, None] <= place[..., None]
+        if segment is not None:
+            seen &= (segment[:, None] == segment[..., None]) | (segment[:, None] == 0)
+        seen = seen[:, None, None]
         weight = jax.nn.softmax(jnp.where(seen, weight, -jnp.inf), -1)
         out = jnp.einsum("bkgls,bskd->blkgd", weight, value, precision=precision)
         return _dense(config, config.width, "output")(out.reshape(batch, length, config.width)), memory

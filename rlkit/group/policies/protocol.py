@@ -50,6 +50,11 @@ class TokenPolicy(NamedTuple):
     """``merged(params) -> (policy, params)``: the same distribution without adapters, for whoever asks it
     many times with the same parameters"""
 
+    packed: Callable[..., jax.Array] | None = None
+    """``packed(params, tokens int32 [B, S], place int32 [B, S], segment int32 [B, S]) -> logits [B, S, V]``:
+    rows that hold several texts. A token sees those of its own segment at no later ``place``, and those of
+    segment 0, which all segments continue. None: the policy reads one text per row."""
+
     title: str = "policy"
 
 
@@ -118,6 +123,13 @@ def check_policy(policy: TokenPolicy) -> TokenPolicy:
         after = look(before, ", cache")
         if jax.tree.structure(after) != jax.tree.structure(before):
             raise UsageError(f"{policy.title}: logits returns another cache than the one it was given")
+    if policy.packed is not None:
+        found = jax.eval_shape(policy.packed, params, tokens, tokens, tokens)
+        if getattr(found, "shape", None) != (2, length, vocabulary):
+            raise UsageError(
+                f"{policy.title}: packed gives {getattr(found, 'shape', type(found))} for tokens "
+                f"[2, {length}]; expected [2, {length}, {vocabulary}]"
+            )
     return policy
 
 

@@ -35,6 +35,7 @@ def score(
     *,
     temperature: float = 1.0,
     entropy: bool = True,
+    packed: int = 1,
 ) -> Scores:
     """Score completions in one pass, in float32 whatever the policy computes in.
 
@@ -46,7 +47,14 @@ def score(
       tokens: int32 ``[P, G, T]``.
       temperature: that the completions were drawn at.
       entropy: compute entropies as well; zeros otherwise.
+      packed: completions of a prompt that follow it in one row, so that it is read once for all of them; a
+        divisor of G. The numbers do not depend on it, up to rounding.
     """
+    if packed > 1:
+        logits = scaled(_packed_logits(policy, params, prompt, prompt_mask, tokens, packed), temperature)
+        total = jax.nn.logsumexp(logits, -1)
+        chosen = jnp.take_along_axis(logits, tokens[..., None], -1)[..., 0] - total
+        return Scores(chosen, _entropy(logits, total) if entropy else jnp.zeros(tokens.shape))
     count, group, length = tokens.shape
     sizes = jnp.repeat(prompt_mask.sum(-1).astype(jnp.int32), group)
     rows = rows_of(jnp.repeat(prompt, group, 0), sizes, tokens.reshape(count * group, length))
@@ -58,5 +66,41 @@ def score(
     pick = lambda x: jnp.take_along_axis(x, place, 1).reshape(tokens.shape)
     if not entropy:
         return Scores(pick(chosen), jnp.zeros(tokens.shape))
-    spread = total - jnp.sum(jax.nn.softmax(logits, -1) * logits, -1)
-    return Scores(pick(chosen), pick(spread))
+    return Scores(pick(chosen), pick(_entropy(logits, total)))
+
+
+def _entropy(logits: jax.Array, total: jax.Array) -> jax.Array:
+    """Nats ``[...]``, from logits ``[..., V]`` and their logsumexp."""
+    return total - jnp.sum(jax.nn.softmax(logits, -1) * logits, -1)
+
+
+def _packed_logits(
+    policy: TokenPolicy,
+    params: PyTree,
+    prompt: jax.Array,
+    prompt_mask: jax.Array,
+    tokens: jax.Array,
+    packed: int,
+) -> jax.Array:
+    """Logits ``[P, G, T, V]`` of each token of completions that share rows."""
+    assert policy.packed is not None
+    count, group, length = tokens.shape
+    longest, rows = prompt.shape[1], count * group // packed
+    again = lambda x: jnp.repeat(x, group // packed, 0)
+    prompt, sizes = again(prompt), again(prompt_mask.sum(-1).astype(jnp.int32))
+    follow = tokens.reshape(rows, packed, length)[..., :-1]  # nothing follows a last token
+    flat = lambda x: jnp.broadcast_to(x, follow.shape).reshape(rows, -1)
+    own = jnp.arange(longest)
+    place = flat(sizes[:, None, None] + jnp.arange(length - 1))
+    number = flat(jnp.arange(1, packed + 1)[:, None])
+    padding = jnp.where(own < sizes[:, None], 0, -1)  # no segment continues it
+    found = policy.packed(
+        params,
+        jnp.concatenate([prompt, follow.reshape(rows, -1)], 1),
+        jnp.concatenate([jnp.broadcast_to(own, prompt.shape), place], 1),
+        jnp.concatenate([padding, number], 1),
+    )
+    first = jnp.take_along_axis(found, (sizes - 1)[:, None, None], 1)[:, None]
+    first = jnp.broadcast_to(first, (rows, packed, *first.shape[2:]))
+    later = found[:, longest:].reshape(rows, packed, length - 1, found.shape[-1])
+    return jnp.concatenate([first, later], 2).reshape(count, group, length, -1)

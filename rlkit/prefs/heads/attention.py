@@ -13,12 +13,14 @@ _NOTHING = -1e30
 
 
 def attend(query: jax.Array, keys: jax.Array, values: jax.Array, mask: jax.Array, heads: int) -> jax.Array:
-    """Attention of one query per item in ``heads`` parts: ``[B, H], [B, T, H] -> [B, H]``."""
+    """Attention of one query per item in ``heads`` parts: ``[B, H], [B, T, H] -> [B, H]``.
+
+    With one query nothing is read twice: sums of products, which compile faster than batched matrix products.
+    """
     split = lambda x: x.reshape(*x.shape[:-1], heads, -1)
-    scores = jnp.einsum("bnd,btnd->bnt", split(query), split(keys), precision="highest")
-    scores = jnp.where(mask[:, None], scores / jnp.sqrt(query.shape[-1] / heads), _NOTHING)
-    mixed = jnp.einsum("bnt,btnd->bnd", jax.nn.softmax(scores), split(values), precision="highest")
-    return mixed.reshape(query.shape)
+    scores = jnp.sum(split(query)[:, None] * split(keys), -1) / jnp.sqrt(query.shape[-1] / heads)
+    weight = jax.nn.softmax(jnp.where(mask[..., None], scores, _NOTHING), 1)
+    return jnp.sum(weight[..., None] * split(values), 1).reshape(query.shape)
 
 
 class AttentionPool(nn.Module):

@@ -16,9 +16,8 @@ class PrototypeUsers(nn.Module):
     """The vector of a user in view of a question, as in the released prototype learner.
 
     With prototype ``a`` of unit length, question ``q`` and events ``(h_i, r⁺_i, r⁻_i)`` of the user's
-    history: ``o_i = tanh(W_h [h_i; r⁺_i - r⁻_i])``, ``α = softmax_i(o_i · a / √d + ρ o_i · q / √d)``, ``s = Σ
-      α_i o_i``,
-    ``z = a + λ_q W_q q + λ_s W_s s``. The score of an answer is ``z · r``.
+    history: ``o_i = tanh(W_h [h_i; r⁺_i - r⁻_i])``, ``α = softmax_i(o_i · a / √d + ρ o_i · q / √d)``,
+    ``s = Σ α_i o_i``, ``z = a + λ_q W_q q + λ_s W_s s``. The score of an answer is ``z · r``.
 
     Attributes:
       prototypes: their number K.
@@ -51,10 +50,10 @@ class PrototypeUsers(nn.Module):
         own = (table / jnp.linalg.norm(table, axis=-1, keepdims=True))[prototype]
         event = jnp.tanh(dense(self.size)(jnp.concatenate([asked, chosen - rejected], -1)))
         event = jnp.where(valid[..., None], event, 0.0)
-        along = lambda x: jnp.einsum("bhd,bd->bh", event, x, precision="highest") / math.sqrt(self.size)
+        along = lambda x: jnp.sum(event * x[:, None], -1) / math.sqrt(self.size)
         logits = jnp.where(valid, along(own) + self.rho * along(question), -1e30)
         attention = jnp.where(valid, jax.nn.softmax(logits), 0.0)
-        summary = jnp.einsum("bh,bhd->bd", attention, event, precision="highest")
+        summary = jnp.sum(attention[..., None] * event, 1)
         from_question = self.question_weight * dense(self.size)(question)
         return own + from_question + self.history_weight * dense(self.size)(summary)
 
