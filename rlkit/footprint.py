@@ -108,10 +108,13 @@ class _Step(NamedTuple):
     params: dict[str, Any]
 
 
+def _shape(var: Any) -> tuple[int, ...]:
+    return getattr(var.aval, "shape", ())
+
+
 def _bytes(var: Any) -> int:
-    aval = var.aval
-    size = getattr(aval.dtype, "itemsize", 4) if hasattr(aval, "dtype") else 0
-    return math.prod(getattr(aval, "shape", ())) * size
+    dtype = getattr(var.aval, "dtype", None)
+    return 0 if dtype is None else math.prod(_shape(var)) * getattr(dtype, "itemsize", 4)
 
 
 def _flat(jaxpr: Jaxpr, names: dict[Any, Any]) -> Iterator[_Step]:
@@ -206,6 +209,6 @@ def _elementwise(step: _Step) -> bool:
     """Whether each element of the result depends on the same element of the operands alone."""
     if step.name in _VIEWS or len(step.writes) != 1 or any(True for _ in _inner(step.params)):
         return False
-    shape = step.writes[0].aval.shape
+    shape = _shape(step.writes[0])
     plain = not step.name.startswith(("reduce", "cum", "arg", "random", "dot", "conv_", "sort", "scatter"))
-    return plain and all(v.aval.shape in (shape, ()) for v in step.reads) and step.name != "concatenate"
+    return plain and all(_shape(v) in (shape, ()) for v in step.reads) and step.name != "concatenate"

@@ -45,7 +45,7 @@ class Task(NamedTuple):
     feedback: dict[str, Any]
 
 
-FAMILIES = {
+FAMILIES: dict[str, Any] = {  # those that learn from preferences, and their configurations; the others
     "sac": ((preference_sac, PreferenceSACConfig), (sac, SACConfig)),
     "ppo": ((preference_ppo, PreferencePPOConfig), (ppo, PPOConfig)),
 }

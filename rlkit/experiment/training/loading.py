@@ -104,10 +104,10 @@ def load_group(folder: str | Path, seed: int = 0, *, update: int | None = None) 
       RlkitError: no checkpoint is intact.
     """
     path = store.existing(folder)
-    settings = config.load(path / store.CONFIG)
-    if getattr(settings, "kind", "") != "group":
+    settings: Any = config.load(path / store.CONFIG)
+    if not isinstance(settings, GroupRunConfig):
         raise UsageError(f"{path} is no run of a group trainer but of {settings.agent_name}; see load")
-    trainer, state, settings, reached = _reached(path, settings, seed, 0, update)
+    trainer, state, _, reached = _reached(path, settings, seed, 0, update)
     one = getattr(trainer, "inner", trainer)  # of one device, where prompts are spread
     return LoadedGroup(one.policy, trainer.params(state), one.task, trainer, state, settings, reached)
 
