@@ -8,6 +8,7 @@ what XLA plans for the update beside its arguments, and what `trainer.memory()` 
 import argparse
 import json
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,7 @@ def main() -> None:
         return plan.updates[0].weight, plan.updates[0].advantage, metrics
 
     update, credit = seconds(step, state), seconds(method, batch)
-    memory = step.memory_analysis()
+    memory: Any = step.memory_analysis()
     predicted = built.memory()
     found = {
         "compile_s": round(compiled, 2),
