@@ -105,7 +105,7 @@ def test_what_was_learned_is_loaded_and_writes(straight):
     # What the driver judged last is what these parameters do.
     found = jax.jit(lambda s: trainer.judge(s, jax.random.key(2), 64))(state)
     last = [line for line in store.read_jsonl(straight / store.METRICS) if line["kind"] == "eval"][-1]
-    assert abs(float(found["success"]) - last["seeds"]["eval/success"][1]) < 0.25
+    assert abs(float(found["eval/success"]) - last["seeds"]["eval/success"][1]) < 0.25
     begun = load_group(straight, seed=0, update=4).params
     assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(begun), jax.tree.leaves(params), strict=True))
     with pytest.raises(UsageError, match="seed=2: the run has seeds 0 to 1"):
