@@ -48,7 +48,7 @@ def changed(params: PyTree, values: Mapping[str, Any], who: str) -> PyTree:
     """Parameters of an environment with some of them changed, in their own types.
 
     Args:
-      params: a named tuple of arrays.
+      params: a named tuple of arrays; those of a wrapped environment may stand in its field ``inner``.
       values: numbers or nested lists by name.
       who: for messages.
 
@@ -58,17 +58,23 @@ def changed(params: PyTree, values: Mapping[str, Any], who: str) -> PyTree:
     """
     if not hasattr(params, "_replace"):
         raise UsageError(f"{who}: expected an environment with parameters in a named tuple")
-    new = {}
-    for name, value in values.items():
-        if name not in params._fields:
-            raise unknown_name(f"{who}: parameter", name, params._fields)
-        own = jnp.asarray(getattr(params, name))
-        given = np.asarray(value, np.float64)
-        given = given.reshape(()) if given.size == 1 and own.shape == () else given
-        if given.shape != own.shape or (not jnp.issubdtype(own.dtype, jnp.floating) and (given % 1).any()):
-            raise UsageError(f"{who}: {name}={value!r}: expected {own.dtype} of shape {own.shape}")
-        new[name] = jnp.asarray(given, own.dtype)
+    own = {name: value for name, value in values.items() if name in params._fields}
+    rest = {name: value for name, value in values.items() if name not in own}
+    new = {name: _fitted(getattr(params, name), value, f"{who}: {name}") for name, value in own.items()}
+    if rest and "inner" not in params._fields:
+        raise unknown_name(f"{who}: parameter", next(iter(rest)), params._fields)
+    if rest:
+        new["inner"] = changed(params.inner, rest, who)
     return params._replace(**new)
+
+
+def _fitted(old: Any, value: Any, what: str) -> jax.Array:
+    """A value in the type of the one whose place it takes."""
+    old, given = jnp.asarray(old), np.asarray(value, np.float64)
+    given = given.reshape(()) if given.size == 1 and old.shape == () else given
+    if given.shape != old.shape or (not jnp.issubdtype(old.dtype, jnp.floating) and (given % 1).any()):
+        raise UsageError(f"{what}={value!r}: expected {old.dtype} of shape {old.shape}")
+    return jnp.asarray(given, old.dtype)
 
 
 def now(params: PyTree, stages: Sequence[Stage], done: float) -> PyTree:
