@@ -2,12 +2,16 @@
 
 Prints the share of recordings with p <= .05. Where a system obeys a hypothesis that share should be 3 to 7 %;
 where it does not, the share is the power to see so. Usage: ``python benchmarks/calibration.py [--full]``: few
-recordings by default, 500 with ``--full``.
+recordings by default, 500 with ``--full``. The whole of it takes half an hour of CPU time with ``--full``;
+``--out FILE`` keeps every row as JSON, so that ``--nulls`` and ``--systems`` can make it in pieces, and what
+is there is not measured again. ``--table`` prints what is there as Markdown.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -93,6 +97,48 @@ SAYS = {
 }
 
 
+ROUTES = ("pairs", "means")
+COLUMNS = tuple(f"{quantity} {route}" for route in ROUTES for quantity in QUANTITIES)
+
+
+def shares(system: str, null: str, count: int, draws: int, seed: int = 0) -> dict[str, list[float]]:
+    """Percent of recordings with p <= .05, one-sided and two-sided, by quantity and route.
+
+    Recordings in which a surrogate has no number count as not rejected, and ``"undefined"`` says how many.
+    """
+    place = list(SYSTEMS).index(system)
+    z = SYSTEMS[system](np.random.default_rng([seed, place]), count).astype(np.float32)
+    first = jnp.broadcast_to(jnp.arange(STEPS) % EPISODE == 0, (count, STEPS))
+    episodes = null == "episodes" or system == "time-locked episodes"
+    found = measure_recordings(
+        z, jax.random.key(place), first=first if episodes else None, null=null, draws=draws, check="off",
+        routes=ROUTES, quantities=QUANTITIES,
+    )  # fmt: skip
+    row, undefined = {}, np.zeros(count, bool)
+    for column in COLUMNS:
+        quantity, route = column.split()
+        both = [np.asarray(side[quantity]) for side in (found[route].p, found[route].p_two)]
+        row[column] = [round(100 * float(np.mean(p <= 0.05)), 1) for p in both]
+        undefined |= np.isnan(both[0])
+    return row | {"undefined": [int(undefined.sum())]}
+
+
+def markdown(rows: dict[str, dict[str, list[float]]]) -> str:
+    """Rows ``"null: system"`` as a table a null: one-sided / two-sided."""
+    lines = []
+    for null in SHOWN:
+        lines += [
+            f"\n{null}\n",
+            "| system | " + " | ".join(COLUMNS) + " |",
+            "|---" * (1 + len(COLUMNS)) + "|",
+        ]
+        for system in SYSTEMS:
+            if row := rows.get(f"{null}: {system}"):
+                cells = ["/".join(f"{share:.1f}" for share in row[column]) for column in COLUMNS]
+                lines.append(f"| {system} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--recordings", type=int, default=60)
@@ -101,30 +147,34 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--nulls", nargs="+", choices=SHOWN, default=SHOWN, help="part of the table")
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS), help="part of it")
+    parser.add_argument(
+        "--out", type=Path, help="keep rows in this file, and measure those alone that it lacks"
+    )
+    parser.add_argument("--table", action="store_true", help="print what --out holds as Markdown")
     options = parser.parse_args()
     count, draws = (500, 199) if options.full else (options.recordings, options.draws)
+    asked = {"recordings": count, "draws": draws, "steps": STEPS, "seed": options.seed}
+    kept = (
+        json.loads(options.out.read_text()) if options.out and options.out.exists() else {**asked, "rows": {}}
+    )
+    if {name: kept[name] for name in asked} != asked:
+        parser.error(f"{options.out} holds another calibration; name another file")
+    if options.table:
+        print(markdown(kept["rows"]))
+        return
     begin = time.process_time()
     print(f"Share of {count} recordings of {STEPS} steps with p <= .05 ({draws} surrogates), in percent.")
     print("Each cell: one-sided / two-sided.\n")
-    first = jnp.broadcast_to(jnp.arange(STEPS) % EPISODE == 0, (count, STEPS))
-    heads = [f"{q} {r}" for r in ("pairs", "means") for q in QUANTITIES]
     for null in options.nulls:
-        print(f"{null}: {NULLS[null].hypothesis}\n{'':34}" + "".join(f"{head:>14}" for head in heads))
-        for k, (name, system) in enumerate(SYSTEMS.items()):
-            if name not in options.systems:
-                continue
-            z = system(np.random.default_rng([options.seed, k]), count).astype(np.float32)
-            episodes = null == "episodes" or name == "time-locked episodes"
-            found = measure_recordings(
-                z, jax.random.key(k), first=first if episodes else None, null=null, draws=draws, check="off",
-                routes=("pairs", "means"), quantities=QUANTITIES,
-            )  # fmt: skip
-            cells = []
-            for route in ("pairs", "means"):
-                for quantity in QUANTITIES:
-                    p = [np.asarray(side[quantity]) for side in (found[route].p, found[route].p_two)]
-                    cells.append("/".join(f"{100 * np.mean(x <= 0.05):.0f}" for x in p))
-            print(f"{name:34}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
+        print(f"{null}: {NULLS[null].hypothesis}\n{'':34}" + "".join(f"{head:>14}" for head in COLUMNS))
+        for system in options.systems:
+            name = f"{null}: {system}"
+            if name not in kept["rows"]:
+                kept["rows"][name] = shares(system, null, count, draws, options.seed)
+                if options.out:
+                    options.out.write_text(json.dumps(kept, indent=1) + "\n")
+            cells = ["/".join(f"{share:.0f}" for share in kept["rows"][name][column]) for column in COLUMNS]
+            print(f"{system:34}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
         print(f"  {null} {SAYS[null]}.\n")
     print(f"{time.process_time() - begin:.0f} CPU s")
 

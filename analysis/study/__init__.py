@@ -41,7 +41,14 @@ from rlkit.analysis.study.prediction import (
     predict_final_return,
 )
 from rlkit.analysis.study.recordings import Quality, measure_recordings, recording_quality
-from rlkit.analysis.study.resampling import OwnPast, episode_shuffle, equal_episodes, fit_own_past, own_past
+from rlkit.analysis.study.resampling import (
+    OwnPast,
+    episode_shuffle,
+    equal_episodes,
+    fit_own_past,
+    own_past,
+    stationary,
+)
 from rlkit.analysis.study.routes import independent_information, own_past_information
 from rlkit.analysis.study.surrogates import (
     EpisodeBasis,
@@ -107,5 +114,6 @@ __all__ = [
     "recording_quality",
     "reward_alignment",
     "reward_direction",
+    "stationary",
     "study_life",
 ]

@@ -44,6 +44,10 @@ def fit_own_past(
     ``-(1 + 3 rho) / N`` (Kendall 1954) without ever passing one: surrogates that are less slow than the
     recording would be less like each other by chance. Residuals are scaled by ``sqrt(N / (N - p - 1))``.
 
+    A unit that runs away (e.g. a fall at the end of an episode) is fitted by roots outside the unit circle,
+    whose surrogates would grow without bound. All roots of such a unit are scaled by the factor that brings
+    the largest to ``1 - 1 / 2N``, see :func:`stationary`; the corrected sum of weights never reaches that.
+
     How much of the noise units share is estimated with error, and Φ_R grows with its square: surrogates that
     repeated the sample's correlations would show them twice. So they are shrunk by the intensity of Ledoit
     and Wolf 2004 for correlations (the target has none): 0 is shared where units have independent noise,
@@ -92,12 +96,54 @@ def fit_own_past(
     for back in range(1, order):
         following = found[:, back + 1] if back + 1 < order else 0
         weights = weights.at[:, back].set(following - found[:, back])
+    weights = stationary(weights, 1 - 1 / (2 * jnp.maximum(count, 1)))
 
     enough = count >= 2 * order + 2
     residuals = residuals * jnp.sqrt(count / jnp.maximum(count - order - 1, 1))
     ordered = residuals[jnp.argsort(~fitted, stable=True)]
     shared = 1 - _intensity(jnp.where(keep, residuals, 0), count)
     return OwnPast(weights, aim, jnp.where(enough, ordered, jnp.nan), count, shared, fitted)
+
+
+def stationary(weights: jax.Array, radius: jax.Array | float) -> jax.Array:
+    """Autoregressions with their roots inside a circle.
+
+    Weight k is multiplied by the k-th power of the largest factor in [0, 1] that does it, which multiplies
+    every root by that factor. It is found by bisection with the test of Schur and Cohn (all reflection
+    coefficients below one), so that there is no eigenvalue of a matrix without symmetry.
+
+    Args:
+      weights: [n, p] of the p steps before, the last one first.
+      radius: of the circle, in (0, 1].
+
+    Returns:
+      [n, p]; what is inside already keeps its bits.
+    """
+    radius = jnp.asarray(radius, weights.dtype)
+    powers = jnp.arange(1, weights.shape[1] + 1, dtype=weights.dtype)
+    scaled = lambda factor: weights * factor[:, None] ** powers
+    inside = lambda factor: _is_stable(scaled(factor / radius))
+
+    def halve(_, bounds: tuple[jax.Array, jax.Array]):
+        low, high = bounds
+        middle = (low + high) / 2
+        good = inside(middle)
+        return jnp.where(good, middle, low), jnp.where(good, high, middle)
+
+    one = jnp.ones_like(weights[:, 0])
+    factor, _ = jax.lax.fori_loop(0, 24, halve, (jnp.zeros_like(one), one))
+    return jnp.where(inside(one)[:, None], weights, scaled(factor))
+
+
+def _is_stable(weights: jax.Array) -> jax.Array:
+    """[n] bool: all roots inside the unit circle, by Levinson's recursion downwards."""
+    rest, stable = list(weights.T), jnp.ones(weights.shape[0], bool)
+    while rest:
+        last = rest.pop()
+        stable &= jnp.abs(last) < 1
+        left = jnp.where(stable, 1 - last**2, 1)
+        rest = [(a + last * b) / left for a, b in zip(rest, rest[::-1], strict=True)]
+    return stable
 
 
 def _intensity(residuals: jax.Array, count: jax.Array) -> jax.Array:

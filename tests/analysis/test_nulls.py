@@ -18,6 +18,7 @@ from rlkit.analysis.study import (
     paired,
     pooled_p,
     recording_quality,
+    stationary,
 )
 
 KEY = jax.random.key(0)
@@ -86,6 +87,47 @@ def test_own_past_is_least_squares_with_its_bias_removed(x64):
     np.testing.assert_allclose(drawn[first], z[first], rtol=1e-12)
     again = fit_own_past(jnp.asarray(noisy(5, count=1, units=6)[0], jnp.float64))
     assert float(again.shared) < 0.5
+
+
+def run_away(seed: int, steps: int = T, short: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Units at a unit root, beyond it, swinging, and breaking out at the end; episodes of ``short`` steps."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(steps, 6))
+    for t in range(2, steps):
+        z[t, 1] += z[t - 1, 1]
+        z[t, 2] = 1.03 * z[t - 1, 2] + 0.1 * z[t, 2]
+        z[t, 3] += 1.9 * z[t - 1, 3] - 0.999 * z[t - 2, 3]
+        z[t, 4] += 2 * z[t - 1, 4] - z[t - 2, 4]
+    z[:, 2] = np.clip(z[:, 2], -1e6, 1e6)
+    z[-5:, 5] = 4.0 ** np.arange(5)
+    return z / z.std(0), np.arange(steps) % (short or steps) == 0
+
+
+@pytest.mark.parametrize("order", [2, 3])
+@pytest.mark.parametrize("short", [0, 16])
+def test_surrogates_of_units_that_run_away_stay_bounded(order, short):
+    runs = [run_away(seed, short=short) for seed in range(8)]
+    z, first = (jnp.asarray(np.stack(part)) for part in zip(*runs, strict=True))
+    z = z.astype(jnp.float32)
+    fit = jax.vmap(lambda z, first: fit_own_past(z, first, order=order))(z, first)
+    drawn = jax.vmap(lambda z, first, fit: own_past(KEY, z, first, order=order, fit=fit))(z, first, fit)
+    assert np.isfinite(drawn).all()
+    assert np.abs(drawn).max() < 1000  # of recordings with variance one
+    polynomials = np.asarray(fit.weights, np.float64).reshape(-1, order)
+    radii = [np.abs(np.roots([1, *-weights])).max() for weights in polynomials]
+    assert max(radii) <= 1 - 0.4 / T
+
+
+def test_stationary_scales_all_roots_of_what_is_outside_and_keeps_the_bits_of_the_rest():
+    roots = np.array([[0.99, -0.5], [1.5, 0.6], [-1.2, 1.0], [0.3, 0.2]])
+    weights = np.stack([-np.poly(pair)[1:] for pair in roots]).astype(np.float32)
+    found = np.asarray(stationary(jnp.asarray(weights), 0.995))
+    np.testing.assert_array_equal(found[[0, 3]], weights[[0, 3]])
+    for row, pair in zip(found[1:3], roots[1:3], strict=True):
+        expected = np.sort(pair * 0.995 / np.abs(pair).max())
+        np.testing.assert_allclose(np.sort(np.roots([1, *-row.astype(np.float64)])), expected, atol=1e-5)
+    swinging = np.array([[2 * 1.1 * np.cos(0.4), -(1.1**2)]], np.float32)
+    assert abs(np.abs(np.roots([1, *-np.asarray(stationary(swinging, 0.9))[0]])).max() - 0.9) < 1e-5
 
 
 def test_episodes_are_cut_to_one_length_and_dealt_whole():
