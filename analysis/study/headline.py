@@ -35,7 +35,7 @@ from rlkit.analysis.moments.sides import read_partition
 from rlkit.analysis.parts.partitions import fiedler_bipartition, information_graph
 from rlkit.analysis.study import nulls, resampling, surrogates
 from rlkit.analysis.study.nulls import NULLS, NullTest
-from rlkit.analysis.study.routes import STATISTICS, Context, Options, Values, partition
+from rlkit.analysis.study.routes import STATISTICS, Context, Options, Values, partition, related
 from rlkit.errors import unknown_name
 from rlkit.keys import typed_key
 from rlkit.types import Key
@@ -201,14 +201,15 @@ def _check_options(routes, null, redundancy, quantities, draws) -> None:
 
 @partial(jax.jit, static_argnames="options")
 def _measure(z, key, first, valid, mask, side, options: Options) -> Emergence:
-    standard, moments, context, defined = _prepared(z, valid, mask, side, options)
+    standard, moments, context, defined = prepared(z, valid, mask, side, options)
     known = lambda tree: jax.tree.map(lambda v: jnp.where(defined, v, jnp.nan), tree)
     tests, drawn = {}, {}
     for i, routes in enumerate(_together(options.routes, context)):
-        prepared = {route: STATISTICS[route](standard, context) for route in routes}
-        series = prepared[routes[0]][0], context.side
-        statistic = lambda s, prepared=prepared: {r: f(*s) for r, (_, f) in prepared.items()}
-        surrogate = _with_side(_surrogate(series[0], first, valid, routes[0], context), routes, context)
+        given = {route: STATISTICS[route](standard, context) for route in routes}
+        units = given[routes[0]][0]
+        series = units, context.side, related(units, context)
+        statistic = lambda s, given=given: {r: f(*s) for r, (_, f) in given.items()}
+        surrogate = _related(_surrogate(units, first, valid, routes[0], context), routes, context)
         found = _test(statistic, surrogate, jax.random.fold_in(key, i), series, options)
         for route, (test, values) in found.items():
             tests[route], drawn[route] = known(test), known(values)
@@ -216,13 +217,14 @@ def _measure(z, key, first, valid, mask, side, options: Options) -> Emergence:
     return Emergence(tests, context.side, context.active, moments.count, drawn)
 
 
-def _with_side(surrogate: nulls.Surrogate, routes: tuple[str, ...], context: Context) -> Any:
-    """The surrogate of a series and its bipartition: chosen anew where the recording's was chosen."""
+def _related(surrogate: nulls.Surrogate, routes: tuple[str, ...], context: Context) -> Any:
+    """The surrogate of a series, its bipartition, chosen anew where the recording's was, and correlations."""
     again = context.chosen and context.series == "units" and "means" in routes
 
-    def drawn(key: Key, series: tuple[jax.Array, jax.Array]):
+    def drawn(key: Key, series: tuple[jax.Array, jax.Array, jax.Array]):
         z = surrogate(key, series[0])
-        return z, partition(z, context) if again else series[1]
+        matrix = related(z, context)
+        return z, partition(matrix, context) if again else series[1], matrix
 
     return drawn
 
@@ -232,7 +234,7 @@ def _together(routes: tuple[str, ...], context: Context) -> list[tuple[str, ...]
     return [routes] if context.series == "units" else [(route,) for route in routes]
 
 
-def _prepared(z, valid, mask, side, options: Options):
+def prepared(z, valid, mask, side, options: Options):
     """Standardised units, moments, context, and whether both halves have an active unit."""
     z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
     if options.gaussianise:
@@ -294,24 +296,24 @@ def _surrogate(series, first, valid, route: str, context: Context) -> nulls.Surr
     null, units = context.options.null, series.shape[1]
     if null == "projections":
         return surrogates.random_projection
-    starts = _starts(first, valid)
+    begins = starts(first, valid)
     if null == "shuffle":
-        return lambda key, z: surrogates.joint_shuffle(key, z, starts)
+        return lambda key, z: surrogates.joint_shuffle(key, z, begins)
     if null == "episodes":
         return lambda key, z: resampling.episode_shuffle(key, z, first, valid=valid)
     if null == "own-past":
-        fit = resampling.fit_own_past(series, starts, valid, ORDER)
-        return lambda key, z: resampling.own_past(key, z, starts, fit=fit)
+        fit = resampling.fit_own_past(series, begins, valid, ORDER)
+        return lambda key, z: resampling.own_past(key, z, begins, fit=fit)
     grouped = route == "vectors"
     if null == "shift":
         group = context.side if grouped else jnp.arange(units) == 0 if units == 2 else None
-        return lambda key, z: surrogates.circular_shift(key, z, starts, side=group)
+        return lambda key, z: surrogates.circular_shift(key, z, begins, side=group)
     side = context.side if grouped else None
-    basis = None if starts is None else surrogates.episode_basis(starts, series.dtype, valid)
+    basis = None if begins is None else surrogates.episode_basis(begins, series.dtype, valid)
     return lambda key, z: surrogates.phase_randomised(key, z, basis=basis, side=side)
 
 
-def _starts(first, valid) -> jax.Array | None:
+def starts(first, valid) -> jax.Array | None:
     """Episode starts, padding counted as episodes of its own."""
     if valid is None:
         return first

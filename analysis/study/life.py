@@ -5,7 +5,7 @@ measured by itself: its partition, moments and nulls come from that checkpoint a
 depends on early data only (the leakage rule of :mod:`rlkit.analysis.study.prediction`).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -21,10 +21,11 @@ from rlkit.analysis.study.alignment import (
     reward_alignment,
 )
 from rlkit.analysis.study.baselines import Baselines, latent_baselines
-from rlkit.analysis.study.headline import Emergence
+from rlkit.analysis.study.headline import QUANTITIES, Emergence
 from rlkit.analysis.study.nulls import NullTest, compare
 from rlkit.analysis.study.prediction import Prediction, compare_predictors
 from rlkit.analysis.study.recordings import Quality, measure_recordings, recording_quality
+from rlkit.analysis.study.shared import HYPOTHESES, Shared
 from rlkit.keys import typed_key
 from rlkit.types import Key
 
@@ -74,6 +75,7 @@ def study_life(
     projections: int = 200,
     fraction: float = 0.2,
     lag: int = 1,
+    shared: Shared | None = None,
 ) -> Life:
     """Measure emergence over training, and how it goes with what was learned.
 
@@ -91,6 +93,8 @@ def study_life(
       projections: draws of the random-projection null of alignment.
       fraction: part of training that counts as early.
       lag: steps from past to future.
+      shared: a program for these recordings that other measurements use too, of the same ``lag`` and
+        ``components`` and at least these ``routes`` and ``draws``; by default one of this life alone.
 
     Returns:
       The life. Alignment and prediction are of :mod:`rlkit.analysis.study.alignment` and
@@ -109,15 +113,21 @@ def study_life(
     first = None if first is None else jnp.asarray(first).astype(bool)
     keys = jax.random.split(typed_key(key), 3)
     routes = tuple(dict.fromkeys(("means", *routes)))
-    options: dict[str, Any] = {
-        "routes": routes,
-        "null": null,
-        "draws": draws,
-        "lag": lag,
-        "components": components,
-    }
+    options: dict[str, Any] = {"routes": routes, "null": null, "draws": draws}
+    if null in HYPOTHESES:
+        options["shared"] = shared or Shared(routes, draws, QUANTITIES, lag, components)
+    else:
+        options |= {"lag": lag, "components": components}
+
+    def measure(k: int, key: Key, **changed: Any) -> Emergence:
+        starts = None if first is None else first[:, k]
+        found = measure_recordings(
+            latents[:, k], key, first=starts, keep_draws=True, check="off", **options | changed
+        )
+        return jax.tree.map(np.asarray, found)
+
     more = -(-(final_draws or draws) // draws)
-    tests, drawn, beyond = _measured(latents, first, keys[0], more, options)
+    tests, drawn, beyond = _measured(measure, returns.shape[1], routes, keys[0], more)
     metrics = _metrics(tests["means"], baselines_over(latents, first, lag))
     known = np.isfinite(returns).all(1)
     for metric in metrics.values():
@@ -128,10 +138,15 @@ def study_life(
         return life
     kept = {name: metric[known] for name, metric in metrics.items()}
     projected = np.asarray(random_projection_metrics(keys[1], latents[known], len(FEATURES), projections))
-    shuffled = measure_recordings(
-        latents, keys[2], first=first, keep_draws=True, **options | {"routes": ("means",), "null": "shuffle"}
-    )
-    own_draws = {"shuffled": _features(shuffled.drawn["means"][0]), "autocorrelation": drawn}
+    own_keys = jax.random.split(keys[2], returns.shape)
+    shuffled = [
+        measure(k, own_keys[:, k], routes=("means",), null="shuffle").drawn["means"][0]
+        for k in range(returns.shape[1])
+    ]
+    own_draws = {
+        "shuffled": np.stack([_features(values) for values in shuffled], 2),
+        "autocorrelation": drawn,
+    }
     own_draws = {name: draw[:, known] for name, draw in own_draws.items()}
     # Surrogates have nothing beyond their own mean but chance; what they do to baselines was not drawn.
     own_nulls = {
@@ -170,21 +185,13 @@ def baselines_over(latents: jax.Array, first: jax.Array | None = None, lag: int 
     return {name: np.asarray(value).reshape(lead) for name, value in found._asdict().items()}
 
 
-def _measured(latents, first, key: Key, more: int, options: Mapping[str, Any]):
+def _measured(measure: Callable[..., Emergence], count: int, routes: Sequence[str], key: Key, more: int):
     """Tests ``[S, K]`` by route, the features of ``draws`` surrogates [B, S, K, F], and the last recordings'
     surrogates beyond their baseline [S, B']. One program of one checkpoint's shape measures all."""
-    count = latents.shape[1]
-    measure = lambda k, key: jax.tree.map(
-        np.asarray,
-        measure_recordings(
-            latents[:, k], key, first=None if first is None else first[:, k], keep_draws=True, check="off",
-            **options,
-        ),
-    )  # fmt: skip
     found = [measure(k, jax.random.fold_in(key, k)) for k in range(count)]
     last = [measure(count - 1, jax.random.fold_in(key, count + i)) for i in range(more - 1)]
     tests, beyond = {}, {}
-    for route in options["routes"]:
+    for route in routes:
         ended, beyond[route] = _pooled([found[-1], *last], route)
         over = [result.tests[route] for result in found[:-1]] + [ended]
         tests[route] = jax.tree.map(lambda *leaves: np.stack(leaves, 1), *over)

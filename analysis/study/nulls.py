@@ -120,13 +120,18 @@ def null_draws(
         drawn = surrogate(jax.random.fold_in(key, jnp.abs(index)), z)
         return statistic(jax.tree.map(lambda new, old: jnp.where(index < 0, old, new), drawn, z))
 
-    rounds = -(-(draws + 1) // _BATCH)
-    size = -(-(draws + 1) // rounds)
+    size = round_size(draws + 1)
+    rounds = -(-(draws + 1) // size)
     # Full batches only: what is left over would be compiled by itself.
     indices = (jnp.arange(rounds * size) - 1).reshape(rounds, size)
     values = jax.lax.map(jax.vmap(one), indices)
     values = jax.tree.map(lambda v: v.reshape(-1, *v.shape[2:])[: draws + 1], values)
     return jax.tree.map(lambda v: v[0], values), jax.tree.map(lambda v: v[1:], values)
+
+
+def round_size(count: int) -> int:
+    """How many of ``count`` surrogates are computed at once: at most 16, with the least left over."""
+    return -(-count // -(-count // _BATCH))
 
 
 def compare(

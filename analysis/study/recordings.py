@@ -1,7 +1,7 @@
 """Many recordings: emergence of all in one compiled program, and how much each of them can say."""
 
 import functools
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.analysis.moments.dimension import active_units, drift, effective_dimension, effective_sample_size
-from rlkit.analysis.study.headline import Emergence, measure_emergence
+from rlkit.analysis.study.headline import QUANTITIES, Emergence, measure_emergence
+from rlkit.analysis.study.shared import Shared, measure_shared
 from rlkit.keys import typed_key
 from rlkit.parallel import shard_seeds
 from rlkit.types import Key
@@ -41,6 +42,7 @@ def measure_recordings(
     *,
     first: jax.Array | np.ndarray | None = None,
     valid: jax.Array | np.ndarray | None = None,
+    shared: Shared | None = None,
     **options: Any,
 ) -> Emergence:
     """:func:`rlkit.analysis.study.headline.measure_emergence` of many recordings in one compiled call.
@@ -50,8 +52,11 @@ def measure_recordings(
 
     Args:
       z: [..., T, n], e.g. seeds and checkpoints in front.
-      key: typed PRNG key; every recording gets its own.
+      key: typed PRNG key, of which every recording gets its own; or keys [...].
       first, valid: [..., T] each, optional.
+      shared: what this measurement has in common with others of recordings of the same shape: all of them are
+        one compiled program, see :mod:`rlkit.analysis.study.shared`. ``null``, ``draws``, ``routes``,
+        ``quantities`` and ``keep_draws`` are then the options that there are.
       **options: as for :func:`measure_emergence`.
 
     Returns:
@@ -66,10 +71,31 @@ def measure_recordings(
         )
     lead = z.shape[:-2]
     flat = lambda a: None if a is None else jnp.asarray(a).reshape(-1, *a.shape[len(lead) :])
-    items = (jax.random.split(typed_key(key), lead).reshape(-1), flat(z), flat(first), flat(valid))
+    keys = typed_key(key)
+    keys = keys if keys.shape == lead else jax.random.split(keys, lead)
+    items = (keys.reshape(-1), flat(z), flat(first), flat(valid))
     frozen = {k: v if isinstance(v, Hashable) else tuple(v) for k, v in options.items()}
+    if shared is not None:
+        result = _by_shared(shared, items, **options)
+        return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), result)
     result = _program(tuple(sorted(frozen.items())), tuple(jax.local_devices()))(items)
     return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), result)
+
+
+def _by_shared(
+    shared: Shared,
+    items: Any,
+    *,
+    null: str = "own-past",
+    draws: int = 100,
+    routes: Sequence[str] = ("means", "pairs"),
+    quantities: Sequence[str] = QUANTITIES,
+    keep_draws: bool = False,
+    check: str = "off",
+) -> Emergence:
+    del check  # recordings are measured as they are
+    result = measure_shared(shared, items, null, draws, routes, quantities)
+    return result if keep_draws else result._replace(drawn={})
 
 
 @functools.lru_cache(maxsize=32)

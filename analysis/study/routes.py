@@ -1,8 +1,9 @@
 """The ways from many units to the named quantities of two, each beside what independent units would have.
 
-A route is ``(standardised units, context) -> (series, statistic)``; ``statistic(series, side)`` gives the
-quantities, and the same of units with the persistence that this series has which obey the baseline of the
-hypothesis (:data:`rlkit.analysis.study.nulls.NULLS`).
+A route is ``(standardised units, context) -> (series, statistic)``; ``statistic(series, side, matrix)`` gives
+the quantities, and the same of units with the persistence that this series has which obey the baseline of the
+hypothesis (:data:`rlkit.analysis.study.nulls.NULLS`). ``matrix`` is what :func:`related` gives of the series,
+computed once for all that ask for it.
 """
 
 from collections.abc import Callable
@@ -110,7 +111,8 @@ def _baseline(context: Context, correlations: tuple[jax.Array, ...]) -> Informat
 def _means(standard, context: Context):
     options, whole = context.options, context.series == "units"
 
-    def statistic(z: jax.Array, side: jax.Array):
+    def statistic(z: jax.Array, side: jax.Array, matrix: jax.Array):
+        del matrix  # of all units, where the halves are two
         pair = half_means(z, side, context.active) if whole else z
         moments = lagged_moments(pair, options.lag, context.mask)
         correlations = pair_correlations(correlation(moments), 0, 1)
@@ -123,10 +125,14 @@ def _means(standard, context: Context):
     return standard if whole else half_means(standard, context.side, context.active), statistic
 
 
-def partition(z: jax.Array, context: Context) -> jax.Array:
-    """[n] bool, Fiedler's bipartition of the lagged information graph of active units of a surrogate."""
-    n = z.shape[1]
-    matrix = correlation(lagged_moments(z, context.options.lag, context.mask))
+def related(z: jax.Array, context: Context) -> jax.Array:
+    """[2n, 2n] correlations of past and future of a series."""
+    return correlation(lagged_moments(z, context.options.lag, context.mask))
+
+
+def partition(matrix: jax.Array, context: Context) -> jax.Array:
+    """[n] bool, Fiedler's bipartition of the lagged information graph of active units, from correlations."""
+    n = matrix.shape[0] // 2
     return fiedler_bipartition(information_graph(matrix[:n, n:]), context.active, squarings=SQUARINGS)
 
 
@@ -151,21 +157,20 @@ def _local(pair, moments, correlations, information, context: Context):
     return coupled, alone
 
 
-def _unit_correlation(z, context: Context) -> jax.Array:
+def _of_active(matrix: jax.Array, context: Context) -> jax.Array:
     """[2n, 2n] correlations; units that take no part are independent of all."""
-    matrix = correlation(lagged_moments(z, context.options.lag, context.mask))
     both = jnp.tile(context.active, 2)
     return jnp.where(both[:, None] & both[None, :], matrix, jnp.eye(matrix.shape[0], dtype=matrix.dtype))
 
 
 def _vectors(standard, context: Context):
-    def statistic(z: jax.Array, side: jax.Array):
+    def statistic(z: jax.Array, side: jax.Array, matrix: jax.Array):
         del side  # surrogates of these keep the groups of the recording
         moments = lagged_moments(z, context.options.lag, context.mask)
         enough = moments.count > 2 * context.active.sum()
-        enough &= regular(_unit_correlation(z, context), jnp.ones(2 * z.shape[1], bool))
+        enough &= regular(_of_active(matrix, context), jnp.ones(2 * z.shape[1], bool))
         sides = context.side & context.active, ~context.side & context.active
-        information = block_information(_unit_correlation(z, context), *sides)
+        information = block_information(_of_active(matrix, context), *sides)
         named = _named(*_mmi(information), context.options.quantities)
         return jax.tree.map(lambda v: jnp.where(enough, v, jnp.nan), named)
 
@@ -176,9 +181,9 @@ def _pairs(standard, context: Context):
     active = context.active
     pairs = active[:, None] & active[None, :] & ~jnp.eye(active.shape[0], dtype=bool)
 
-    def statistic(z: jax.Array, side: jax.Array):
+    def statistic(z: jax.Array, side: jax.Array, matrix: jax.Array):
         del side  # surrogates of these keep the groups of the recording
-        matrix = _unit_correlation(z, context)
+        matrix = _of_active(matrix, context)
         defined = all_pairs_defined(matrix, jnp.ones(matrix.shape[0], bool))
         information = only_where(defined, all_pairs_information(matrix))
         atoms = _mmi(information, _baseline(context, all_pairs_correlations(matrix)))
@@ -201,9 +206,9 @@ def _macro(standard, context: Context):
         found = macro_emergence_from_covariance(joint, n)
         return {name: getattr(found, name) for name in MACRO_QUANTITIES}
 
-    def statistic(z: jax.Array, side: jax.Array):
+    def statistic(z: jax.Array, side: jax.Array, matrix: jax.Array):
         del side  # surrogates of these keep the groups of the recording
-        matrix = _unit_correlation(z, context)
+        matrix = _of_active(matrix, context)
         return criteria(matrix), criteria(jnp.where(own, matrix, 0))
 
     return standard, statistic

@@ -1,10 +1,12 @@
 """Files for schedulers that run any index of a file of jobs. They are printed, and belong to the user."""
 
+import json
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlkit.errors import unknown_name
+from rlkit.errors import UsageError, unknown_name
 from rlkit.fields import check, option
 
 
@@ -28,6 +30,15 @@ class Cluster:
 
     def __post_init__(self) -> None:
         check(self)
+        if not re.fullmatch("[a-z0-9]([-a-z0-9]{0,51}[a-z0-9])?", self.name):
+            raise UsageError(
+                f"name={self.name[:60]!r}: expected up to 53 small letters, digits and '-' inside, "
+                "which every scheduler takes"
+            )
+        for field in ("partition", "image", "claim", "queue", "store"):
+            value = getattr(self, field)
+            if re.search(r"[\s\"'\\]", value):
+                raise UsageError(f"{field}={value[:60]!r}: expected no blanks, quotes or backslashes")
 
 
 def _tasks(count: int, cluster: Cluster) -> int:
@@ -120,7 +131,7 @@ spec:
           image: {cluster.image or "IMAGE-WITH-RLKIT"}
           command: ["bash", "-c"]
           args:
-            - 'exec {command}'
+            - {_quoted("exec " + command)}
           resources:
             requests:
               cpu: "{cluster.cpus}"
@@ -129,7 +140,7 @@ spec:
               memory: {cluster.memory}Gi{gpus}
           volumeMounts:
             - name: study
-              mountPath: {_mount(path)}
+              mountPath: {_quoted(_mount(path))}
       volumes:
         - name: study
           persistentVolumeClaim:
@@ -141,7 +152,7 @@ def skypilot(path: Path, count: int, cluster: Cluster) -> str:
     """A task for a pool of warm workers: many short jobs run beneath the limits of SkyPilot's controller."""
     tasks = _tasks(count, cluster)
     accelerators = f"\n  accelerators: L4:{cluster.gpus}" if cluster.gpus else ""
-    mounts = f"\nfile_mounts:\n  {_mount(path)}: {cluster.store}\n" if cluster.store else ""
+    mounts = f"\nfile_mounts:\n  {_quoted(_mount(path))}: {cluster.store}\n" if cluster.store else ""
     return f"""# sky jobs pool apply -p {cluster.name} --workers {min(tasks, cluster.parallel)} THIS_FILE
 # sky jobs launch -p {cluster.name} --num-jobs {tasks} THIS_FILE
 name: {cluster.name}
@@ -159,6 +170,11 @@ setup: |
 run: |
   rlkit jobs run {shlex.quote(str(path))} {_indices(count, cluster, "$SKYPILOT_JOB_RANK")}
 """
+
+
+def _quoted(text: str) -> str:
+    """A text as YAML has it, whatever is in it: a string of JSON."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _mount(path: Path) -> str:
@@ -179,8 +195,12 @@ def emit(scheduler: str, path: Path, count: int, cluster: Cluster) -> str:
       cluster: what the scheduler is told.
 
     Raises:
-      UnknownNameError: no such scheduler.
+      UnknownNameError: no such scheduler. UsageError: there are no jobs, or the path has a line break.
     """
+    if count < 1:
+        raise UsageError(f"{path} holds no jobs; a scheduler has nothing to run")
+    if "\n" in str(path):
+        raise UsageError(f"{str(path)!r}: a path with a line break cannot be written into a scheduler's file")
     if scheduler not in SCHEDULERS:
         raise unknown_name("scheduler", scheduler, SCHEDULERS)
     return SCHEDULERS[scheduler](path.absolute(), count, cluster)

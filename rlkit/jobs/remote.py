@@ -69,7 +69,10 @@ class Mirror:
         self._busy = threading.Lock()
 
     def pull(self) -> None:
-        """Bring the run of the store here, unless the local folder has one that is at least as far."""
+        """Bring the run of the store here, unless the local folder has one that is at least as far.
+
+        The local folder takes its place when all of it has arrived: half a run would pass for one.
+        """
         with _reached(self.url):
             self.local.mkdir(parents=True, exist_ok=True)
             marks = self._marks()
@@ -77,15 +80,18 @@ class Mirror:
                 self.local.iterdir()
             ):
                 return
-            shutil.rmtree(self.local)
-            self.local.mkdir(parents=True)
+            arriving = self.local.with_name(f"{self.local.name}.arriving")
+            shutil.rmtree(arriving, ignore_errors=True)
+            arriving.mkdir(parents=True)
             for name in self._files():
                 parts = name.split("/")
                 if parts[0] == MARKS or (parts[0] == store.CHECKPOINTS and int(parts[1]) not in marks):
                     continue
-                target = self.local / name
+                target = arriving / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self.store.get_file(f"{self.root}/{name}", str(target))
+            shutil.rmtree(self.local)
+            arriving.rename(self.local)
 
     def push(self) -> None:
         """Upload what has changed: small files, then checkpoints, then their markers."""
@@ -205,9 +211,10 @@ def mirrored(url: str, local: Path, every: float = EVERY) -> Iterator[Mirror]:
                 mirror.sign()
                 mirror.push()
 
-    follower = threading.Thread(target=follow, daemon=True)
+    follower, here = threading.Thread(target=follow, daemon=True), False
     try:
         mirror.pull()
+        here = True
         follower.start()
         yield mirror
     finally:
@@ -215,7 +222,8 @@ def mirrored(url: str, local: Path, every: float = EVERY) -> Iterator[Mirror]:
         if follower.is_alive():
             follower.join()
         try:
-            mirror.push()
+            if here:  # a push takes out of the store what is not here
+                mirror.push()
         finally:
             with contextlib.suppress(RlkitError):
                 mirror.release()

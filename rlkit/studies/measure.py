@@ -15,6 +15,7 @@ from rlkit.analysis.moments.copula import rank_normal
 from rlkit.analysis.study.alignment import random_projection_metrics
 from rlkit.analysis.study.life import baselines_over
 from rlkit.analysis.study.recordings import measure_recordings
+from rlkit.analysis.study.shared import Shared
 from rlkit.errors import RlkitError
 from rlkit.experiment.reports.analyze import read_latents, read_returns
 from rlkit.experiment.runs import store
@@ -91,13 +92,13 @@ def statistics(recorded: Recorded, key: Key, draws: int) -> dict[str, np.ndarray
       the same memory and without any; ``projections`` ``[200, S, K, 5]``; ``baselines`` ``[S, K, 5]``.
     """
     keys = jax.random.split(key, 3)
-    options: dict[str, Any] = {"quantities": _QUANTITIES, "draws": draws, "check": "off", "keep_draws": True}
-    measured = measure_recordings(
-        recorded.latent, keys[0], first=recorded.first, routes=tuple(LEVELS.values()), **options
-    )
-    shuffled = measure_recordings(
-        recorded.latent, keys[1], first=recorded.first, routes=("means",), null="shuffle", **options
-    )
+    routes = tuple(LEVELS.values())
+    options: dict[str, Any] = {
+        "first": recorded.first, "shared": Shared(routes, draws, _QUANTITIES), "quantities": _QUANTITIES,
+        "draws": draws, "keep_draws": True,
+    }  # fmt: skip
+    measured = measure_recordings(recorded.latent, keys[0], routes=routes, **options)
+    shuffled = measure_recordings(recorded.latent, keys[1], routes=("means",), null="shuffle", **options)
     found = {}
     for level, route in LEVELS.items():
         found[f"{level}/value"] = _five(measured[route].value)

@@ -36,6 +36,7 @@ def write(study: Study, root: str | Path) -> Path:
         "## Hypotheses\n\nWritten down in `study.json` before any cell ran.\n\n" + _hypotheses(data),
         "## Cells\n\n" + _cells(data["cells"]) if not study.cells[0].arm else "",
         _arms([cell for cell in data["cells"] if cell["arm"]]),
+        _contrasts(data["contrasts"]),
         "## Early gain\n\n" + _gains(cells) if not study.cells[0].arm else "",
         "## Beside the paper\n\n" + _paper(cells) if not study.cells[0].arm else "",
         _figures(study, root, cells),
@@ -109,6 +110,19 @@ def _arms(cells: Sequence[Mapping[str, Any]]) -> str:
         "seconds",
     )
     return "## Arms\n\n" + table(head, [(cell["environment"], cell["arm"], *_became(cell)) for cell in cells])
+
+
+def _contrasts(found: Sequence[Mapping[str, Any]]) -> str:
+    """What arms differ by, in their returns and in what was pushed."""
+    if not found:
+        return ""
+    head = ("environment", "arms", "final return, difference", "Φ_R beyond null, difference")
+    rows = [
+        (one["environment"], one["arms"], _span(one["final_return"], 1), _span(one["emergence"], 4))
+        for one in found
+    ]
+    said = "Seed by seed, with 95 % intervals. The last column says whether a push did what it is called."
+    return f"## Differences between arms\n\n{said}\n\n{table(head, rows)}"
 
 
 def _became(cell: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """All of a study's results as JSON data, from the files of its cells."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,11 +35,15 @@ def gather(study: Study, root: str | Path) -> tuple[dict[str, Any], dict[str, di
         cells        one entry per cell of the study: name, environment, algorithm, torso, arm, paper; state
                      ("done", "missing", "failed" or "skipped") and note; of those that are done steps, seeds,
                      left_out, seconds, final_return (and by seed final_returns),
-                     emergence (Φ_R of all pairs beyond null at the end, matched), not_normal, own, matched:
+                     emergence (Φ_R of all pairs beyond null at the end, matched; by seed emergences),
+                     not_normal, own, matched:
           alignment    by metric {global, local: {mean, low, high}}
           nulls        by metric of the halves and null {value, null_mean, null_sd, p, draws}
           prediction   by metric {r2, r2_interval, spearman, spearman_interval}
           gains        by statistic {without, with, gain, interval, r, p, freedom}
+        contrasts    of interventions, one entry per environment and pair of arms that a hypothesis compares:
+                     environment, arms, final_return and emergence {mean, low, high, count} of the difference,
+                     seed by seed
         hypotheses   {name, claim, primary, test, metric, protocol, cells, effect, unit, p, p_adjusted, holds}
     """
     rows, evidence = [], {}
@@ -60,9 +64,28 @@ def gather(study: Study, root: str | Path) -> tuple[dict[str, Any], dict[str, di
         "measuring": asdict(study.measuring),
         "complete": all(row["state"] in ("done", "skipped") for row in rows) and bool(done),
         "cells": rows,
+        "contrasts": contrasts(rows, study),
         "hypotheses": [_verdict(verdict) for verdict in found],
     }
     return _plain(data), evidence
+
+
+def contrasts(rows: Sequence[Mapping[str, Any]], study: Study) -> list[dict[str, Any]]:
+    """What arms that a hypothesis compares differ by, in each environment: they share their seeds."""
+    done = {(row["environment"], row["arm"]): row for row in rows if row["state"] == "done"}
+    found = []
+    for environment in dict.fromkeys(row["environment"] for row in rows):
+        for hypothesis in study.hypotheses:
+            pair = [done.get((environment, arm)) for arm in hypothesis.metric.split(" - ")]
+            if hypothesis.test != "arms" or None in pair:
+                continue
+            apart = {
+                name: interval(np.subtract(*(np.asarray(row[f"{name}s"], np.float64) for row in pair if row)))
+                for name in ("final_return", "emergence")
+            }
+            told = {name: one._asdict() for name, one in apart.items()}
+            found.append({"environment": environment, "arms": hypothesis.metric} | told)
+    return found
 
 
 def _cell(study: Study, cell: Cell, where: Path) -> tuple[dict[str, Any], dict[str, Evidence]]:
@@ -84,7 +107,8 @@ def _cell(study: Study, cell: Cell, where: Path) -> tuple[dict[str, Any], dict[s
         "not_normal": arrays["not_normal"].mean(),
     }
     row |= {"final_return": interval(final.mean(1))._asdict(), "final_returns": final.mean(1)}
-    row |= {"emergence": interval(found_in.statistic(arrays, "matched", HEADLINE)[:, -1])._asdict()}
+    last = np.asarray(found_in.statistic(arrays, "matched", HEADLINE)[:, -1], np.float64)
+    row |= {"emergence": interval(last)._asdict(), "emergences": last}
     return row | {name: _protocol(one) for name, one in by.items()}, by
 
 

@@ -140,6 +140,31 @@ def test_submitit_runs_and_queues_again(tmp_path):
     assert (tmp_path / "cells/0/JOB").exists()
 
 
+@pytest.mark.parametrize("folder", ["/my data", "/it's", "/a: b #c", '/"x"'])
+def test_paths_of_every_kind_survive(folder):
+    path = Path(folder) / "jobs.jsonl"
+    job = yaml.safe_load(emit("kubernetes", path, 9, Cluster(chunk=2)))
+    jsonschema.validate(job, JOB)
+    worker = job["spec"]["template"]["spec"]["containers"][0]
+    assert worker["volumeMounts"][0]["mountPath"] == folder
+    task = yaml.safe_load(emit("skypilot", path, 9, Cluster(store="s3://bucket")))
+    assert task["file_mounts"] == {folder: "s3://bucket"}
+    told = (worker["args"][0].removeprefix("exec "), task["run"])
+    for command, variable in zip(told, ("JOB_COMPLETION_INDEX", "SKYPILOT_JOB_RANK"), strict=True):
+        spy = f"rlkit() {{ printf '%s\\n' \"$3\"; }}; export {variable}=1; {command}"
+        assert subprocess.run(["bash", "-c", spy], capture_output=True, text=True).stdout == f"{path}\n"
+
+
+def test_what_no_scheduler_takes_is_refused():
+    for name in ("My study", "", "x" * 60, "a\nb"):
+        with pytest.raises(UsageError, match="name="):
+            Cluster(name=name)
+    with pytest.raises(UsageError, match="partition='a b'"):
+        Cluster(partition="a b")
+    with pytest.raises(UsageError, match="holds no jobs"):
+        emit("slurm", Path("/data/jobs.jsonl"), 0, Cluster())
+
+
 def test_numbers_are_checked():
     with pytest.raises(UsageError, match="chunk=0"):
         Cluster(chunk=0)

@@ -81,3 +81,26 @@ def test_a_store_that_goes_away_is_a_sentence_and_nothing_is_lost(tmp_path, url,
     assert remote.standing(url) == "done"
     with pytest.raises(RlkitError, match="does not answer"):
         remote.Mirror("nostore://x/y", tmp_path)
+
+
+def test_a_store_that_goes_away_while_a_run_arrives_loses_nothing(tmp_path, url, monkeypatch):
+    worker.run_job(job(0), tmp_path / "here")
+    mirror = remote.Mirror(url, tmp_path / "here")
+    mirror.push()
+    held, marks = mirror._files(), mirror._marks()
+    fetch, count = type(mirror.store).get_file, iter(range(1000))
+
+    def away(self, *args, **options):
+        if next(count) == len(held) // 2:
+            raise ConnectionError("no route to host")
+        return fetch(self, *args, **options)
+
+    there = tmp_path / "there"
+    with monkeypatch.context() as patch:
+        patch.setattr(type(mirror.store), "get_file", away)
+        with pytest.raises(RlkitError, match="does not answer"), remote.mirrored(url, there):
+            raise AssertionError("nothing is begun with half a run")
+    assert (mirror._files(), mirror._marks()) == (held, marks)
+    with remote.mirrored(url, there):  # it is back
+        assert checkpoint.steps(there / store.CHECKPOINTS) == sorted(marks)
+        assert (there / store.METRICS).read_bytes() == (tmp_path / "here" / store.METRICS).read_bytes()

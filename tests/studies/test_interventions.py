@@ -16,6 +16,7 @@ from rlkit.studies import interventions
 from rlkit.studies.arms import MaskedConfig, masked
 from rlkit.studies.masks import chosen_units
 from rlkit.studies.pushes import PUSHES, push
+from rlkit.studies.results import contrasts
 
 SMALL = {"num_envs": 2, "num_steps": 16, "epochs": 1, "minibatches": 2, "sizes": (8, 6)}
 
@@ -116,3 +117,16 @@ def test_arms_are_ordinary_cells_that_share_all_but_their_push():
     arms = {cell.arm for cell in made.cells}
     for hypothesis in made.hypotheses:
         assert set(hypothesis.metric.split(" - ")) <= arms
+
+
+def test_arms_are_compared_seed_by_seed():
+    made = interventions.study()
+    up, rest = [1.0, 2.0, 4.0], [0.5, 1.5, 3.5]
+    row = lambda arm, found, state="done": {
+        "environment": "Pendulum", "arm": arm, "state": state, "final_returns": found, "emergences": found,
+    }  # fmt: skip
+    rows = [row("emergence up", up), row("untouched", rest), row("decorrelation", up, "missing")]
+    (found,) = contrasts(rows, made)
+    assert (found["environment"], found["arms"]) == ("Pendulum", "emergence up - untouched")
+    for name in ("final_return", "emergence"):
+        assert found[name]["mean"] == found[name]["low"] == found[name]["high"] == 0.5
