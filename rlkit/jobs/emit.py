@@ -77,6 +77,8 @@ def slurm(path: Path, count: int, cluster: Cluster) -> str:
         "trap 'stopped=1; kill -TERM \"$worker\" 2>/dev/null' TERM",
         f"rlkit jobs run {shlex.quote(str(path))} {_indices(count, cluster, '$SLURM_ARRAY_TASK_ID')} &",
         "worker=$!",
+        # The signal may have come before there was a worker to tell.
+        'if [ "$stopped" = 1 ]; then kill -TERM "$worker" 2>/dev/null; fi',
         'wait "$worker"; code=$?',
         'if [ "$stopped" = 1 ]; then',
         '  wait "$worker"; code=$?',

@@ -35,6 +35,10 @@ HYPOTHESES = (
                "arms", "synergistic - random"),
 )  # fmt: skip
 
+SAME = "all - untouched"
+"""Arms that are one algorithm, compiled as two programs. Their roundings differ, and in time all that they
+do: what they differ by is what chance makes of an arm."""
+
 
 @dataclass(frozen=True)
 class InterventionOptions:

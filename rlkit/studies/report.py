@@ -8,6 +8,7 @@ from rlkit.experiment.runs import store
 from rlkit.studies import licence, pictures, results
 from rlkit.studies.conclusions import conclusions, methods, number, p_words
 from rlkit.studies.emergence import PAPER
+from rlkit.studies.interventions import SAME
 from rlkit.studies.study import Study
 
 REPORT, LICENCE, FIGURES = "report.md", "licence.json", "figures"
@@ -121,7 +122,11 @@ def _contrasts(found: Sequence[Mapping[str, Any]]) -> str:
         (one["environment"], one["arms"], _span(one["final_return"], 1), _span(one["emergence"], 4))
         for one in found
     ]
-    said = "Seed by seed, with 95 % intervals. The last column says whether a push did what it is called."
+    said = (
+        "Seed by seed, with 95 % intervals. The last column says whether a push did what it is called. "
+        f"“{SAME}” are one algorithm, compiled as two programs whose roundings differ: what chance makes of "
+        "an arm."
+    )
     return f"## Differences between arms\n\n{said}\n\n{table(head, rows)}"
 
 

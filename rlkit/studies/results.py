@@ -14,6 +14,7 @@ from rlkit.studies import evidence as found_in
 from rlkit.studies.emergence import paper_alignment
 from rlkit.studies.evidence import Evidence
 from rlkit.studies.hypotheses import Verdict, verdicts
+from rlkit.studies.interventions import SAME
 from rlkit.studies.runner import folder
 from rlkit.studies.study import PROTOCOLS, Cell, Study
 
@@ -41,7 +42,8 @@ def gather(study: Study, root: str | Path) -> tuple[dict[str, Any], dict[str, di
           nulls        by metric of the halves and null {value, null_mean, null_sd, p, draws}
           prediction   by metric {r2, r2_interval, spearman, spearman_interval}
           gains        by statistic {without, with, gain, interval, r, p, freedom}
-        contrasts    of interventions, one entry per environment and pair of arms that a hypothesis compares:
+        contrasts    of interventions, one entry per environment and pair of arms that a hypothesis compares
+                     (and one of arms that are the same):
                      environment, arms, final_return and emergence {mean, low, high, count} of the difference,
                      seed by seed
         hypotheses   {name, claim, primary, test, metric, protocol, cells, effect, unit, p, p_adjusted, holds}
@@ -71,20 +73,20 @@ def gather(study: Study, root: str | Path) -> tuple[dict[str, Any], dict[str, di
 
 
 def contrasts(rows: Sequence[Mapping[str, Any]], study: Study) -> list[dict[str, Any]]:
-    """What arms that a hypothesis compares differ by, in each environment: they share their seeds."""
+    """What arms that a hypothesis compares, and two that are the same, differ by: they share their seeds."""
     done = {(row["environment"], row["arm"]): row for row in rows if row["state"] == "done"}
     found = []
     for environment in dict.fromkeys(row["environment"] for row in rows):
-        for hypothesis in study.hypotheses:
-            pair = [done.get((environment, arm)) for arm in hypothesis.metric.split(" - ")]
-            if hypothesis.test != "arms" or None in pair:
+        for arms in (*(h.metric for h in study.hypotheses if h.test == "arms"), SAME):
+            pair = [done.get((environment, arm)) for arm in arms.split(" - ")]
+            if None in pair:
                 continue
             apart = {
                 name: interval(np.subtract(*(np.asarray(row[f"{name}s"], np.float64) for row in pair if row)))
                 for name in ("final_return", "emergence")
             }
             told = {name: one._asdict() for name, one in apart.items()}
-            found.append({"environment": environment, "arms": hypothesis.metric} | told)
+            found.append({"environment": environment, "arms": arms} | told)
     return found
 
 
