@@ -35,9 +35,8 @@ HYPOTHESES = (
                "arms", "synergistic - random"),
 )  # fmt: skip
 
-SAME = "all - untouched"
-"""Arms that are one algorithm, compiled as two programs. Their roundings differ, and in time all that they
-do: what they differ by is what chance makes of an arm."""
+RESTING = "all - untouched"
+"""What it costs that earlier layers rest while some units are trained: no hypothesis, but read with them."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from rlkit.experiment.runs import store
 from rlkit.studies import licence, pictures, results
 from rlkit.studies.conclusions import conclusions, methods, number, p_words
 from rlkit.studies.emergence import PAPER
-from rlkit.studies.interventions import SAME
+from rlkit.studies.interventions import RESTING
 from rlkit.studies.study import Study
 
 REPORT, LICENCE, FIGURES = "report.md", "licence.json", "figures"
@@ -124,8 +124,7 @@ def _contrasts(found: Sequence[Mapping[str, Any]]) -> str:
     ]
     said = (
         "Seed by seed, with 95 % intervals. The last column says whether a push did what it is called. "
-        f"“{SAME}” are one algorithm, compiled as two programs whose roundings differ: what chance makes of "
-        "an arm."
+        f"“{RESTING}” is what it costs that earlier layers rest while some units are trained."
     )
     return f"## Differences between arms\n\n{said}\n\n{table(head, rows)}"
 

@@ -14,7 +14,7 @@ from rlkit.studies import evidence as found_in
 from rlkit.studies.emergence import paper_alignment
 from rlkit.studies.evidence import Evidence
 from rlkit.studies.hypotheses import Verdict, verdicts
-from rlkit.studies.interventions import SAME
+from rlkit.studies.interventions import RESTING
 from rlkit.studies.runner import folder
 from rlkit.studies.study import PROTOCOLS, Cell, Study
 
@@ -37,13 +37,13 @@ def gather(study: Study, root: str | Path) -> tuple[dict[str, Any], dict[str, di
                      ("done", "missing", "failed" or "skipped") and note; of those that are done steps, seeds,
                      left_out, seconds, final_return (and by seed final_returns),
                      emergence (Φ_R of all pairs beyond null at the end, matched; by seed emergences),
-                     not_normal, own, matched:
+                     not_normal and, but of arms, own, matched:
           alignment    by metric {global, local: {mean, low, high}}
           nulls        by metric of the halves and null {value, null_mean, null_sd, p, draws}
           prediction   by metric {r2, r2_interval, spearman, spearman_interval}
           gains        by statistic {without, with, gain, interval, r, p, freedom}
         contrasts    of interventions, one entry per environment and pair of arms that a hypothesis compares
-                     (and one of arms that are the same):
+                     (and of what resting layers cost):
                      environment, arms, final_return and emergence {mean, low, high, count} of the difference,
                      seed by seed
         hypotheses   {name, claim, primary, test, metric, protocol, cells, effect, unit, p, p_adjusted, holds}
@@ -73,11 +73,11 @@ def gather(study: Study, root: str | Path) -> tuple[dict[str, Any], dict[str, di
 
 
 def contrasts(rows: Sequence[Mapping[str, Any]], study: Study) -> list[dict[str, Any]]:
-    """What arms that a hypothesis compares, and two that are the same, differ by: they share their seeds."""
+    """What arms that a hypothesis compares differ by, and what resting layers cost, seed by seed."""
     done = {(row["environment"], row["arm"]): row for row in rows if row["state"] == "done"}
     found = []
     for environment in dict.fromkeys(row["environment"] for row in rows):
-        for arms in (*(h.metric for h in study.hypotheses if h.test == "arms"), SAME):
+        for arms in (*(h.metric for h in study.hypotheses if h.test == "arms"), RESTING):
             pair = [done.get((environment, arm)) for arm in arms.split(" - ")]
             if None in pair:
                 continue
@@ -100,11 +100,13 @@ def _cell(study: Study, cell: Cell, where: Path) -> tuple[dict[str, Any], dict[s
         standing = state.standing(where)
         kind = "skipped" if cell.skipped else "failed" if standing.state == state.FAILED else "missing"
         return row | {"state": kind, "note": cell.skipped or standing.note}, {}
-    by = {name: found_in.evidence(arrays, name, study.measuring.fraction) for name in PROTOCOLS}
+    # Arms are compared by their returns; what their emergence says of these was not asked.
+    told = () if cell.arm else PROTOCOLS
+    by = {name: found_in.evidence(arrays, name, study.measuring.fraction) for name in told}
     final = np.asarray(arrays["returns"], np.float64)[:, -max(1, round(0.1 * arrays["returns"].shape[1])) :]
     row |= {"state": "done", "note": "", "steps": int(arrays["steps"][-1]), "seeds": len(arrays["returns"])}
     row |= {
-        "left_out": by["own"].left_out,
+        "left_out": by["own"].left_out if by else 0,
         "seconds": _seconds(where),
         "not_normal": arrays["not_normal"].mean(),
     }
