@@ -127,7 +127,8 @@ def probe(
     edges, names = extremes(steps, spec.features)
     at_edges, _ = on_steps(reward, edges) if names else (np.zeros(0), {})
     low, high = (float(f(total)) for f in (np.min, np.max))
-    numbers = {"low": low, "high": high, "deviation": float(np.std(total))}
+    with np.errstate(invalid="ignore"):  # what is infinite has no deviation
+        numbers = {"low": low, "high": high, "deviation": float(np.std(total))}
     fail = lambda reason: Verdict("probe", False, reason, numbers=numbers)
     if not np.isfinite(total).all():
         return fail(_where(~np.isfinite(total), steps))
