@@ -91,8 +91,8 @@ def load_group(folder: str | Path, seed: int = 0, *, update: int | None = None) 
 
         policy, params, task, *_ = load_group("runs/tokens-modular/dr_grpo/...")
         prompts = sample_prompts(task, jax.random.key(0), 4)  # of rlkit.envs.tokens
-        keys = jax.random.split(jax.random.key(1), 4)
-        written = write(policy, params, prompts, keys, group=2, length=8, eos=task.spec.eos)
+        keys, length = jax.random.split(jax.random.key(1), 4), task.spec.completion_length
+        written = write(policy, params, prompts, keys, group=2, length=length, eos=task.spec.eos)
 
     Args:
       folder: the run folder; nothing is written there.
