@@ -97,6 +97,7 @@ def test_reports(straight, tmp_path):
 def test_what_was_learned_is_loaded_and_writes(straight):
     policy, params, task, trainer, state, settings, update = load_group(straight, seed=1)
     assert (update, settings, task.spec.id) == (12, SETTINGS, "tokens/modular")
+    assert all(isinstance(x, jax.Array) for x in jax.tree.leaves(params))  # that a policy can index
     prompts = sample_prompts(task, jax.random.key(0), 4)
     keys, length = jax.random.split(jax.random.key(1), 4), task.spec.completion_length
     write_some = jax.jit(lambda params: write(policy, params, prompts, keys, group=3, length=length))

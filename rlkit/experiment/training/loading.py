@@ -109,7 +109,9 @@ def load_group(folder: str | Path, seed: int = 0, *, update: int | None = None) 
         raise UsageError(f"{path} is no run of a group trainer but of {settings.agent_name}; see load")
     trainer, state, _, reached = _reached(path, settings, seed, 0, update)
     one = getattr(trainer, "inner", trainer)  # of one device, where prompts are spread
-    return LoadedGroup(one.policy, trainer.params(state), one.task, trainer, state, settings, reached)
+    # A checkpoint holds NumPy's arrays, which no tracer can index.
+    params = jax.device_put(trainer.params(state))
+    return LoadedGroup(one.policy, params, one.task, trainer, state, settings, reached)
 
 
 def _reached(path: Path, settings: Any, seed: int | None, member: int, update: int | None) -> LoadedState:
