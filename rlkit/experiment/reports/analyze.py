@@ -60,6 +60,7 @@ from rlkit.analysis.study.baselines import Baselines
 from rlkit.analysis.study.life import Life, study_life
 from rlkit.analysis.study.nulls import NULLS, NullTest, holm, pooled_p
 from rlkit.analysis.study.recordings import measure_recordings
+from rlkit.analysis.study.shared import Shared
 from rlkit.analysis.study.untrained import against_untrained
 from rlkit.errors import UsageError
 from rlkit.experiment.reports.intervals import interval
@@ -89,6 +90,7 @@ def study(
     draws: int = 100,
     final_draws: int = FINAL_DRAWS,
     components: int | None = None,
+    shared: Shared | None = None,
 ) -> Life:
     """:func:`rlkit.analysis.study.life.study_life` of recordings by update.
 
@@ -100,10 +102,16 @@ def study(
       draws: surrogates per recording.
       final_draws: surrogates of the last recordings, rounded up to a multiple of ``draws``.
       components: measure that many leading principal components instead of the units.
+      shared: see :func:`rlkit.analysis.study.life.study_life`.
     """
     updates = sorted(latents)
     z, first = (np.stack([latents[u][name] for u in updates], 1) for name in ("latent", "first"))
-    options: Any = {"routes": tuple(LEVELS.values()), "null": NULL, "components": components}
+    options: Any = {
+        "routes": tuple(LEVELS.values()),
+        "null": NULL,
+        "components": components,
+        "shared": shared,
+    }
     return study_life(z, returns, key, first=first, draws=draws, final_draws=final_draws, **options)
 
 
@@ -174,6 +182,8 @@ def analyze(
     key = jax.random.fold_in(jax.random.key(settings.seed), _KEYS)
     returns, untrained = read_returns(folder, latents), _read_untrained(folder, latents)
     per_update, labels = config.build(settings).steps_per_update, grid_labels(parse_grid(settings.sweep))
+    # All measurements of a run are one compiled program.
+    shared = Shared(tuple(LEVELS.values()), max(draws, _COMPARED), components=components)
     lives, members = [], []
     for member, (label, rows) in enumerate(zip(labels, _rows(len(returns), len(labels)), strict=True)):
         own = {
@@ -181,8 +191,8 @@ def analyze(
         }
         fresh = None if untrained is None else untrained[rows]
         own_key = jax.random.fold_in(key, member)
-        lives.append(study(own, returns[rows], own_key, draws, final_draws, components))
-        members.append({"label": label} | _told(lives[-1], own, fresh, own_key, per_update, components))
+        lives.append(study(own, returns[rows], own_key, draws, final_draws, components, shared))
+        members.append({"label": label} | _told(lives[-1], own, fresh, own_key, per_update, shared))
     data = {
         "version": VERSION,
         "lag": 1,
@@ -222,16 +232,16 @@ def _told(
     untrained: np.ndarray | None,
     key: Key,
     per_update: int,
-    components: int | None,
+    shared: Shared,
 ) -> dict[str, Any]:
     """What is said of one member."""
     update = max(latents)
     last = latents[update]
     return {
-        "warnings": warnings(life, last["latent"].shape[-1] if components is None else components),
+        "warnings": warnings(life, shared.components or last["latent"].shape[-1]),
         "points": points(life, latents, per_update),
-        "untrained": _untrained(untrained, last, update, jax.random.fold_in(key, 1), components),
-        "projections": _projections(last, jax.random.fold_in(key, 2), components),
+        "untrained": _untrained(untrained, last, update, jax.random.fold_in(key, 1), shared),
+        "projections": _projections(last, jax.random.fold_in(key, 2), shared),
         "alignment": _alignment(life),
         "prediction": _prediction(life),
     }
@@ -338,12 +348,12 @@ def _untrained(
     last: dict[str, np.ndarray],
     update: int,
     key: Key,
-    components: int | None,
+    shared: Shared,
 ) -> dict[str, Any] | None:
     """The last recording less untrained networks on the same observations; None if there are none."""
     if latents is None:
         return None
-    options: Any = {"first": last["first"], "null": NULL, "draws": _COMPARED, "components": components}
+    options: Any = {"first": last["first"], "null": NULL, "draws": _COMPARED, "shared": shared}
     found = against_untrained(
         last["latent"], latents, key, quantities=MEASURES, routes=tuple(LEVELS.values()), **options
     )
@@ -367,9 +377,9 @@ def _untrained(
     return {"update": int(update), "networks": latents.shape[1], "draws": _COMPARED} | levels
 
 
-def _projections(last: dict[str, np.ndarray], key: Key, components: int | None) -> dict[str, Any]:
+def _projections(last: dict[str, np.ndarray], key: Key, shared: Shared) -> dict[str, Any]:
     """The last recording against random directions of the same latents."""
-    options: Any = {"first": last["first"], "draws": _COMPARED, "components": components, "check": "off"}
+    options: Any = {"first": last["first"], "draws": _COMPARED, "shared": shared}
     tests = measure_recordings(
         last["latent"], key, null="projections", routes=tuple(LEVELS.values()), quantities=MEASURES, **options
     ).tests
