@@ -57,13 +57,10 @@ TASKS = {
          "batch_size": 128, "discount": 0.98, "buffer_size": 24_000},
         {"queries": 200, "query_batch": 50, "query_every": 2000, "segment": 25},
     ),
-    # Comparisons do not say what a step is worth by itself; who prefers an end at the goal says that.
     "maze": lambda: Task(
-        make("nav/pointmaze-umaze", observation="global"),
-        "progress('path_distance') + 5 * success()", 200_000, "ppo",
+        make("nav/pointmaze-umaze", observation="global"), "progress('path_distance')", 200_000, "ppo",
         {"num_envs": 32, "num_steps": 64, "learning_rate": 1e-3, "normalize_obs": True},
-        {"queries": 500, "query_batch": 50, "query_starts": 4096, "query_every": 8192, "segment": 25,
-         "reward_steps": 500},
+        {"queries": 400, "query_batch": 100, "query_starts": 4096, "query_every": 16_384, "segment": 25},
     ),
 }  # fmt: skip
 
