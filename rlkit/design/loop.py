@@ -200,13 +200,7 @@ class Loop:
             for i, outcome in self.trainer.train(candidates, key, known=known, **options):
                 if names[i] not in self.journal:
                     self.journal.note(names[i], to_data(outcome))
-                    self.tell(
-                        Record(
-                            candidates[i],
-                            outcome=outcome,
-                            score=score(outcome, self.config.score, self.config.curve),
-                        )
-                    )
+                    self.tell(trained(Record(candidates[i]), outcome, self.config))
                 self._go_on()
         return [outcome_from(self.journal.steps[name]) for name in names]
 
