@@ -105,7 +105,7 @@ def ask(request: dict[str, Any], *, limits: Limits = Limits(), how: str = "") ->
 def _run(request: dict[str, Any], limits: Limits, how: str, root: str) -> tuple[int, dict[str, Any] | None]:
     ours, theirs = os.pipe()
     whole = request | {
-        "answer": theirs, "how": how, "root": root, "path": sys.path, "readable": _readable(),
+        "answer": theirs, "how": how, "root": root, "path": _path(), "readable": _readable(),
         "limits": {"memory": limits.memory, "seconds": limits.seconds},
     }  # fmt: skip
     # Nothing of this process's environment: keys may be in it.
@@ -142,10 +142,31 @@ _ENVIRONMENT = {
 }  # fmt: skip
 
 
+_IMPORTED = ("jax", "jaxlib", "numpy", "scipy", "ml_dtypes", "opt_einsum", "rlkit")
+
+
+def _schemes() -> list[str]:
+    return [*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, sys.exec_prefix]
+
+
+def _path() -> list[str]:
+    """Where the child imports from: the interpreter's folders, and those that hold a library it needs.
+
+    Others are none of its business: a user's own modules, and their secrets, lie in the working folder.
+    """
+    standard = [Path(path).resolve() for path in _schemes()]
+
+    def needed(path: str) -> bool:
+        place = Path(path).resolve()
+        inside = any(place.is_relative_to(folder) for folder in standard)
+        return inside or any((place / name).is_dir() for name in _IMPORTED)
+
+    return [path for path in sys.path if path and needed(path)]
+
+
 def _readable() -> list[str]:
     """The interpreter, its libraries and this package."""
-    schemes = [*sysconfig.get_paths().values(), sys.prefix, sys.base_prefix, sys.exec_prefix]
-    files = [path for path in (*schemes, *sys.path, *_SYSTEM) if path and os.path.exists(path)]
+    files = [path for path in (*_schemes(), *_path(), *_SYSTEM) if os.path.exists(path)]
     package = Path(__file__).parents[2]
     folders = [package / "rlkit", *(package / room for room in ("envs", "agents", "analysis"))]
     kept = [path for path in files if Path(path).resolve() not in (package.resolve(), Path("/"), Path.home())]

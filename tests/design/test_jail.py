@@ -78,6 +78,7 @@ def test_every_probe_is_blocked_and_tracing_works(how, tmp_path, monkeypatch) ->
     secret = tmp_path / "secret"
     secret.write_text("kept")
     monkeypatch.setenv("CANARY_KEY", "canary")
+    monkeypatch.syspath_prepend(str(tmp_path))  # as the working folder is, where a user's modules lie
     text = PROBES.format(secret=str(secret), folder=str(tmp_path))
     try:
         answer = ask(text, how)
