@@ -163,10 +163,10 @@ def _peak(jaxpr: Jaxpr, owned: int = 0) -> int:
         own = sum(map(size, step.writes))
         if step.name in _IN_PLACE or _elementwise(step):
             spare = [_bytes(v) for v in ends]
-            for bytes in map(size, step.writes):
-                if bytes and bytes in spare:
-                    spare.remove(bytes)
-                    own -= bytes
+            for need in map(size, step.writes):
+                if need and need in spare:
+                    spare.remove(need)
+                    own -= need
         peak = max(peak, live + own + _within(step))
         live += sum(map(size, step.writes)) - sum(map(_bytes, ends))
         live -= sum(size(v) for v in step.writes if v not in last)

@@ -89,8 +89,15 @@ def bounds(tree: Mapping[str, Node], at: str, explore: float, extra: Mapping[str
     }
 
 
-def leaf(tree: Mapping[str, Node], explore: float, widening: float, extra: dict[str, int]) -> str:
-    """The node to expand, from the root along the largest bounds; the path's ``extra`` visits are counted.
+def leaf(
+    tree: Mapping[str, Node],
+    explore: float,
+    widening: float,
+    extra: dict[str, int],
+    expanded: dict[str, int],
+) -> str:
+    """The node to expand, from the root along the largest bounds; its path's visits are added to ``extra``,
+    its own expansion to ``expanded``, both by id.
 
     A node is expanded while it has fewer children than ``visits ** widening`` (progressive widening, Coulom
     2007), else its best child is gone on with; equal ones in their order.
@@ -98,7 +105,7 @@ def leaf(tree: Mapping[str, Node], explore: float, widening: float, extra: dict[
     at, path = ROOT, [ROOT]
     while tree[at].children:
         visits = tree[at].visits + extra.get(at, 0)
-        born = len(tree[at].children) + extra.get(f"{at} expanded", 0)
+        born = len(tree[at].children) + expanded.get(at, 0)
         if at != ROOT and born < max(1.0, visits**widening):
             break
         known = bounds(tree, at, explore, extra)
@@ -106,7 +113,7 @@ def leaf(tree: Mapping[str, Node], explore: float, widening: float, extra: dict[
         path.append(at)
     for id in path:
         extra[id] = extra.get(id, 0) + 1
-    extra[f"{at} expanded"] = extra.get(f"{at} expanded", 0) + 1
+    expanded[at] = expanded.get(at, 0) + 1
     return at
 
 
@@ -149,7 +156,8 @@ class Walk:
         """``count`` nodes to expand in a generation, one after the other, each counted as a visit."""
         explore = self.explore * max(0.0, 1.0 - generation / self.horizon)
         extra: dict[str, int] = {}
-        return [leaf(tree, explore, self.widening, extra) for _ in range(count)]
+        expanded: dict[str, int] = {}
+        return [leaf(tree, explore, self.widening, extra, expanded) for _ in range(count)]
 
 
 @dataclass(frozen=True)

@@ -57,11 +57,12 @@ def test_bounds_are_those_of_the_formula_and_choose_what_is_expanded() -> None:
     }
     assert found == pytest.approx(wanted)
     # Two children of four visits are as many as the square root allows, so the best of them is gone on with.
-    assert leaf(tree, 0.0, 0.5, {}) == "0.1.0"
-    assert leaf(tree, 0.0, 1.0, {}) == "0.0.0"
-    assert leaf(tree, 100.0, 0.5, {}) == "0.0.1"
+    assert leaf(tree, 0.0, 0.5, {}, {}) == "0.1.0"
+    assert leaf(tree, 0.0, 1.0, {}, {}) == "0.0.0"
+    assert leaf(tree, 100.0, 0.5, {}, {}) == "0.0.1"
     extra: dict[str, int] = {}
-    chosen = [leaf(tree, 0.5, 0.5, extra) for _ in range(12)]
+    expanded: dict[str, int] = {}
+    chosen = [leaf(tree, 0.5, 0.5, extra, expanded) for _ in range(12)]
     assert {"0.1.0", "0.1.2"} <= set(chosen)  # what was chosen in this generation counts as visited
     assert extra[ROOT] == 12
 
