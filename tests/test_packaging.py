@@ -32,7 +32,7 @@ def _sources() -> dict[str, Path]:
     found = {}
     for room in ("rlkit", *ROOMS):
         for path in (ROOT / room).rglob("*"):
-            if path.is_file() and path.suffix in (".py", ".typed", ".html"):
+            if path.is_file() and path.suffix in (".py", ".typed", ".css", ".html", ".xml"):
                 inside = path.relative_to(ROOT).as_posix()
                 if inside.split("/")[0] == "rlkit" and inside.split("/")[1] in ROOMS:
                     continue  # seen through its link, which newer Pythons follow
@@ -111,9 +111,9 @@ def test_make_prints_its_targets():
 def built(tmp_path_factory):
     """Build an sdist, and the wheel from the sdist, in a copy of the tree."""
     copy, out = tmp_path_factory.mktemp("tree") / "rlkit", tmp_path_factory.mktemp("dist")
-    skip = shutil.ignore_patterns(
-        ".git", ".venv*", ".cache", "runs", "*.egg-info", "__pycache__", "build", ".*_cache"
-    )
+    patterns = (".git", ".venv*", ".cache", "*.egg-info", "__pycache__", "build", ".*_cache")
+    everywhere, on_top = shutil.ignore_patterns(*patterns), shutil.ignore_patterns(*patterns, "runs")
+    skip = lambda folder, names: (on_top if Path(folder) == ROOT else everywhere)(folder, names)
     shutil.copytree(ROOT, copy, symlinks=True, ignore=skip)
     done = subprocess.run(
         [sys.executable, "-m", "build", "--outdir", str(out), str(copy)], capture_output=True, text=True

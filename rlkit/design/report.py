@@ -1,6 +1,5 @@
 """The report of a design: its candidates, where the winner came from, and what its terms paid."""
 
-import importlib.resources
 import json
 import math
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from rlkit.design.results import BASELINES
 from rlkit.design.types import Outcome, Record, Verdict
 from rlkit.experiment.reports import figures
 from rlkit.experiment.reports.intervals import difference, interval
-from rlkit.experiment.reports.wording import percent, plain, short
+from rlkit.experiment.reports.pages import page
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import config as configs
 from rlkit.rewards.designed import BASE, TOTAL
@@ -42,17 +41,7 @@ def report(folder: str | Path) -> Path:
 
 def render(design: Design) -> str:
     """The HTML of the report: one file that loads nothing."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["safe_svg"] = Markup
-    read = lambda package, name: importlib.resources.files(package).joinpath(name).read_text(encoding="utf-8")
-    style = read("rlkit.experiment.reports", "report.html").partition("<style>")[2].partition("</style>")[0]
-    words = {"percent": percent, "number": plain, "short": short, "style": Markup(style)}
-    return environment.from_string(read("rlkit.design", "report.html")).render(words | context(design))
+    return page("report.html", context(design), package="rlkit.design")
 
 
 def context(design: Design) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The report of trainings of groups: curves, what metrics mean, and completions to read."""
 
-import importlib.resources
 import json
 import shlex
 from collections.abc import Sequence
@@ -11,8 +10,8 @@ import numpy as np
 from rlkit.errors import UsageError
 from rlkit.experiment.reports import figures
 from rlkit.experiment.reports.intervals import interval
+from rlkit.experiment.reports.pages import page
 from rlkit.experiment.reports.reading import Run, labels, origin, relative, steps_per_second
-from rlkit.experiment.reports.wording import percent, plain, short
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import config
 from rlkit.group.glossary import meaning
@@ -29,23 +28,7 @@ _HEALTH = (
 
 def render(runs: Sequence[Run]) -> str:
     """The HTML of a report about runs of group trainers."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["safe_svg"] = Markup
-    folder = importlib.resources.files("rlkit.experiment.reports")
-    style = folder.joinpath("report.html").read_text(encoding="utf-8").partition("<style>")[2]
-    source = folder.joinpath("groups.html").read_text(encoding="utf-8")
-    words = {
-        "percent": percent,
-        "number": plain,
-        "short": short,
-        "style": Markup(style.partition("</style>")[0]),
-    }
-    return environment.from_string(source).render(words | context(runs))
+    return page("groups.html", context(runs))
 
 
 def context(runs: Sequence[Run]) -> dict[str, Any]:

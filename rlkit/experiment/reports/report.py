@@ -6,7 +6,6 @@ What a run does not have (yet), or what is damaged, is left out with a sentence 
 
 import base64
 import contextlib
-import importlib
 import json
 import math
 import os
@@ -18,6 +17,7 @@ from typing import Any
 from rlkit.errors import RlkitError, UsageError
 from rlkit.experiment.reports import conclusions, curves, figures, groups, inside, panels
 from rlkit.experiment.reports.intervals import interval
+from rlkit.experiment.reports.pages import page
 from rlkit.experiment.reports.panels import Group
 from rlkit.experiment.reports.reading import (
     STARTS,
@@ -30,7 +30,7 @@ from rlkit.experiment.reports.reading import (
     sentence,
     steps_per_second,
 )
-from rlkit.experiment.reports.wording import percent, plain, short
+from rlkit.experiment.reports.wording import percent, plain
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import config
 
@@ -106,20 +106,9 @@ def render(runs: Sequence[Run]) -> str:
         raise UsageError(
             "runs of agents and of group trainers cannot be compared; make a report of each kind"
         )
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"safe_svg": Markup, "data": _data_url, "brief": _brief, "titled": _titled}
-    source = (
-        importlib.resources.files("rlkit.experiment.reports")
-        .joinpath("report.html")
-        .read_text(encoding="utf-8")
-    )
-    formats = {"percent": _percent, "number": plain, "short": short, "points": _points, "change": _change}
-    html = environment.from_string(source).render(formats | context(runs))
+    formats = {"percent": _percent, "points": _points, "change": _change}
+    filters = {"data": _data_url, "brief": _brief, "titled": _titled}
+    html = page("report.html", formats | context(runs), filters=filters)
     for run in runs:  # errors name files by their whole path, which is nobody else's business
         html = html.replace(str(run.folder.resolve()), relative(run.folder))
     return html
