@@ -63,6 +63,8 @@ class PointMaze:
         is.
       clutter: how many boxes drop in the middle of an episode, in the step ``params.drop_step``, each into
         one cell. They never cut off the goal.
+      dense: every step pays ``exp(-d)`` of the way ``d`` (m) to the goal, and reaching it does not end the
+        episode, as in the dense variant of Gymnasium-Robotics' PointMaze, where d is the straight distance.
     """
 
     layout: str = "umaze"
@@ -73,6 +75,7 @@ class PointMaze:
     drive: str = "point"
     landmarks: int = 0
     clutter: int = 0
+    dense: bool = False
 
     def __post_init__(self) -> None:
         for name, known in {
@@ -241,11 +244,14 @@ class PointMaze:
     def task_reward(
         self, features: Features, action: jax.Array, next_features: Features, params: Params
     ) -> tuple[jax.Array, Terms]:
+        if self.dense:
+            reward = jnp.exp(-next_features["path_distance"])
+            return reward, {"closeness": reward}
         reward = next_features["at_goal"].astype(jnp.float32)
         return reward, {"goal": reward}
 
     def terminated(self, state: State, action: jax.Array, next_state: State, params: Params) -> jax.Array:
-        return _at_goal(next_state, params)
+        return _at_goal(next_state, params) & (not self.dense)
 
     def success(self, state: State, action: jax.Array, next_state: State, params: Params) -> jax.Array:
         return _at_goal(next_state, params)

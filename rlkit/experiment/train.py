@@ -1,5 +1,6 @@
 """Training from Python: a population, its learning curves and its latents, nothing on disk."""
 
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ class Trained(NamedTuple):
     untrained: (
         np.ndarray | None
     )  # [S, M, T, n]: latents of untrained networks on the last recording's observations
-    finished: bool  # False if a signal ended it
+    finished: bool  # False if SIGINT ended it: curves end where it came
 
     def steps(self, kind: str = "train") -> np.ndarray:
         """int [P]: environment steps per seed at the log points."""
@@ -119,7 +120,9 @@ def train(
       chunk_length: updates per compiled call; None follows the measured speed. Changes no result.
 
     Returns:
-      The trained population. SIGINT ends it early, with ``finished=False``.
+      The trained population. SIGINT ends it early, with a warning and ``finished=False``. Other signals end
+      the process as ever: nothing is saved here, and a script that went on would take what an unfinished
+      training gives for a result.
 
     Raises:
       NonFiniteError: a loss or a parameter is not finite; the message names what went first.
@@ -145,7 +148,8 @@ def train(
     position = _start(pop, key)
     program = compile_chunk(pop, position.state)
     training = Training(program, pop, plan, born_finite(pop, position.state), on_nan, chunk_length)
-    with listening() as stop, (progress_bar if progress else no_progress)(agent, plan, pop.size) as bar:
+    shown = progress_bar if progress else no_progress
+    with listening((signal.SIGINT,)) as stop, shown(agent, plan, pop.size) as bar:
         bar.compiled(program)
         record, judge = observers(pop, key, probe_steps, eval_episodes, batching)
         record, judge = probe(pop) if probe else record, evaluate(pop) if evaluate else judge
@@ -155,6 +159,8 @@ def train(
         end = drive(training, position, memory.observers(), stop)
         for sink in sinks:
             sink.close()
+        if end.update < num_updates:
+            bar.warn(f"interrupted after {end.update} of {num_updates} updates: what is returned ends there")
         idle = idle_seeds(memory.lines)
         if idle:
             bar.warn(nothing_learnt(idle, pop.size))

@@ -289,6 +289,22 @@ def test_fitness_is_the_share_of_the_way():
     assert float(ENV.fitness(state._replace(position=goal), PARAMS)) == 1.0
 
 
+def test_the_dense_variant_pays_for_being_near_and_goes_on():
+    env = make("nav/pointmaze-umaze", dense=True)
+    params = env.default_params()._replace(start_noise=jnp.float32(0))
+    state, key, still = env.initial(jax.random.key(1), params), jax.random.key(0), jnp.zeros(2)
+    height, width = params.walls.shape
+    goal = jnp.array([state.goal % width, state.goal // width]) + 0.5
+    for at, way in ((state, float(state.initial_path)), (state._replace(position=goal), 0.0)):
+        seen = env.features(at, params)
+        reward, terms = env.task_reward(seen, still, seen, params)
+        assert float(reward) == float(terms["closeness"]) == pytest.approx(np.exp(-way))
+        assert bool(env.success(at, still, at, params)) == (way == 0)
+        assert not env.terminated(at, still, at, params)
+    assert env.spec.id == "nav/pointmaze-umaze-dense"
+    assert "exp" in env.spec.native_reward
+
+
 def test_bad_choices_are_refused():
     with pytest.raises(UnknownNameError, match="did you mean 'umaze'"):
         PointMaze("umase")

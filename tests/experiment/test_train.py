@@ -1,5 +1,9 @@
 """Training in memory: chunks, log points, and what is not finite."""
 
+import os
+import signal
+import time
+
 import jax
 import numpy as np
 import pytest
@@ -108,6 +112,23 @@ def test_probes_and_evaluations_happen_at_their_points():
     np.testing.assert_array_equal(result.curve("eval/update")[:, 0], [0, 5, 10])
     with pytest.raises(UnknownNameError, match="did you mean 'loss'"):
         result.curve("los")
+
+
+def test_an_interrupted_training_says_so_and_other_signals_are_left_alone(capsys):
+    before, heard = signal.getsignal(signal.SIGTERM), []
+
+    def interrupt(entry):
+        # A scheduler's SIGTERM must end the script, or its next lines print what an untrained policy does.
+        heard.append(signal.getsignal(signal.SIGTERM))
+        if entry["update"] == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)  # the watching thread reads it
+
+    result = train(toy(), 10, seeds=1, log_every=1, probes=0, log=[interrupt], progress=False, chunk_length=1)
+    assert not result.finished
+    assert result.curve("loss").shape[0] == len(heard) < 10
+    assert set(heard) == {before}
+    assert "interrupted after" in capsys.readouterr().err
 
 
 @pytest.mark.bits

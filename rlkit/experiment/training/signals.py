@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 SIGNALS = tuple(getattr(signal, n) for n in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, n))
 _HANGUP = getattr(signal, "SIGHUP", None)
@@ -48,8 +48,11 @@ class Stop:
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[Stop]:
+def listening(numbers: Sequence[int] = SIGNALS) -> Iterator[Stop]:
     """Turn SIGINT, SIGTERM and SIGHUP into a flag while the block runs (only in the main thread).
+
+    Args:
+      numbers: the signals that are heard; the others do what they did.
 
     Python runs its handlers between two instructions of the main thread, which a compilation or a
     long chunk can hold up for seconds. A second thread therefore reads the signals from the wake-up
@@ -65,10 +68,10 @@ def listening() -> Iterator[Stop]:
 
     def watch() -> None:
         while byte := reader.recv(1):
-            if byte[0] in SIGNALS:
+            if byte[0] in numbers:
                 stop.received(byte[0])
 
-    heard = [n for n in SIGNALS if n != _HANGUP or signal.getsignal(n) != signal.SIG_IGN]
+    heard = [n for n in numbers if n != _HANGUP or signal.getsignal(n) != signal.SIG_IGN]
     before = {number: signal.signal(number, lambda *_: None) for number in heard}
     wakeup = signal.set_wakeup_fd(writer.fileno())
     thread = threading.Thread(target=watch, daemon=True)
