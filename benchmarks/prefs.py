@@ -40,27 +40,62 @@ def timed(programs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, tupl
     return {name: tuple(statistics.median(x) for x in zip(*each, strict=True)) for name, each in took.items()}  # pyrefly: ignore
 
 
+SIZES = (((8, 8), 4), ((16, 16), 8), ((32, 32), 16), ((64, 64), 64))
+"""Layers of a reward model, and comparisons in a gradient step."""
+
+STEPS, LENGTH = 50, 25
+
+
 def ensemble_of_five(rounds: int) -> None:
-    """Fitting five members by ``vmap`` beside fitting one."""
+    """Fitting five members by ``vmap`` beside fitting one, and the same for their matrix products alone."""
     rng = np.random.default_rng(0)
-    one, two = rng.normal(size=(2, 500, 25, 4)).astype(np.float32)
+    one, two = rng.normal(size=(2, 500, LENGTH, 4)).astype(np.float32)
     data = pairs(one, two, (rng.random(500) < 0.5).astype(np.float32))
-    for sizes, batch in (((64, 64), 64), ((16, 16), 8)):
+    print(f"five members beside one, {LENGTH} steps a segment: CPU, wall time; their products alone")
+    for sizes, batch in SIZES:
         member, programs = build(ENV.spec, ModelConfig(sizes=sizes)).member, {}
         for count in (1, 5):
             config = FitConfig(members=count, batch_size=batch)
             params = jax.vmap(member.init)(jax.random.split(jax.random.key(0), count))
             state = jax.vmap(optimiser_of(config).init)(params)
-            bits = jax.random.bits(jax.random.key(1), (50, count, batch))
+            bits = jax.random.bits(jax.random.key(1), (STEPS, count, batch))
             run = jax.jit(
                 lambda p, s, b, config=config, member=member: fit_steps(member, p, s, data, b, config)
             )
-            programs[str(count)] = lambda run=run, p=params, s=state, b=bits: run(p, s, b)
+            programs[f"fit {count}"] = lambda run=run, p=params, s=state, b=bits: run(p, s, b)
+            programs[f"bare {count}"] = bare_products(count, 2 * batch * LENGTH, (4, *sizes, 1))
         took = timed(programs, rounds)
-        cpu, wall = (took["5"][i] / took["1"][i] for i in (0, 1))
+        ratios = {
+            what: [took[f"{what} 5"][i] / took[f"{what} 1"][i] for i in (0, 1)] for what in ("fit", "bare")
+        }
+        share = took["bare 1"][0] / took["fit 1"][0]
         print(
-            f"five members beside one, layers {sizes}, {batch} pairs: {cpu:.2f} × CPU, {wall:.2f} × wall time"
+            f"  layers {sizes}, {batch} pairs: {ratios['fit'][0]:.2f}, {ratios['fit'][1]:.2f}; "
+            f"{ratios['bare'][0]:.2f}, {ratios['bare'][1]:.2f}, which are {100 * share:.0f} % of one member's CPU"
         )
+
+
+def bare_products(members: int, rows: int, sizes: tuple[int, ...]) -> Callable[[], Any]:
+    """The matrix products of a gradient step, forwards and backwards, without anything between them."""
+    keys = jax.random.split(jax.random.key(2), len(sizes))
+    x = jax.random.normal(keys[0], (members, rows, sizes[0]))
+    shapes = zip(sizes, sizes[1:], strict=False)
+    kernels = [jax.random.normal(k, (members, *s)) / s[0] for k, s in zip(keys[1:], shapes, strict=True)]
+
+    def loss(kernels: Any, x: jax.Array) -> jax.Array:
+        for kernel in kernels:
+            x = jnp.matmul(x, kernel, precision="highest")
+        return jnp.sum(x**2)
+
+    @jax.jit
+    def run(kernels: Any, x: jax.Array) -> Any:
+        def step(kernels: Any, _: None) -> tuple[Any, None]:
+            found = jax.vmap(jax.grad(loss))(kernels, x)
+            return jax.tree.map(lambda k, g: k - 1e-6 * g, kernels, found), None
+
+        return jax.lax.scan(step, kernels, length=STEPS)[0]
+
+    return lambda: run(kernels, x)
 
 
 def scoring(rounds: int, transitions: int, sizes: tuple[int, int]) -> None:

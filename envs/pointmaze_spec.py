@@ -88,7 +88,8 @@ def pointmaze_spec(env: Any) -> EnvSpec:
         f"{', far from the start' if far else ''}. {seen}{_circumstances(env)}",
         success="the agent is within 0.45 m of the goal",
         fitness="share of the shortest path from start to goal that has been covered; 1 at the goal",
-        native_reward="exp(-path_distance) in every step" if env.dense
+        native_reward="exp(-path_distance) in every step"
+        if env.dense
         else "1 on reaching the goal, which ends the episode, 0 otherwise",
         partial_obs=local,
         auto_reset=Pool(64, 8) if env.changes else Fresh(),

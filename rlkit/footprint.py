@@ -148,12 +148,17 @@ def _inner(params: dict[str, Any]) -> Iterator[Jaxpr]:
                 yield one
 
 
-def _peak(jaxpr: Jaxpr, owned: int = 0) -> int:
-    """Bytes at the worst moment beside the operands, of which the last ``owned`` are slices to be made."""
+def _peak(jaxpr: Jaxpr, owned: int = 0, carried: int | None = None) -> int:
+    """Bytes at the worst moment beside the operands, of which the last ``owned`` are slices to be made.
+
+    Results beyond the first ``carried`` are stacked by the loop that this is the body of.
+    """
     names: dict[Any, Any] = {}
     steps = list(_flat(jaxpr, names))
-    results = {names.get(v, v) for v in jaxpr.outvars if not isinstance(v, Literal)}
-    kept, last = _kept(steps, results)
+    found = [names.get(v, v) for v in jaxpr.outvars if not isinstance(v, Literal)]
+    carried = len(jaxpr.outvars) if carried is None else carried
+    own = {names.get(v, v) for v in jaxpr.outvars[:carried] if not isinstance(v, Literal)}
+    kept, last = _kept(steps, own, set(found) - own)
     size = lambda v: _bytes(v) if v in kept else 0
     mine = set(jaxpr.invars[len(jaxpr.invars) - owned :]) & kept
     live = peak = sum(map(_bytes, mine))
@@ -177,14 +182,20 @@ def _peak(jaxpr: Jaxpr, owned: int = 0) -> int:
 def _within(step: _Step) -> int:
     """Bytes that an operation needs while it runs, beside operands and results."""
     if step.name == "scan":
-        slices = len(step.reads) - step.params["num_consts"] - step.params["num_carry"]
-        return _peak(step.params["jaxpr"].jaxpr, max(slices, 0))
+        carried = step.params["num_carry"]
+        slices = len(step.reads) - step.params["num_consts"] - carried
+        return _peak(step.params["jaxpr"].jaxpr, max(slices, 0), carried)
     return max((_peak(inner) for inner in _inner(step.params)), default=0)
 
 
-def _kept(steps: list[_Step], results: set[Any]) -> tuple[set[Any], dict[Any, int]]:
-    """The variables that are in memory, and for each variable the number of the step that reads it last."""
-    readers: dict[Any, int] = {}
+def _kept(
+    steps: list[_Step], results: set[Any], stacked: set[Any] = frozenset()
+) -> tuple[set[Any], dict[Any, int]]:
+    """The variables that are in memory, and for each variable the number of the step that reads it last.
+
+    ``stacked`` results are written into their places of a larger array where they are computed.
+    """
+    readers: dict[Any, int] = dict.fromkeys(stacked, 1)
     needed = set(results)  # by somebody who wants it in memory
     kept: set[Any] = set()
     last: dict[Any, int] = dict.fromkeys(results, len(steps))

@@ -19,7 +19,14 @@ OBJECTIVES = {
     "MSE": lambda r, y, m: losses.masked_mean(losses.step_mse(r, y, m), m),
     "Q-ranking": lambda r, y, m: losses.step_q_ranking(r, y > 0.5, m),
 }
-READERS = ("forward", "backward", "both, mean", "both, gate")
+HEADS = {
+    "forward": heads.ProcessHead(BACKBONE),
+    "backward": heads.ProcessHead(BACKBONE),
+    "both, mean": heads.BidirectionalProcess(BACKBONE, "mean"),
+    "both, gate": heads.BidirectionalProcess(BACKBONE, "mlp"),
+    "both, gate with gradient": heads.BidirectionalProcess(BACKBONE, "mlp", detach=False),
+}
+READERS = tuple(HEADS)
 
 
 def chains(key: jax.Array, w: jax.Array, count: int) -> tuple[Segment, jax.Array]:
@@ -53,10 +60,8 @@ def run(key: jax.Array) -> dict[str, jax.Array]:
     first = metrics.first_error(truth, test.mask)
     out = {}
     for name, objective in OBJECTIVES.items():
-        for reader in READERS if name == "BCE" else READERS[::3]:
-            gated = {"both, mean": "mean", "both, gate": "mlp"}.get(reader)
-            head = heads.BidirectionalProcess(BACKBONE, gated) if gated else heads.ProcessHead(BACKBONE)
-            model = reward_model(head, item)
+        for reader in READERS if name == "BCE" else READERS[:4:3]:
+            model = reward_model(HEADS[reader], item)
 
             def score(params, item, model=model, turn=reader == "backward"):
                 seen = Segment(flip_valid(item.feats, item.mask), item.mask) if turn else item
@@ -85,8 +90,9 @@ def main() -> None:
         gate = [above(less(rows, reader)["both, gate"]) for reader in READERS[:3]]
         claim(f"reading in both directions beats either one ({what})", gate[0] and gate[1])
         claim(f"the gate beats the mean ({what})", gate[2])
+        claim(f"a gate with gradient does ({what})", above(less(rows, READERS[2])[READERS[4]]))
     for name in OBJECTIVES:
-        rows = {r: found[f"{name}/{r}/F1"] for r in READERS[::3]}
+        rows = {r: found[f"{name}/{r}/F1"] for r in READERS[:4:3]}
         gain = table(f"{name}: F1 of the first error", rows, "forward")
         claim(f"both directions beat forward reading under {name}", above(gain["both, gate"]))
     finish()

@@ -17,6 +17,7 @@ from rlkit.prefs.feedback.agents import (
     preference_sac,
 )
 from rlkit.prefs.feedback.config import teacher_of
+from rlkit.prefs.feedback.exploring import novelty
 from rlkit.replay import stored_steps
 from rlkit.rewards import parse, relabel
 
@@ -24,7 +25,7 @@ ENV = make("classic/pendulum")
 SMALL = {
     "num_envs": 2, "num_steps": 8, "query_starts": 32, "query_every": 32, "segment": 6, "queries": 8,
     "query_batch": 4, "candidates": 3, "reward_sizes": (8,), "reward_steps": 20, "reward_batch_size": 8,
-    "reward_members": 2, "reward_learning_rate": 1e-2,
+    "reward_members": 2, "reward_learning_rate": 1e-2, "explore": 3,
 }  # fmt: skip
 SAC = PreferenceSACConfig(
     **SMALL, sizes=(8,), updates_to_data=0.125, batch_size=8, learning_starts=16, buffer_size=96
@@ -96,6 +97,19 @@ def test_the_whole_buffer_and_what_comes_is_paid_by_the_new_weights(sac_run):
     assert np.abs(old - stored_steps(before).reward)[: int(before.filled)].max() > 1e-3
 
 
+def test_new_states_are_paid_for_until_a_teacher_is_asked(sac_run):
+    agent, states, _ = sac_run
+    known, size = np.random.default_rng(0).normal(size=(2, 40, 3)).astype(np.float32), 4
+    gaps = np.linalg.norm(known[0][:, None] - known[1], axis=-1)
+    np.testing.assert_allclose(novelty(*known, size), np.log1p(np.sort(gaps)[:, size - 1]), rtol=1e-5)
+    # Nothing was stored in the first update: what it saw is compared with rows of zeros.
+    rows = jax.tree.map(lambda x: np.asarray(x[:8]), stored_steps(states[1].agent.buffer))
+    found = np.log1p(np.linalg.norm(rows.transition.obs / [1, 1, 8], axis=-1))
+    np.testing.assert_allclose(rows.reward, found / found.std(), rtol=1e-4)
+    with pytest.raises(UsageError, match="explore=300: expected at most 256"):
+        preference_sac(ENV, SAC.replace(explore=300))
+
+
 @pytest.mark.slow
 def test_without_relabelling_old_rows_keep_what_they_were_paid():
     agent = preference_sac(ENV, SAC.replace(relabel=False), CRITERION)
@@ -107,7 +121,9 @@ def test_without_relabelling_old_rows_keep_what_they_were_paid():
 
 
 def test_ppo_learns_from_preferences_with_a_pool_of_its_own():
-    config = PreferencePPOConfig(**SMALL, sizes=(8,), epochs=1, minibatches=1, pool_size=64, teacher="skip")
+    config = PreferencePPOConfig(
+        **SMALL | {"explore": 0}, sizes=(8,), epochs=1, minibatches=1, pool_size=64, teacher="skip"
+    )
     agent = preference_ppo(ENV, config)
     assert agent.bulk == ("pool.stored",)
     step, state = jax.jit(agent.step), jax.jit(agent.init)(jax.random.key(0))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from rlkit.errors import UsageError
 from rlkit.fields import leaf, static
+from rlkit.prefs.feedback.exploring import SAMPLE
 from rlkit.prefs.feedback.fitting import LOSSES, FitConfig
 from rlkit.prefs.feedback.models import ModelConfig
 from rlkit.prefs.feedback.queries import WAYS
@@ -21,6 +22,9 @@ class FeedbackConfig:
     queries: int = static(500, "questions in all", low=1)
     query_batch: int = static(50, "questions asked at a time", low=1)
     query_starts: int = static(1000, "environment steps before the first questions", low=1)
+    explore: int = static(
+        0, "k: before the first questions, pay for states far from their k-th neighbour; 0: do not", low=0
+    )
     query_every: int = static(1000, "environment steps between questions", low=1)
     segment: int = static(50, "steps of a segment", low=2)
     candidates: int = static(10, "pairs to choose from, for each question", low=1)
@@ -75,7 +79,7 @@ def check_feedback(config: Any) -> None:
 
     Raises:
       UsageError: the questions cannot be asked in whole batches, there is too little experience for a segment
-        when they begin, or one member shall disagree with itself.
+        when they begin, one member shall disagree with itself, or a neighbour is too far down the list.
     """
     if config.queries % config.query_batch:
         raise UsageError(
@@ -88,6 +92,8 @@ def check_feedback(config: Any) -> None:
             f"query_starts={config.query_starts}: expected at least {least}, a segment of {config.segment} "
             f"steps of {config.num_envs} environments"
         )
+    if config.explore > SAMPLE:
+        raise UsageError(f"explore={config.explore}: expected at most {SAMPLE}, the states to compare with")
     if config.ask == "disagreement" and config.reward_members < 2:
         raise UsageError(
             "ask='disagreement' with reward_members=1: one member cannot disagree; "

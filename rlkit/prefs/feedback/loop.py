@@ -20,9 +20,11 @@ from rlkit.draws import Draw, raw, split
 from rlkit.errors import UsageError
 from rlkit.fields import check
 from rlkit.keys import typed_key
+from rlkit.normalize import RunningMoments
 from rlkit.prefs.feedback.config import check_feedback, fit_config, model_config, teacher_of
+from rlkit.prefs.feedback.exploring import SAMPLE, paid_for_novelty
 from rlkit.prefs.feedback.fitting import fit_steps, margins, optimiser_of
-from rlkit.prefs.feedback.inputs import Inputs, segments
+from rlkit.prefs.feedback.inputs import Inputs, inputs, segments
 from rlkit.prefs.feedback.models import build
 from rlkit.prefs.feedback.queries import choose
 from rlkit.prefs.feedback.scoring import scorer, steps_of
@@ -45,6 +47,7 @@ class FeedbackState(NamedTuple):
     fitted: jax.Array  # int32 []: gradient steps of the reward models
     updates: jax.Array  # int32 []
     pool: Any  # Replay of steps, where the agent has no replay buffer, else ()
+    novelty: Any  # RunningMoments [] of how new states are, if the agent explores first, else ()
     key: Key
 
 
@@ -55,6 +58,7 @@ class _Spec(NamedTuple):
     config: Any
     model: RewardModel  # one member
     inputs: Inputs
+    states: Inputs  # what novelty is measured by
     criterion: Reward  # what the teacher judges by
     buffers: tuple[str, ...]  # fields of the agent's state that are replay buffers
     first: int  # update of the first questions
@@ -101,6 +105,7 @@ def from_preferences(
         config=config,
         model=model,
         inputs=seen,
+        states=inputs(env.spec, ("obs",)) if config.explore else seen,
         criterion=criterion,
         buffers=_buffers(agent),
         first=-(-config.query_starts // per_update),
@@ -162,6 +167,7 @@ def _init(
         fitted=jnp.copy(zero),
         updates=jnp.copy(zero),
         pool=() if spec.buffers else _pool(spec, inner),
+        novelty=RunningMoments.zeros() if spec.config.explore else (),
         key=drawn["run"],
     )  # fmt: skip
 
@@ -189,6 +195,7 @@ def _collect(spec: _Spec, state: FeedbackState) -> tuple[FeedbackState, Trajecto
 def _learn(spec: _Spec, state: FeedbackState, trajectory: Trajectory) -> tuple[FeedbackState, Metrics]:
     """Let the agent learn, then ask questions if it is time."""
     assert spec.agent.learn is not None
+    state, trajectory = _explored(spec, state, trajectory)
     inner, metrics = spec.agent.learn(state.agent, trajectory)
     pool = add_steps(state.pool, _plain(trajectory)) if isinstance(state.pool, Replay) else ()
     state = state._replace(agent=inner, pool=pool, updates=state.updates + 1)
@@ -205,6 +212,21 @@ def _learn(spec: _Spec, state: FeedbackState, trajectory: Trajectory) -> tuple[F
     state, found = jax.lax.cond(due, ask, wait, state)
     found["asked"] = state.asked.astype(jnp.float32)
     return state, metrics | {f"feedback/{name}": found[name] for name in METRICS}
+
+
+def _explored(spec: _Spec, state: FeedbackState, trajectory: Trajectory) -> tuple[FeedbackState, Trajectory]:
+    """The trajectory, paid for new states as long as no question has been due."""
+    if not spec.config.explore:
+        return state, trajectory
+    bits = jax.random.bits(jax.random.fold_in(state.key, state.updates), (SAMPLE,), jnp.uint32)
+    known = spec.states.of(draw_windows(_steps(spec, state), bits).transition)[0]
+    moments, paid = paid_for_novelty(
+        state.novelty, spec.states.of(trajectory.transition), known, spec.config.explore
+    )
+    early = state.updates < spec.first
+    return state._replace(novelty=moments), trajectory._replace(
+        reward=jnp.where(early, paid, trajectory.reward)
+    )
 
 
 def _steps(spec: _Spec, state: FeedbackState) -> Replay:
