@@ -7,6 +7,7 @@ sequence of matrix products as the reward model's, without anything between them
 """
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -69,17 +70,15 @@ def ensemble_of_five(rounds: int) -> None:
             what: [took[f"{what} 5"][i] / took[f"{what} 1"][i] for i in (0, 1)] for what in ("fit", "bare")
         }
         share = took["bare 1"][0] / took["fit 1"][0]
-        print(
-            f"  layers {sizes}, {batch} pairs: {ratios['fit'][0]:.2f}, {ratios['fit'][1]:.2f}; "
-            f"{ratios['bare'][0]:.2f}, {ratios['bare'][1]:.2f}, which are {100 * share:.0f} % of one member's CPU"
-        )
+        fitted, bare = (", ".join(f"{ratio:.2f}" for ratio in ratios[what]) for what in ("fit", "bare"))
+        print(f"  layers {sizes}, {batch} pairs: {fitted}; {bare}, {100 * share:.0f} % of one member's CPU")
 
 
 def bare_products(members: int, rows: int, sizes: tuple[int, ...]) -> Callable[[], Any]:
     """The matrix products of a gradient step, forwards and backwards, without anything between them."""
     keys = jax.random.split(jax.random.key(2), len(sizes))
     x = jax.random.normal(keys[0], (members, rows, sizes[0]))
-    shapes = zip(sizes, sizes[1:], strict=False)
+    shapes = itertools.pairwise(sizes)
     kernels = [jax.random.normal(k, (members, *s)) / s[0] for k, s in zip(keys[1:], shapes, strict=True)]
 
     def loss(kernels: Any, x: jax.Array) -> jax.Array:

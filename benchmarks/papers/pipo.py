@@ -1,9 +1,9 @@
 """PIPO (2604.00860): feedback from the improvement that the last update brought, under a noisy verifier.
 
-24 prompts with 16 answers; a quarter of the verdicts is turned round. PIPO makes two gradient steps a batch. The
-paper compares it with GRPO on as many batches; for equal gradient steps there is GRPO with two steps on each
-batch, and GRPO at twice the step size. Gradient steps are plain: an optimiser that divides by the gradient's
-size divides out how much improvement is rewarded.
+24 prompts with 16 answers; a quarter of the verdicts is turned round. PIPO makes two gradient steps a batch.
+The paper compares it with GRPO on as many batches; for equal gradient steps there is GRPO with two steps on
+each batch, and GRPO at twice the step size. Gradient steps are plain: an optimiser that divides by the
+gradient's size divides out how much improvement is rewarded.
 """
 
 import jax

@@ -292,8 +292,7 @@ def test_fitness_is_the_share_of_the_way():
 def test_the_dense_variant_pays_for_being_near_and_goes_on():
     env = make("nav/pointmaze-umaze", dense=True)
     params = env.default_params()._replace(start_noise=jnp.float32(0))
-    state, key, still = env.initial(jax.random.key(1), params), jax.random.key(0), jnp.zeros(2)
-    height, width = params.walls.shape
+    state, still, width = env.initial(jax.random.key(1), params), jnp.zeros(2), params.walls.shape[1]
     goal = jnp.array([state.goal % width, state.goal // width]) + 0.5
     for at, way in ((state, float(state.initial_path)), (state._replace(position=goal), 0.0)):
         seen = env.features(at, params)
