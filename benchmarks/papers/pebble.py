@@ -39,8 +39,8 @@ class Task(NamedTuple):
     feedback: dict[str, Any]
 
 
-SETTINGS = {"num_envs": 4, "updates_to_data": 0.25, "learning_rate": 1e-3, "sizes": (64, 64), "batch_size": 128,
-            "discount": 0.98, "buffer_size": 24_000}  # fmt: skip
+SETTINGS = {"num_envs": 4, "updates_to_data": 0.25, "learning_rate": 1e-3, "sizes": (64, 64),
+            "batch_size": 128, "discount": 0.98, "buffer_size": 24_000}  # fmt: skip
 TASKS = {
     # The largest cost of a step is 16.3: in this unit the true reward has the scale of the learnt one.
     "pendulum": lambda: Task(
@@ -78,9 +78,8 @@ def agents(name: str, seeds: int) -> None:
         print("the true reward taught nothing in so many steps: there is nothing to compare with")
         return
     if floor >= 0:
-        print(
-            f"share of the true reward's return: {_said(rows['preferences'][1] / rows['true reward'][1].mean())}"
-        )
+        ratio = rows["preferences"][1] / rows["true reward"][1].mean()
+        print(f"share of the true reward's return: {_said(ratio)}")
     share = (rows["preferences"][1] - floor) / (rows["true reward"][1].mean() - floor)
     print(f"share of what the true reward gains over an untrained policy: {_said(share)}")
     print(f"appears (at least 0.9 on average): {'yes' if share.mean() >= 0.9 else 'no'}")
