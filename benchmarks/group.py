@@ -33,11 +33,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--group-size", type=int, default=8)
+    parser.add_argument("--packed", type=int, default=1, help="completions that share a row")
     options = parser.parse_args()
     task = make_task("tokens/calculator", most_calls=3)
     spec = task.spec
     policy = decoder(DecoderConfig(len(spec.vocabulary), spec.prompt_length + 16, width=64, layers=2))
-    config = GroupConfig(prompts=options.prompts, group_size=options.group_size, completion_length=16)
+    config = GroupConfig(
+        prompts=options.prompts, group_size=options.group_size, completion_length=16, packed=options.packed
+    )
     task = task._replace(spec=spec._replace(completion_length=16))
     built = trainer(task, policy, "grpo", config)
     state = jax.jit(built.init)(jax.random.key(0))

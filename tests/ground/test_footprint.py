@@ -60,8 +60,26 @@ def test_too_much_is_refused():
     assert available_bytes() is None or available_bytes() > 2**20
 
 
+def test_results_that_a_loop_stacks_are_written_into_their_places():
+    rows = jax.ShapeDtypeStruct((8, N, N), jnp.float32)
+    found = predict_memory(lambda x: jax.lax.map(lambda x: (x + 1.0, 2.0 * x, x - 3.0), x), rows)
+    assert found.temporaries == 3 * 8 * SQUARE
+
+
+def test_a_number_everywhere_is_made_where_a_loop_reads_it():
+    def fn(x, low):
+        wide = jnp.broadcast_to(low, (4, N, N))
+        return jax.lax.scan(lambda c, _: (c @ c + jnp.sum(wide * c, 0), None), x, length=3)[0]
+
+    number, column = (
+        predict_memory(fn, X, jax.ShapeDtypeStruct(shape, jnp.float32)).temporaries for shape in ((), (N, 1))
+    )
+    assert column - number == 4 * SQUARE
+
+
 @pytest.mark.slow
-def test_the_update_of_a_decoder_is_what_xla_plans():
+@pytest.mark.parametrize("packed", [1, 8])
+def test_the_update_of_a_decoder_is_what_xla_plans(packed):
     if jax.default_backend() != "cpu":
         pytest.skip("how operations are fused is measured on CPUs")
     from rlkit.envs.tokens import make_task
@@ -71,7 +89,7 @@ def test_the_update_of_a_decoder_is_what_xla_plans():
     task = make_task("tokens/calculator", most_calls=3)
     spec = task.spec._replace(completion_length=16)
     sizes = DecoderConfig(len(spec.vocabulary), spec.prompt_length + 16, width=64, layers=2)
-    config = GroupConfig(prompts=32, group_size=8, completion_length=16)
+    config = GroupConfig(prompts=32, group_size=8, completion_length=16, packed=packed)
     built = trainer(task._replace(spec=spec), decoder(sizes), "grpo", config)
     state = jax.eval_shape(built.init, jax.random.key(0))
     plan = jax.jit(built.step).lower(state).compile().memory_analysis()
