@@ -9,7 +9,7 @@ or not (``benchmarks/group.py``).
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -189,7 +189,7 @@ def _within(step: _Step) -> int:
 
 
 def _kept(
-    steps: list[_Step], results: set[Any], stacked: set[Any] = frozenset()
+    steps: list[_Step], results: set[Any], stacked: Iterable[Any] = ()
 ) -> tuple[set[Any], dict[Any, int]]:
     """The variables that are in memory, and for each variable the number of the step that reads it last.
 
