@@ -1,5 +1,6 @@
 """Units and pairs that have no decomposition: one answer, NaN and a sentence, on every path."""
 
+import functools
 import warnings
 
 import jax
@@ -62,6 +63,11 @@ def rotation():
 GAUSSIAN = [delayed, delayed_affine, constant, constant_until_the_end, copies, alternating, rotation]
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def traced(z, redundancy):
+    return analysis.phi_id(z, redundancy=redundancy).atoms
+
+
 def routes(z):
     """{name: 16 atoms and all sums of the pair (0, 1)}: every way to them."""
     pair = lambda atoms: [
@@ -74,8 +80,7 @@ def routes(z):
         found[f"phi_id {redundancy}"] = pair(analysis.phi_id(z, redundancy=redundancy))
         found[f"phi_id one {redundancy}"] = one(analysis.phi_id(z, pairs=(0, 1), redundancy=redundancy))
         found[f"local {redundancy}"] = one(analysis.local_atoms(z, 0, 1, redundancy=redundancy))
-        traced = jax.jit(lambda z, r=redundancy: analysis.phi_id(z, redundancy=r).atoms)(jnp.asarray(z))
-        found[f"traced {redundancy}"] = pair(traced)
+        found[f"traced {redundancy}"] = pair(traced(jnp.asarray(z), redundancy))
     found["all pairs"] = pair(analysis.all_pairs_atoms(moments))
     found["pair"] = one(analysis.atoms.pair_atoms(moments))
     found["all pairs local"] = pair(analysis.atoms.all_pairs_local_atoms(z))

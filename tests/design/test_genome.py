@@ -55,7 +55,7 @@ def test_text_pays_what_the_interpreter_pays(task, schema, trajectory) -> None:
     reward, memory = genome_reward(schema), None
     pay = jax.jit(lambda params: relabel(reward, memory, trajectory, params=params)[1])
     memory = init_slots(reward, jax.random.key(0), 3)
-    for genome in [random_genome(chance, schema) for _ in range(12)] + [
+    for genome in [random_genome(chance, schema) for _ in range(5)] + [
         every_kind(schema, i) for i in range(3)
     ]:
         written = read(genome_text(genome, schema), task.spec)

@@ -15,6 +15,7 @@ from rlkit.errors import UnknownNameError
 ENV = envs.make("craft/mini")
 PARAMS = ENV.default_params()
 STEP = jax.jit(lambda key, state, action, params: envs.step(ENV, key, state, action, params))
+RESET = jax.jit(lambda: envs.reset(ENV, jax.random.key(0), PARAMS)[1])
 SOLID = (tile.WATER, tile.STONE, tile.TREE, tile.IRON, tile.DIAMOND)
 
 
@@ -35,7 +36,7 @@ def meadow(worlds):
 
 def act(state, name, t=0, params=PARAMS, seed=0):
     calm = params._replace(cow_moves=jnp.float32(0), cow_appears=jnp.float32(0))
-    begin = envs.reset(ENV, jax.random.key(0), PARAMS)[1]._replace(inner=state, t=jnp.int32(t))
+    begin = RESET()._replace(inner=state, t=jnp.int32(t))
     return STEP(jax.random.key(seed), begin, jnp.int32(ACTIONS.index(name)), calm)
 
 
@@ -180,7 +181,7 @@ def test_walking_turning_and_the_edge(meadow):
 def test_the_cow_walks_on_grass_and_comes_back(meadow):
     state = put(meadow, tile.STONE, (3, 3))._replace(cow=jnp.array([3, 4, 3]))
     params = PARAMS._replace(cow_moves=jnp.float32(1), cow_appears=jnp.float32(1))
-    begin = envs.reset(ENV, jax.random.key(0), PARAMS)[1]._replace(inner=state)
+    begin = RESET()._replace(inner=state)
     ends = {
         tuple(int(v) for v in STEP(key, begin, jnp.int32(0), params).state.inner.cow)
         for key in jax.random.split(jax.random.key(1), 40)
@@ -256,7 +257,7 @@ def test_a_planner_digs_up_the_diamond(worlds):
     """Plays whole episodes by the rules: no step of the ladder can be skipped, and none is missing."""
     for i in range(4):
         inner = jax.tree.map(lambda x, i=i: jnp.asarray(x[i]), worlds)
-        state = envs.reset(ENV, jax.random.key(0), PARAMS)[1]._replace(inner=inner)
+        state = RESET()._replace(inner=inner)
         total, success = 0.0, False
         for t in range(300):
             have = dict(zip(ITEMS, (int(c) for c in state.inner.items), strict=True))

@@ -133,14 +133,14 @@ def learn(method, batch, log_prob, halves=True):
     whole = {"credit": credit, "loss": value, "gradient": gradient, "metrics": metrics | told}
     if not halves:
         return whole
-    parts = [
-        jax.value_and_grad(loss, has_aux=True)(x, part)
-        for x, part in zip(jnp.split(log_prob, 2), group.micro_batches(update, 2), strict=True)
-    ]
+    parts = jax.tree.map(lambda *x: jnp.stack(x), *group.micro_batches(update, 2))
+    (values, metrics), gradients = jax.vmap(jax.value_and_grad(loss, has_aux=True))(
+        jnp.stack(jnp.split(log_prob, 2)), parts
+    )
     return whole | {
-        "split loss": parts[0][0][0] + parts[1][0][0],
-        "split gradient": jnp.concatenate([part[1] for part in parts]),
-        "split metrics": group.merge_metrics([part[0][1] for part in parts]),
+        "split loss": values.sum(),
+        "split gradient": jnp.concatenate(gradients),
+        "split metrics": group.merge_metrics([jax.tree.map(lambda x, i=i: x[i], metrics) for i in range(2)]),
     }
 
 

@@ -28,7 +28,8 @@ def test_every_push_is_as_strong(name):
     latent = latent.at[:, 1].add(latent[:, 0])
     mask = jnp.ones(64, bool)
     state = auxiliary.init(5)
-    pull = jax.grad(lambda z: auxiliary.apply(state, z[0], z[1], mask)[0])(jnp.stack([latent, after]))
+    loss = jax.jit(jax.grad(lambda z: auxiliary.apply(state, z[0], z[1], mask)[0]))
+    pull = loss(jnp.stack([latent, after]))
     np.testing.assert_allclose(jnp.linalg.norm(pull), 0.3 / np.sqrt(64), rtol=1e-4)
     assert push("untouched", 0.3) is None
 
@@ -45,10 +46,11 @@ def test_pushes_go_where_they_say():
     ):
         auxiliary = push(name, 1.0)
         loss = lambda z, a=auxiliary: a.apply(a.init(4), z[:-1], z[1:], mask)[0]
-        moved = z - jax.grad(loss)(z) * 5
+        moved = z - jax.jit(jax.grad(loss))(z) * 5
         assert sign * (measure(moved) - measure(z)) > 0
     up, down = (push(f"emergence {way}", 1.0) for way in ("up", "down"))
-    pulls = [jax.grad(lambda z, a=a: a.apply(a.init(4), z[:-1], z[1:], mask)[0])(z) for a in (up, down)]
+    pull = lambda a: jax.jit(jax.grad(lambda z: a.apply(a.init(4), z[:-1], z[1:], mask)[0]))(z)
+    pulls = [pull(a) for a in (up, down)]
     np.testing.assert_allclose(pulls[0], -pulls[1], atol=1e-6)
 
 
