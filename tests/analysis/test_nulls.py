@@ -61,9 +61,8 @@ def test_every_hypothesis_has_a_sentence_and_runs():
     z, first = noisy(3, count=1)[0], np.arange(T) % 48 == 0
     for name, null in NULLS.items():
         assert null.hypothesis
-        test = measure_emergence(
-            z, KEY, first=first, null=name, routes=("pairs",), draws=8, check="off"
-        )["pairs"]
+        found = measure_emergence(z, KEY, first=first, null=name, routes=("pairs",), draws=8, check="off")
+        test = found["pairs"]
         assert np.isfinite(test.p["phi_r"]), name
         if not null.baseline:  # compared as they are
             np.testing.assert_allclose(test.excess["ce4"], test.value["ce4"] - test.mean["ce4"], atol=1e-6)
