@@ -82,10 +82,16 @@ def is_target(name: str) -> bool:
 def load_target(target: str) -> Callable[..., Any]:
     """What ``"package.module:factory"`` names. Modules in the working directory are found as well.
 
+    Such names stand in files too (run folders, studies, jobs), so nothing that Python itself ships can be
+    named, whether by its own module or through one that imports it.
+
     Raises:
-      UsageError: there is no such module, it fails while it is imported, or it has no such factory.
+      UsageError: there is no such module, it fails while it is imported, or it has no such factory; or
+        that is part of Python, or a module.
     """
     module_name, _, path = target.partition(":")
+    if _ships_with_python(module_name):
+        raise _not_yours(target, f"the module {module_name} is part of Python")
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
@@ -110,7 +116,22 @@ def load_target(target: str) -> Callable[..., Any]:
             public = [known for known in vars(found) if not known.startswith("_")]
             raise unknown_name("name", name, public, where=f"in the module {module_name}")
         found = getattr(found, name)
+        if inspect.ismodule(found):
+            raise _not_yours(target, f"{name} is a module")
+    if inspect.isroutine(found) or inspect.isclass(found):
+        home = getattr(found, "__module__", None) or ""
+        if _ships_with_python(home):
+            raise _not_yours(target, f"{path} is defined in {home}, which is part of Python")
     return cast(Callable[..., Any], found)
+
+
+def _ships_with_python(module_name: str) -> bool:
+    root = module_name.partition(".")[0]
+    return root in sys.stdlib_module_names and root != "__main__"
+
+
+def _not_yours(target: str, why: str) -> UsageError:
+    return UsageError(f"{target!r}: {why}; name a factory of your own module")
 
 
 def check_options(

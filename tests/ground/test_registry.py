@@ -7,12 +7,13 @@ import pytest
 
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.registry import Entry, Table, check_options, is_target, load_target, origin
+from rlkit.spaces import Discrete
 
 TABLE = Table(
-    "number",
+    "action",
     {
-        "two": Entry("fractions:Fraction", "a half", {"numerator": 2}),
-        "one": Entry("fractions:Fraction", "a whole"),
+        "two": Entry("rlkit.spaces:Discrete", "of two", {"n": 2}),
+        "one": Entry("rlkit.spaces:Discrete", "of any number"),
     },
 )
 
@@ -34,15 +35,15 @@ def own(tmp_path, monkeypatch):
 
 def test_names_are_sorted_and_fix_options():
     assert tuple(TABLE) == ("one", "two")
-    assert TABLE.make("two", denominator=4) == 0.5
-    assert TABLE.make("one", 3) == 3
+    assert TABLE.make("two", start=4) == Discrete(2, start=4)
+    assert TABLE.make("one", 3) == Discrete(3)
 
 
 def test_what_is_unknown_gets_a_suggestion():
-    with pytest.raises(UnknownNameError, match="unknown number 'twoo'; did you mean 'two'"):
+    with pytest.raises(UnknownNameError, match="unknown action 'twoo'; did you mean 'two'"):
         TABLE.make("twoo")
-    with pytest.raises(UnknownNameError, match="did you mean 'denominator'"):
-        TABLE.make("two", denominators=4)
+    with pytest.raises(UnknownNameError, match="did you mean 'start'"):
+        TABLE.make("two", starts=4)
     with pytest.raises(UsageError, match=re.escape("four has no options, but got size=3")):
         check_options(lambda: 4, "four", {"size": 3})
 
@@ -82,3 +83,28 @@ def test_targets(text):
 @pytest.mark.parametrize("text", ["a", "a/b", ":b", "a:", "host:Ant-v5", "a b:c", "nav/x:y"])
 def test_what_is_no_target(text):
     assert not is_target(text)
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("os:system", "the module os is part of Python"),
+        ("os.path:join", "the module os.path is part of Python"),
+        ("builtins:exec", "the module builtins is part of Python"),
+        ("subprocess:Popen", "the module subprocess is part of Python"),
+        ("own_imports:os.system", "os is a module"),
+        ("own_imports:run", "run is defined in subprocess, which is part of Python"),
+        ("own_imports:shell", r"shell is defined in (posix|nt), which is part of Python"),
+        ("rlkit.registry:importlib.import_module", "importlib is a module"),
+    ],
+)
+def test_nothing_that_python_ships_can_be_named(own, target, why):
+    source = "import os\nfrom os import system as shell\nfrom subprocess import run\n"
+    (own / "own_imports.py").write_text(source)
+    with pytest.raises(UsageError, match=f"{why}.*; name a factory of your own"):
+        load_target(target)
+
+
+def test_a_factory_may_be_partial(own):
+    (own / "own_partial.py").write_text("import functools\nMaze = functools.partial(dict, size=3)\n")
+    assert load_target("own_partial:Maze")() == {"size": 3}
