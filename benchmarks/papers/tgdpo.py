@@ -1,7 +1,9 @@
 """TGDPO (2506.14574): DPO whose tokens are weighed by the implicit reward of a model that DPO trained.
 
 Strings of eight letters, of which two places have a hidden value. Preferences between pairs of a uniform
-policy are drawn by Bradley and Terry's model; all methods see the same pairs.
+policy are drawn by Bradley and Terry's model; all methods see the same pairs. Gradient steps are plain: in a
+table, where each letter has a number of its own, Adam moves those that hardly matter as far as those that do.
+It is shown beside them.
 """
 
 import jax
@@ -15,6 +17,7 @@ from rlkit import group
 from rlkit.group import preset
 
 PAIRS, PLACES, LETTERS, SEEDS, STEPS = 512, 8, 6, 16, 300
+OPTIMISERS = {"plain steps of 10": optax.sgd(10.0), "of 40": optax.sgd(40.0), "Adam, 0.02": optax.adam(0.02)}
 METHODS = {
     "TGDPO": ("tgdpo", {}),
     "TGDPO, bounded": ("tgdpo_bounded", {}),
@@ -41,7 +44,7 @@ def draw(key):
     return tokens, chosen, worth
 
 
-def fit(method, tokens, chosen, guide):
+def fit(method, optimiser, tokens, chosen, guide):
     """Full-batch training on the pairs."""
     start = jnp.zeros((1, PLACES, LETTERS))
     index = jnp.zeros(PAIRS, jnp.int32)
@@ -54,7 +57,7 @@ def fit(method, tokens, chosen, guide):
     )  # fmt: skip
     ctx = group.Context(jnp.int32(0), jnp.int32(1), jax.random.key(0))
     _, credit, _ = method.pipeline.apply(method.pipeline.init(), (), batch, ctx)
-    update, optimiser = group.make_update(method.loss, batch, credit), optax.adam(0.02)
+    update = group.make_update(method.loss, batch, credit)
 
     def step(carry, _):
         params, inner, _ = descend(_Policy, optimiser, method.loss, *carry, update)
@@ -71,24 +74,31 @@ def judge(params, worth):
             "KL, others": jnp.sum(kl * (1 - decisive))}  # fmt: skip
 
 
-def main() -> None:
+def compare(optimiser):
+    """Results of all methods with an optimiser, one number a seed."""
     weights = {"chosen": 1.0}
 
     def life(key):
         tokens, chosen, worth = draw(key)
-        plain = fit(preset("dpo", weights=weights), tokens, chosen, jnp.zeros((1, PLACES, LETTERS)))
+        nobody = jnp.zeros((1, PLACES, LETTERS))
+        plain = fit(preset("dpo", weights=weights), optimiser, tokens, chosen, nobody)
         out = {"DPO": plain}
         for name, (own, options) in METHODS.items():
-            out[name] = fit(preset(own, weights=weights, **options), tokens, chosen, plain)
+            out[name] = fit(preset(own, weights=weights, **options), optimiser, tokens, chosen, plain)
         return {name: judge(params, worth) for name, params in out.items()}
 
     rows = jax.jit(jax.vmap(life))(jax.random.split(jax.random.key(0), SEEDS))
-    rows = jax.tree.map(np.asarray, {name: rows[name] for name in ("DPO", *METHODS)})
-    show("after 300 steps on 512 pairs", rows, "DPO")
-    claim("a larger expected value than DPO", better(rows["TGDPO"]["E[value]"], rows["DPO"]["E[value]"]))
-    claim(
-        "tokens that matter move further", better(rows["TGDPO"]["KL, decisive"], rows["DPO"]["KL, decisive"])
-    )
+    return jax.tree.map(np.asarray, {name: rows[name] for name in ("DPO", *METHODS)})
+
+
+def main() -> None:
+    for name, optimiser in OPTIMISERS.items():
+        rows = compare(optimiser)
+        show(f"{name}: after {STEPS} steps on {PAIRS} pairs", rows, "DPO")
+        for method in ("TGDPO", "TGDPO, alpha 2"):
+            gain = {metric: better(x, rows["DPO"][metric]) for metric, x in rows[method].items()}
+            claim(f"{method}, a larger expected value than DPO ({name})", gain["E[value]"])
+            claim(f"{method}, tokens that matter move further ({name})", gain["KL, decisive"])
 
 
 if __name__ == "__main__":
