@@ -192,7 +192,8 @@ class Craftax:
         )
 
     def observe(self, key: Key, state: State, params: Params) -> jax.Array:
-        symbolic = _engine().env.get_obs(_loaded(state.world)).astype(jnp.float32)
+        # Craftax pads the whole map to cut a view out of it: a quarter of the bytes as it is stored.
+        symbolic = _engine().env.get_obs(state.world).astype(jnp.float32)
         if self.observation == "full":
             return symbolic
         seen = tile.window(_kinds(state.world), state.world.player_position, VIEW)

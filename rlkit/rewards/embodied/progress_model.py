@@ -41,6 +41,10 @@ class ProgressConfig:
     swap_anchors: float = static(
         0.75, "probability that start and goal are those of another demonstration", low=0.0, high=1.0
     )
+    goal_pairs: float = static(
+        0.2, "share of pairs that lead from the goal to a frame, as the backward perspective asks",
+        low=0.0, high=1.0,
+    )  # fmt: skip
     weight_decay: float = static(1e-4, "of AdamW", low=0.0)
 
 
@@ -105,8 +109,10 @@ def progress_learner(
     """Learn hops from demonstrations: mean square error on balanced pairs.
 
     Start and goal are the first and last frame of the pair's demonstration, or, as augmentation, of another
-    one. The last frame of the first demonstration is kept as the goal with which the model pays (one-shot
-    adaptation: put another one into ``params["goal"]``).
+    one. A share of the pairs leads from that goal to a frame of the pair's own demonstration, the question of
+    the backward perspective (ours: where episodes differ, no pair of one demonstration asks it). The last
+    frame of the first demonstration is kept as the goal with which the model pays (one-shot adaptation: put
+    another one into ``params["goal"]``).
 
     Args:
       space: of observations.
@@ -135,19 +141,22 @@ def progress_learner(
         return ProgressState({"net": net, "goal": goals[0]}, adam.init(net), key)
 
     def gradient_step(state: ProgressState, key: Key) -> tuple[ProgressState, Metrics]:
-        draw, other, swap = jax.random.split(key, 3)
+        draw, other, swap, ask = jax.random.split(key, 4)
         pairs = balanced_pairs(draw, demos, config.batch_size, oversample=8)
         shape = pairs.demonstration.shape
         another = jax.random.randint(other, shape, 0, last.shape[0])
         swapped = jax.random.bernoulli(swap, config.swap_anchors, shape)
         anchor = jnp.where(swapped, another, pairs.demonstration)
         frame = lambda index: demos.obs[pairs.demonstration, index]
+        # Paid is with the goal of another episode, which no pair of one demonstration ever holds.
+        asked = jax.random.bernoulli(ask, config.goal_pairs, shape)
+        at_goal = asked.reshape(-1, *[1] * (goals.ndim - 1))
+        before = jnp.where(at_goal, goals[anchor], frame(pairs.before))
+        label = jnp.where(asked, demos.progress[pairs.demonstration, pairs.after] - 1.0, pairs.hop)
 
         def loss(net: PyTree):
-            found = model.hop(
-                {"net": net}, demos.obs[anchor, 0], goals[anchor], frame(pairs.before), frame(pairs.after)
-            )
-            off = found - pairs.hop
+            found = model.hop({"net": net}, demos.obs[anchor, 0], goals[anchor], before, frame(pairs.after))
+            off = found - label
             mean = jnp.mean(off**2)
             return mean, {"loss/hop": mean, "error/hop": jnp.mean(jnp.abs(off))}
 

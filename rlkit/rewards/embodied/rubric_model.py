@@ -273,6 +273,7 @@ def rubric_reward(
     params: PyTree,
     command: str | Callable[[Features], jax.Array],
     *,
+    frame: Callable[[jax.Array], jax.Array] | None = None,
     table: tuple[float, ...] = TABLE,
     name: str = "rubric",
 ) -> Reward:
@@ -282,16 +283,21 @@ def rubric_reward(
       model: of the rubric, trained.
       params: its parameters; they are the reward's.
       command: the feature that holds the command's attributes, int ``[A]``, or a function of the features.
+      frame: what the model is shown of an observation, where the policy sees more than it was trained on
+        (such as the command itself, which relabelling would contradict); None: all of it.
       table: rewards of the scores 1 to 5.
       name: of the term.
 
     Raises:
-      UsageError: the table has not five entries.
+      UsageError: the table has not five entries; (when traced) frames are not of the model's space.
       UnknownNameError: (when traced) there is no such feature.
     """
     term = check_term_name(name)
     score_to_reward(jnp.ones(()), table)
     blank = jnp.zeros(model.encoder.shape, jnp.float32)
+
+    def embedded(params: PyTree, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return model.embed(params, obs if frame is None else frame(obs))
 
     def asked(features: Features) -> jax.Array:
         if callable(command):
@@ -305,11 +311,11 @@ def rubric_reward(
         return RubricMemory(blank, jnp.zeros(width, jnp.float32), jnp.zeros((), jnp.float32))
 
     def apply(memory: RubricMemory, t: Transition, params: PyTree) -> Paid:
-        before, embedded = model.embed(params, t.obs)
-        begun = RubricMemory(before, embedded, jnp.ones_like(memory.count))
+        before, vector = embedded(params, t.obs)
+        begun = RubricMemory(before, vector, jnp.ones_like(memory.count))
         memory = jax.tree.map(lambda a, b: jnp.where(t.first, a, b), begun, memory)
-        after, embedded = model.embed(params, t.next_obs)
-        memory = memory._replace(total=memory.total + embedded, count=memory.count + 1)
+        after, vector = embedded(params, t.next_obs)
+        memory = memory._replace(total=memory.total + vector, count=memory.count + 1)
         mean = memory.total / memory.count
         given = model.commanded(asked(t.next_features))
         logits: Any = model.net.apply(params, memory.first, after, mean, given)
