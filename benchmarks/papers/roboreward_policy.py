@@ -1,8 +1,8 @@
 """A learned model of the rubric as the reward of a policy (RoboReward, arXiv 2601.00675).
 
 A walker in a square of 9 x 9 cells is commanded to a cell, and ends its episode itself, or the time does
-after 32 steps. Success: it said that it was done, in the cell. Models of the rubric are learned from a script's
-successes, with negatives made of them or without; each seed has a model of its own. PPO is then paid what the
+after 32 steps. Success: it said that it was done, in the cell. Models of the rubric are learned from a
+script's successes, with negatives made of them or without; each seed has its own. PPO is then paid what the
 model says at the end of each episode, or success alone, and judged by success. The model sees where the
 walker is, the policy also its command.
 """
@@ -12,16 +12,16 @@ import argparse
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _common import above, claim, finish, keys, less, said, table
+from _common import above, claim, finish, less, said, table
+from _curves import success_curve
 
 from rlkit.agents import PPOConfig, ppo
-from rlkit.agents.evaluate import evaluate
 from rlkit.envs import from_functions
 from rlkit.experiment.reports.intervals import interval
 from rlkit.experiment.train import train
 from rlkit.rewards import embodied, success
 from rlkit.spaces import Box, Discrete
-from rlkit.types import Agent, FeatureSpec
+from rlkit.types import FeatureSpec
 
 SIZE, FRAMES, SEEDS, DEMOS = 9, 33, 8, 256
 MOVES = np.array([[-1, 0], [1, 0], [0, -1], [0, 1], [0, 0]], np.int32)  # the last says that it is done
@@ -83,30 +83,12 @@ def successes(seed: int = 0) -> embodied.Episodes:
     )  # fmt: skip
 
 
-def curve(agent: Agent, params: jax.Array | tuple, budget: int, points: int) -> np.ndarray:
-    """True success in 64 fresh episodes ``[points + 1, SEEDS]``; reward parameters ``[SEEDS, ...]``."""
-    updates = budget // agent.steps_per_update // points
-    states = jax.jit(jax.vmap(lambda key, p: agent.init(key, None, None, p)))(keys(SEEDS), params)
-
-    def go_on(state):
-        return jax.lax.scan(lambda s, _: (agent.step(s)[0], None), state, length=updates)[0]
-
-    def judged(state, key):
-        return jnp.mean(evaluate(agent, agent.policy(state), key, 64, greedy=False).success)
-
-    more, look, found = jax.jit(jax.vmap(go_on)), jax.jit(jax.vmap(judged)), []
-    for point in range(points + 1):
-        found.append(look(states, keys(SEEDS, 100 + point)))
-        states = more(states) if point < points else states
-    return np.array(found)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--budget", type=int, default=327_680, help="environment steps of each policy")
     args = parser.parse_args()
     env, data, points = commanded_walk(), successes(), 5
-    curves = {"success alone": curve(ppo(env, PPO, success()), (), args.budget, points)}
+    curves = {"success alone": success_curve(ppo(env, PPO, success()), SEEDS, args.budget, points)}
     for name, augment in (("rubric of successes", "none"), ("rubric with negatives", "both")):
         config = embodied.RubricConfig(augment=augment, sizes=(64, 64), learning_rate=3e-3)
         learner = embodied.rubric_learner(PLACE, data, (SIZE, SIZE), judge, config)
@@ -114,7 +96,8 @@ def main() -> None:
         print(f"{name}: error of its scores {trained.curve('error/score')[-1].mean():.2f}")
         one = jax.tree.map(lambda x: x[0], trained.state.params)
         reward = embodied.rubric_reward(learner.model, one, "command", frame=lambda obs: obs[..., :2])
-        curves[name] = curve(ppo(env, PPO, reward), trained.state.params, args.budget, points)
+        agent = ppo(env, PPO, reward)
+        curves[name] = success_curve(agent, SEEDS, args.budget, points, trained.state.params)
     for name, found in curves.items():
         print(f"  {name:24} success along {args.budget} steps: {np.round(found.mean(1), 3)}")
     at = lambda point: {name: found[point] for name, found in curves.items()}

@@ -152,10 +152,16 @@ def test_episodes_are_paid_at_their_end(step):
         obs=obs[:-1], next_obs=obs[1:], first=jnp.asarray(first), terminated=jnp.asarray(ended),
         truncated=jnp.asarray(cut), next_features={"command": command},
     )  # fmt: skip
-    pay = lambda reward: relabel(
+    pay = lambda reward, t=t: relabel(
         reward, init_slots(reward, jax.random.key(0), 2), Trajectory(t, t.reward, {}, {})
     )
-    paid = jax.jit(lambda: pay(reward)[1].reward)()
+    more = lambda obs: jnp.concatenate([obs, obs[..., ::-1]], -1)  # what the policy sees beside it
+    wider = t._replace(obs=more(t.obs), next_obs=more(t.next_obs))
+    cut = embodied.rubric_reward(model, params, "command", frame=lambda obs: obs[..., :2])
+    paid, same = jax.jit(lambda: (pay(reward)[1].reward, pay(cut, wider)[1].reward))()
+    np.testing.assert_array_equal(paid, same)
+    with pytest.raises(UsageError, match=r"an observation has shape \(4,\); expected"):
+        pay(reward, wider)
     np.testing.assert_array_equal(paid[:-1], 0.0)
     whole = embodied.score_to_reward(jax.jit(model.score)(params, data.obs, data.valid, data.command))
     np.testing.assert_allclose(paid[-1], whole, atol=1e-4)
