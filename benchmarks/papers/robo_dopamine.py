@@ -90,7 +90,7 @@ def pickaxe_demos() -> tuple[Any, Any]:
     state = train(teacher, total_steps=400_000, seeds=1, probes=0, progress=False).state
     policy = teacher.policy(jax.tree.map(lambda x: x[0], state))
     act = lambda carry, obs, first, keys: (
-        jax.vmap(lambda o, k: teacher.act(policy, (), o, k)[0])(obs, keys), carry, {},
+        jax.vmap(lambda o, k: teacher.act(policy, teacher.carry(), o, k)[0])(obs, keys), carry, {},
     )  # fmt: skip
     inputs = jax.random.split(jax.random.key(6), (500, 32))
     stages = ("achievement_collect_wood", "achievement_make_wood_pickaxe", "achievement_collect_stone")
