@@ -2,7 +2,7 @@
 
 A model of hops is trained on demonstrations, then PPO is trained with success alone, and, for a tenth of the
 steps, with success and the learned progress as a potential. ``nav``: the key and the locked door,
-demonstrations of a scripted expert. ``craft``: make a stone pickaxe in the small craft world within 100 steps;
+demonstrations of a scripted expert. ``craft``: a stone pickaxe within 100 steps in the small craft world;
 demonstrations are successful episodes of a policy that was trained with all achievements paid. PPO's settings
 were chosen with the exact potential of ``nav``, and are the same with and without progress.
 
