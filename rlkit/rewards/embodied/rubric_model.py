@@ -274,10 +274,14 @@ def rubric_reward(
     command: str | Callable[[Features], jax.Array],
     *,
     frame: Callable[[jax.Array], jax.Array] | None = None,
+    limit: bool = False,
     table: tuple[float, ...] = TABLE,
     name: str = "rubric",
 ) -> Reward:
-    """The source that pays an episode's score at its end, by success, failure or time limit, and 0 before.
+    """The source that pays an episode's score where it ends by itself, and 0 before.
+
+    At a time limit learners bootstrap, as if the episode went on: its score is still to come. Paid there as
+    well, a policy would be paid anew at every limit for never ending an episode, and learn that.
 
     Args:
       model: of the rubric, trained.
@@ -285,6 +289,8 @@ def rubric_reward(
       command: the feature that holds the command's attributes, int ``[A]``, or a function of the features.
       frame: what the model is shown of an observation, where the policy sees more than it was trained on
         (such as the command itself, which relabelling would contradict); None: all of it.
+      limit: pay at time limits, too: for learners that do not bootstrap there, and for judging episodes. In
+        an environment that never ends by itself nothing is paid without it.
       table: rewards of the scores 1 to 5.
       name: of the term.
 
@@ -320,7 +326,8 @@ def rubric_reward(
         given = model.commanded(asked(t.next_features))
         logits: Any = model.net.apply(params, memory.first, after, mean, given)
         paid = score_to_reward(ordinal_score(logits), table)
-        value = as_scalar(term, jnp.where(t.done, paid, 0.0), t)
+        ended = t.done if limit else t.terminated
+        value = as_scalar(term, jnp.where(ended, paid, 0.0), t)
         return memory, value, {term: value}
 
     return Reward(init, apply, params)
