@@ -85,7 +85,7 @@ def successes(seed: int = 0) -> embodied.Episodes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--budget", type=int, default=327_680, help="environment steps of each policy")
+    parser.add_argument("--budget", type=int, default=102_400, help="environment steps of each policy")
     args = parser.parse_args()
     env, data, points = commanded_walk(), successes(), 5
     curves = {"success alone": success_curve(ppo(env, PPO, success()), SEEDS, args.budget, points)}

@@ -109,9 +109,9 @@ def progress_learner(
     """Learn hops from demonstrations: mean square error on balanced pairs.
 
     Start and goal are the first and last frame of the pair's demonstration, or, as augmentation, of another
-    one. A share of the pairs leads from that goal to a frame of the pair's own demonstration, the question of
-    the backward perspective (ours: where episodes differ, no pair of one demonstration asks it). The last
-    frame of the first demonstration is kept as the goal with which the model pays (one-shot adaptation: put
+    one. A share of the pairs leads from that goal to a frame, with the start of the frame's demonstration: the
+    question of the backward perspective (ours: where episodes differ, no pair of one demonstration asks it).
+    The last frame of the first demonstration is kept as the goal with which the model pays (one-shot adaptation: put
     another one into ``params["goal"]``).
 
     Args:
@@ -148,14 +148,16 @@ def progress_learner(
         swapped = jax.random.bernoulli(swap, config.swap_anchors, shape)
         anchor = jnp.where(swapped, another, pairs.demonstration)
         frame = lambda index: demos.obs[pairs.demonstration, index]
-        # Paid is with the goal of another episode, which no pair of one demonstration ever holds.
+        # What is asked when it pays: from the goal of another episode, which no pair of one demonstration
+        # holds, with the start of the episode itself.
         asked = jax.random.bernoulli(ask, config.goal_pairs, shape)
+        begun = jnp.where(asked, pairs.demonstration, anchor)
         at_goal = asked.reshape(-1, *[1] * (goals.ndim - 1))
         before = jnp.where(at_goal, goals[anchor], frame(pairs.before))
         label = jnp.where(asked, demos.progress[pairs.demonstration, pairs.after] - 1.0, pairs.hop)
 
         def loss(net: PyTree):
-            found = model.hop({"net": net}, demos.obs[anchor, 0], goals[anchor], before, frame(pairs.after))
+            found = model.hop({"net": net}, demos.obs[begun, 0], goals[anchor], before, frame(pairs.after))
             off = found - label
             mean = jnp.mean(off**2)
             return mean, {"loss/hop": mean, "error/hop": jnp.mean(jnp.abs(off))}
