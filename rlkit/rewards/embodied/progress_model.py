@@ -109,10 +109,10 @@ def progress_learner(
     """Learn hops from demonstrations: mean square error on balanced pairs.
 
     Start and goal are the first and last frame of the pair's demonstration, or, as augmentation, of another
-    one. A share of the pairs leads from that goal to a frame, with the start of the frame's demonstration: the
-    question of the backward perspective (ours: where episodes differ, no pair of one demonstration asks it).
-    The last frame of the first demonstration is kept as the goal with which the model pays (one-shot adaptation: put
-    another one into ``params["goal"]``).
+    one. A share of the pairs leads from that goal to a frame, with the start of the frame's demonstration:
+    what the backward perspective asks (ours: where episodes differ, no pair of one demonstration asks it).
+    The last frame of the first demonstration is kept as the goal with which the model pays (one-shot
+    adaptation: put another one into ``params["goal"]``).
 
     Args:
       space: of observations.
