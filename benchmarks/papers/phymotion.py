@@ -102,7 +102,7 @@ class Effect(NamedTuple):
 def trained(body: motion.Body, bank: list[list[np.ndarray]], name: str, seed: int, updates: int) -> Effect:
     """GRPO on the generator's parameters."""
     rng = np.random.default_rng(seed)
-    mean, spread, group, rate = np.array([0.0, 0.0, 0.0, 0.0]), 0.3, 10, 0.35
+    mean, spread, group, rate = np.array([0.0, 0.0, 0.0, 0.0]), 0.3, 24, 0.35
 
     def one(x: np.ndarray) -> tuple[float, float, float]:
         q, clean = generate(bank, x, rng)
@@ -145,7 +145,7 @@ def main() -> None:
         ranking(body, clean)
     if "--no-training" not in sys.argv:
         updates = int(sys.argv[sys.argv.index("--updates") + 1]) if "--updates" in sys.argv else 12
-        training(body, bank_of(body, balance), 8, updates, ("published", "true floor", "simulator"))
+        training(body, bank_of(body, balance), 16, updates, ("published", "simulator"))
     finish()
 
 
