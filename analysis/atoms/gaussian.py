@@ -306,6 +306,12 @@ def all_pairs_correlations(matrix: jax.Array) -> tuple[jax.Array, ...]:
     return past, future, own[:, None], cross, cross.T, own[None, :]
 
 
+def unordered_pairs(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every pair of ``n`` units in one order: indices ``(i, j)``, int32 [n (n - 1) / 2] each, i < j."""
+    i, j = np.triu_indices(n, 1)
+    return i.astype(np.int32), j.astype(np.int32)
+
+
 def zero_diagonal(values: jax.Array) -> jax.Array:
     """Set the diagonal of [n, n], which is no pair, to 0."""
     return jnp.where(jnp.eye(values.shape[-1], dtype=bool), 0, values)

@@ -185,6 +185,11 @@ class Atoms(NamedTuple):
         return self if scale == 1.0 else Atoms(*(value * scale for value in self))
 
 
+def mirrored(atoms: Atoms) -> Atoms:
+    """The atoms of the same two sides with their names exchanged: what was of x is of y."""
+    return Atoms(*(getattr(atoms, name.translate(str.maketrans("xy", "yx"))) for name in ATOM_NAMES))
+
+
 def unit_scale(unit: str) -> float:
     """How many ``unit`` (``"nats"`` or ``"bits"``) one nat is.
 

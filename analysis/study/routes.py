@@ -13,16 +13,14 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.analysis.atoms.gaussian import (
-    all_pairs_correlations,
-    all_pairs_defined,
-    all_pairs_information,
     block_information,
     only_where,
     pair_correlations,
     pair_defined,
+    unordered_pairs,
 )
 from rlkit.analysis.atoms.gaussian import pair_information as correlated_information
-from rlkit.analysis.atoms.lattice import Information, Redundancy, decompose
+from rlkit.analysis.atoms.lattice import Information, Redundancy, decompose, mirrored
 from rlkit.analysis.atoms.local import local_information, residuals
 from rlkit.analysis.atoms.redundancy import ccs_redundancy, mmi_redundancy, pointwise_redundancy
 from rlkit.analysis.macro.continuous import macro_emergence_from_covariance
@@ -178,17 +176,19 @@ def _vectors(standard, context: Context):
 
 
 def _pairs(standard, context: Context):
-    active = context.active
-    pairs = active[:, None] & active[None, :] & ~jnp.eye(active.shape[0], dtype=bool)
+    active, quantities = context.active, context.options.quantities
+    # Each pair in one order: a mean over both is that of the atoms and their mirror images.
+    i, j = unordered_pairs(active.shape[0])
+    pairs = active[i] & active[j]
 
     def statistic(z: jax.Array, side: jax.Array, matrix: jax.Array):
         del side  # surrogates of these keep the groups of the recording
-        matrix = _of_active(matrix, context)
-        defined = all_pairs_defined(matrix, jnp.ones(matrix.shape[0], bool))
-        information = only_where(defined, all_pairs_information(matrix))
-        atoms = _mmi(information, _baseline(context, all_pairs_correlations(matrix)))
-        named = _named(*atoms, context.options.quantities)
-        return jax.tree.map(lambda v: jnp.where(pairs, v, 0).sum() / pairs.sum(), named)
+        correlations = pair_correlations(_of_active(matrix, context), i, j)
+        information = only_where(pair_defined(*correlations), correlated_information(*correlations))
+        atoms = _mmi(information, _baseline(context, correlations))
+        both = lambda found: {name: (found[name] + mirrored(found)[name]) / 2 for name in quantities}
+        mean = lambda v: jnp.where(pairs, v, 0).sum() / pairs.sum()
+        return jax.tree.map(mean, tuple(both(found) for found in atoms))
 
     return standard, statistic
 

@@ -208,10 +208,11 @@ def test_coupled_maps_are_found_and_parity_is_not():
             rows.append(x)
         return rows
 
-    z = jnp.asarray(np.array([maps(0), maps(1), parity(0), parity(1)]), jnp.float32)
+    z = jnp.asarray(np.array([maps(0), maps(1), *(parity(seed) for seed in range(8))]), jnp.float32)
     found = measure_recordings(z, KEY, routes=("pairs",), draws=60)["pairs"]
     assert (np.asarray(found.p["phi_r"][:2]) < 1 / 60).all()
-    assert (np.asarray(found.p_two["phi_r"][2:]) > 0.05).all()
+    # Of 8, 0.4 are expected; more than 2 happen once in 170 times.
+    assert (np.asarray(found.p_two["phi_r"][2:]) <= 0.05).sum() <= 2
     assert (np.abs(np.asarray(found.excess["phi_r"][2:])) < 0.01).all()
     seen = phi_id(z[2], pairs=(0, 1), estimator="discrete", redundancy="ccs")
     assert float(seen["stx"]) > 0.6  # nats; one bit is 0.69

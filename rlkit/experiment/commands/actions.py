@@ -203,9 +203,10 @@ def analyze(args: list[str]) -> int:
     if out is not None and len(folders) > 1:
         raise UsageError(f"--out {out}: it takes the files of one run; {len(folders)} were named")
     from rlkit.experiment.runs import store
-    from rlkit.experiment.training import devices
+    from rlkit.experiment.training import cache, devices
 
     devices.use_host_devices(0)
+    cache.enable()
     from rlkit.experiment.reports import analyze as module
     from rlkit.experiment.reports.telling import told
 
@@ -269,6 +270,9 @@ def render(args: list[str]) -> int:
 
     chosen, found = _policy(args, "rlkit render")
     from rlkit.experiment.reports import animation
+    from rlkit.experiment.training import cache
+
+    cache.enable()
 
     out = Path(chosen.out or "episode.gif")
     if out.exists():

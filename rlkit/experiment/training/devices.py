@@ -14,7 +14,7 @@ def use_host_devices(count: int = 0, threads: int = 0) -> None:
     Args:
       count: how many; 0 takes one per core this process may use.
       threads: most threads that one kernel is split over (XLA keeps at least one per device, and a
-        number in the variable ``NPROC`` stays); 0 gives each device its share of the cores. For one
+        number in the variable ``NPROC`` stays, and one for LAPACK in ``OPENBLAS_NUM_THREADS``); 0 gives each device its share of the cores. For one
         seed with small networks, 1 is best: its kernels are over before a second thread has woken up.
     """
     import jax
@@ -28,7 +28,10 @@ def use_host_devices(count: int = 0, threads: int = 0) -> None:
         jax.config.update("jax_num_cpu_devices", count)
     except RuntimeError:  # the backend runs already
         return
-    os.environ.setdefault("NPROC", str(threads or max(cores() // count, 1)))
+    share = str(threads or max(cores() // count, 1))
+    os.environ.setdefault("NPROC", share)
+    # LAPACK's threads wait actively for each other, at the cost of the other devices.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", share)
 
 
 def cores() -> int:
