@@ -13,9 +13,10 @@ def use_host_devices(count: int = 0, threads: int = 0) -> None:
 
     Args:
       count: how many; 0 takes one per core this process may use.
-      threads: most threads that one kernel is split over (XLA keeps at least one per device, and a
-        number in the variable ``NPROC`` stays, and one for LAPACK in ``OPENBLAS_NUM_THREADS``); 0 gives each device its share of the cores. For one
-        seed with small networks, 1 is best: its kernels are over before a second thread has woken up.
+      threads: most threads that one kernel is split over (XLA keeps at least one per device; a number
+        in the variable ``NPROC`` stays, and for LAPACK one in ``OPENBLAS_NUM_THREADS``); 0 gives each
+        device its share of the cores. For one seed with small networks, 1 is best: its kernels are over
+        before a second thread has woken up.
     """
     import jax
 
