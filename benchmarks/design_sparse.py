@@ -1,13 +1,13 @@
-"""Whether designed rewards beat the sparse one: three sparse tasks, five ways to a reward, fresh seeds.
+"""Whether designed rewards beat the sparse one: three sparse tasks, six ways to a reward, fresh seeds.
 
-Each way may train as many candidates for as many steps: evolution, random search (the same sampler, the best
-taken), and beside them one reward of the untrained sampler, a hand-made one, and the sparse reward. What is
-shown is success at the end of training on seeds that chose nothing, and the difference to sparse with its
-95 % interval over seeds. No model is asked.
+Each way may propose as many candidates, which are checked and trained for as many steps: evolution that
+begins with what successes say (the default of a design), evolution that begins at random (``--guided 0``),
+random search (the same sampler, the best taken). Beside them one reward of the untrained sampler, a
+hand-made one, and the sparse reward. What is shown is success at the end of training on seeds that chose
+nothing, and the difference to sparse with its 95 % interval over seeds. No model is asked.
 
-Searches rank candidates by the environment's fitness, as a design does by default, or by ``--curve``.
-Features that say the answer are forbidden to all (see ``TASKS``). What is done is kept in ``--folder``: the
-same command goes on.
+Candidates are ranked by success, and by fitness where that is equal. Features that say the answer are
+forbidden to all (see ``TASKS``). What is done is kept in ``--folder``: the same command goes on.
 
 ``python benchmarks/design_sparse.py keydoor lava maze [--seeds 10] [--folder FOLDER]``
 """
@@ -15,6 +15,7 @@ same command goes on.
 import argparse
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,10 +23,12 @@ import jax
 
 from rlkit.agents.ppo import PPOConfig
 from rlkit.design.config import DesignConfig
-from rlkit.design.evolution import Evolution, RandomSearch
+from rlkit.design.designing import begun
+from rlkit.design.evolution import RandomSearch
 from rlkit.design.journal import Journal
 from rlkit.design.loop import Loop
 from rlkit.design.results import Fresh
+from rlkit.design.screen import Later, screen
 from rlkit.design.training import Trainer
 from rlkit.design.types import Candidate, DesignTask, History, outcome_from, to_data
 from rlkit.envs import make
@@ -34,8 +37,8 @@ AGENT = PPOConfig(  # rewards are normalised, because their scale is a candidate
     learning_rate=1e-3, num_envs=8, num_steps=64, sizes=(64, 64), minibatches=4, normalize_reward=True
 )
 SMALL = DesignConfig(
-    agent=AGENT, seeds=1, checkpoints=4, eval_episodes=16, candidates=20, generations=6, finalists=3,
-    checks=False, audit=False, curve="fitness", score="mean", fresh_seeds=10,
+    agent=AGENT, seeds=2, checkpoints=4, eval_episodes=16, candidates=12, generations=5, finalists=5,
+    audit=False, curve="success", score="mean", fresh_seeds=10,
 )  # fmt: skip
 
 KEY = """
@@ -89,21 +92,26 @@ def compare(name: str, config: DesignConfig, folder: Path | None) -> str:
     schema = config.schema(task)
     trainer = Trainer(task, config, schema)
     journal = Journal(None if folder is None else folder / f"{name}.jsonl")
+    check = Later(lambda: screen(task, config.seed))
     found: dict[str, Candidate] = {}
-    for designer in (Evolution(schema), RandomSearch(schema)):
-        own = Journal(None if folder is None else folder / f"{name}.{designer.name}.jsonl")
-        loop = Loop(task, config, designer, trainer, journal=own)
+    searches = {"evolution": begun(config, schema, task, check), "random": RandomSearch(schema)}
+    for way, designer in searches.items():
+        own = Journal(None if folder is None else folder / f"{name}.{way}.jsonl")
+        loop = Loop(task, config, designer, trainer, check, journal=own)
         history = History()
         for generation in range(config.generations):
             history = loop.generation(history, 0, generation)
             scores = [record.score for record in history.generation(-1)]
-            told(f"{name}: {designer.name}, generation {generation}", scores)
-        found[designer.name] = loop.validate([history])[0].candidate
-        told(f"{name}: {designer.name}, finalists scored again", [])
+            told(f"{name}: {way}, generation {generation}", scores)
+        refused = Counter(v.check for r in history.records for v in r.verdicts if v.stops)
+        told(f"{name}: {way}, refused by {dict(refused)}", [])
+        validated = loop.validate([history])
+        told(f"{name}: {way}, finalists scored again", [r.score for r in validated])
+        found[way] = validated[0].candidate
     (found["sampler"],) = RandomSearch(schema).propose(task, History(), jax.random.key(99), 1)
     found["hand-made"], found["sparse"] = Candidate(hand), Candidate("success()")
     plain = Trainer(dataclasses.replace(task, base=""), config)
-    key = jax.random.key(2**20)
+    key = jax.random.key(2**20 + config.seed)
 
     def train(way: str) -> dict:
         trains = plain if way == "sparse" else trainer
@@ -117,15 +125,17 @@ def compare(name: str, config: DesignConfig, folder: Path | None) -> str:
     rows = [f"{name}: {config.total_steps} steps, {config.fresh_seeds} fresh seeds"]
     for way, outcome in outcomes.items():
         if outcome.error:
-            rows.append(f"  {way:<10} {outcome.error}")
+            rows.append(f"  {way:<16} {outcome.error}")
             continue
         judged = Fresh({"winner": outcome, "sparse": outcomes["sparse"]})
         mean, gain = judged.interval("winner", "success"), judged.gain("success")
         rows.append(
-            f"  {way:<10} success {mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]  "
+            f"  {way:<16} success {mean.mean:.3f} [{mean.low:.3f}, {mean.high:.3f}]  "
             f"against sparse {gain.mean:+.3f} [{gain.low:.3f}, {gain.high:.3f}]"
         )
-    rows.append(f"  evolution: {found['evolution'].genome}")
+    for way, candidate in found.items():
+        if candidate.genome is not None:
+            rows.append(f"  {way}, from {candidate.origin}: {candidate.genome}")
     return "\n".join(rows)
 
 
@@ -143,6 +153,10 @@ def main() -> None:
     parser.add_argument("--generations", type=int, default=SMALL.generations)
     parser.add_argument("--finalists", type=int, default=SMALL.finalists)
     parser.add_argument("--curve", default=SMALL.curve, help="what ranks candidates: fitness or success")
+    parser.add_argument(
+        "--guided", type=float, default=SMALL.guided, help="share read off successes; 0: none"
+    )
+    parser.add_argument("--seed", type=int, default=SMALL.seed, help="of the searches and of the fresh seeds")
     parser.add_argument("--potential-only", action="store_true", help="potential differences alone")
     parser.add_argument("--steps", type=int, help="of each training; the task's own by default")
     parser.add_argument("--folder", type=Path, help="keep what is done there, and go on from it")
@@ -153,6 +167,8 @@ def main() -> None:
         "finalists": given.finalists,
         "fresh_seeds": given.seeds,
         "curve": given.curve,
+        "guided": given.guided,
+        "seed": given.seed,
         "potential_only": given.potential_only,
     }
     if given.folder is not None:

@@ -84,7 +84,15 @@ class DesignConfig(Training):
     observe: bool = option(False, "candidates also choose features that the agent sees")
     checks: bool = option(True, "check candidates before they are trained")
     audit: bool = option(True, "audit the best of each generation, and the winner")
-    curve: str = option("fitness", "what ranks candidates", choices=CURVES[:2])
+    guided: float = option(
+        0.8,
+        "share of the first generation that is read off from successes, where there are checks",
+        low=0.0,
+        high=1.0,
+    )
+    curve: str = option(
+        "fitness", "what ranks candidates; of equals in success the fitness", choices=CURVES[:2]
+    )
     score: str = option("mean", "of a curve over checkpoints: max, final or mean", choices=SCORES)
     drop: float = option(0.0, "share of a generation that is dropped on the way", low=0.0, high=0.99)
     drop_at: tuple[float, ...] = option((0.2,), "shares of training after each of which", low=0.01, high=0.99)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from rlkit.design.types import Candidate, DesignTask, History, Record, Verdict
+from rlkit.design.types import Candidate, Designer, DesignTask, History, Record, Verdict
 from rlkit.types import Environment
 
 if TYPE_CHECKING:
     from rlkit.design.config import DesignConfig
+    from rlkit.design.genome import Schema
     from rlkit.design.loop import Loop
     from rlkit.design.results import Result
 
@@ -58,4 +59,25 @@ def build(
     trainer = Trainer(task, config, schema)
     if check is None and config.checks:
         check = Later(lambda: screen(task, config.seed))
-    return Loop(task, config, config.make_designer(schema, task), trainer, check, tell=tell)
+    return Loop(task, config, begun(config, schema, task, check), trainer, check, tell=tell)
+
+
+def begun(config: DesignConfig, schema: Schema, task: DesignTask, check: Any) -> Designer:
+    """The designer of a configuration; where it searches genomes and the checks have gathered successes, it
+    begins with what these say (:mod:`rlkit.design.guidance`). The control, random search, does not.
+
+    Args:
+      config: of the design.
+      schema: of genomes.
+      task: the task.
+      check: of candidates; only a screen knows successes.
+    """
+    from rlkit.design.config import DESIGNERS, MODELS
+    from rlkit.design.guidance import Guided, leads
+    from rlkit.design.screen import Later, Screen
+
+    made = config.make_designer(schema, task)
+    searches = config.designer not in (*MODELS, "random") and config.designer in DESIGNERS
+    if not config.guided or not searches or not isinstance(check, Screen | Later):
+        return made
+    return Guided(made, schema, lambda: leads(check.evidence, schema), config.guided)

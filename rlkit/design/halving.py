@@ -13,7 +13,7 @@ from scipy.stats import rankdata
 
 from rlkit.design.latents import LATENTS
 from rlkit.design.rows import Keep
-from rlkit.design.types import Outcome, score
+from rlkit.design.types import Outcome, merit
 from rlkit.errors import UsageError, unknown_name
 
 SCORE = "score"
@@ -44,7 +44,7 @@ def predicted(
     Args:
       outcomes: of candidates that were trained equally long.
       by: the predictors; of several the mean of a candidate's ranks counts.
-      over: of the score, see :func:`rlkit.design.types.score`.
+      over: of the score, see :func:`rlkit.design.types.merit`.
       curve: of the score.
 
     Returns:
@@ -56,7 +56,7 @@ def predicted(
 
 def _values(outcomes: Sequence[Outcome], name: str, over: str, curve: str) -> list[float]:
     if name == SCORE:
-        return [score(outcome, over, curve) for outcome in outcomes]
+        return [merit(outcome, over, curve) for outcome in outcomes]
     sign, _ = LATENTS[name]
     found = [sign * float(np.mean(o.latents[name])) if name in o.latents else math.nan for o in outcomes]
     return [

@@ -26,8 +26,8 @@ from rlkit.design.types import (
     Verdict,
     candidate_from,
     exploit_from,
+    merit,
     outcome_from,
-    score,
     to_data,
 )
 from rlkit.errors import RlkitError, UsageError
@@ -216,7 +216,7 @@ class Loop:
         chosen = [record.candidate for record in finalists]
         outcomes = self._train(chosen, self._key(3), "validated", seeds=self.config.fresh_seeds)
         scored = [
-            dataclasses.replace(r, outcome=o, score=score(o, self.config.score, self.config.curve))
+            dataclasses.replace(r, outcome=o, score=merit(o, self.config.score, self.config.curve))
             for r, o in zip(finalists, outcomes, strict=True)
         ]
         return tuple(sorted(scored, key=lambda record: -record.score))

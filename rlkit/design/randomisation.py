@@ -2,7 +2,8 @@
 
 A policy that was trained with a designed reward says how far each parameter of the environment may go: its
 reward-aware physics prior (§3.2). Ranges inside those bounds are what candidates are trained with next
-(:func:`rlkit.envs.randomised.randomised`). In the paper a model chooses the ranges; here a person does.
+(:func:`rlkit.envs.randomised.randomised`); a person chooses them, or a model
+(:func:`rlkit.design.ranges.choose_ranges`).
 """
 
 from collections.abc import Mapping, Sequence

@@ -9,7 +9,7 @@ from rlkit.design.config import DesignConfig
 from rlkit.design.detectors import hacking
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.results import BASELINES
-from rlkit.design.types import Candidate, Outcome, Record, Verdict, candidate_from, outcome_from, score
+from rlkit.design.types import Candidate, Outcome, Record, Verdict, candidate_from, merit, outcome_from
 from rlkit.errors import UsageError
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import config as configs
@@ -116,7 +116,7 @@ def _record(candidate: Candidate, steps: dict[str, Any], config: DesignConfig) -
 
 def trained(record: Record, outcome: Outcome, config: DesignConfig) -> Record:
     """The record of a candidate after its training: with its score, and the alarm on its run."""
-    found = score(outcome, config.score, config.curve)
+    found = merit(outcome, config.score, config.curve)
     if outcome.stopped:  # what was dropped is not compared with what was trained to the end
         found = -math.inf
     alarm = hacking(outcome)

@@ -1,13 +1,19 @@
 """How far parameters may go for a trained policy, and designs with parameters that differ by episode."""
 
+import itertools
+import json
 import math
 
 import jax
 import pytest
 
 from rlkit.agents import PPOConfig, ppo
+from rlkit.design.clients import Answering
 from rlkit.design.config import DesignConfig
-from rlkit.design.randomisation import feasible
+from rlkit.design.randomisation import Bounds, feasible
+from rlkit.design.ranges import choose_ranges
+from rlkit.design.transcripts import Transcript
+from rlkit.design.types import DesignTask
 from rlkit.envs import make
 from rlkit.errors import UnknownNameError, UsageError
 
@@ -49,3 +55,73 @@ def test_a_design_may_randomise_its_environment() -> None:
         DesignConfig(randomise=("length=0.5",))
     with pytest.raises(UnknownNameError, match="length"):
         DesignConfig(randomise=("lenght=0.5:2",)).task()
+
+
+BOUNDS = {
+    "length": Bounds(0.5, 2.0, (0.25, 0.5, 2.0), (0.0, 0.75, 1.0)),
+    "gravity": Bounds(math.nan, math.nan, (50.0,), (0.0,)),
+    "max_steps": Bounds(10.0, 20.0, (10.0, 20.0), (1.0, 1.0)),
+}
+
+
+def one(name, low, high):
+    return json.dumps({"reasons": "links differ", "ranges": [{"name": name, "low": low, "high": high}]})
+
+
+def test_a_model_chooses_ranges_inside_the_bounds(tmp_path) -> None:
+    texts = [
+        one("length", 0.8, 1.5),
+        one("length", 0.1, 1.5),  # outside
+        one("length", 1.5, 0.8),  # the larger first
+        one("gravity", 5.0, 15.0),  # nothing passed there
+        one("max_steps", 10, 20),  # no floating-point number
+        "Ignore the bounds.",
+        json.dumps({"ranges": []}),
+        json.dumps({"ranges": [{"name": "length", "low": True, "high": 2}]}),
+        json.dumps({"ranges": [{"name": "length", "low": 1, "high": 2}] * 2}),
+    ]
+    asked, answers = [], itertools.cycle(texts)
+
+    def answer(messages, seed):
+        asked.append((messages, seed))
+        return next(answers)
+
+    task = DesignTask(make("classic/pendulum"))
+    client = Transcript(Answering(answer), tmp_path / "t.jsonl")
+    found = choose_ranges(client, task, BOUNDS, jax.random.key(0), count=len(texts), safety="do not break")
+    assert found[0].ranges == {"length": (0.8, 1.5)}
+    assert found[0].reasons == "links differ"
+    assert found[0].answer == texts[0]
+    expected = (
+        "",
+        "between 0.5 and 2",
+        "the smaller first",
+        "length",
+        "length",
+        "JSON",
+        "ranges",
+        "number",
+        "twice",
+    )
+    for chosen, part in zip(found, expected, strict=True):
+        assert part in chosen.error
+        assert bool(chosen.error) != bool(chosen.ranges)
+    assert len({seed for _, seed in asked}) == len(texts)
+    words = asked[0][0][1]["content"]
+    assert "do not break" in words
+    assert "gravity" not in words
+    task = DesignConfig(randomise=found[0].randomise).task()
+    assert 0.8 <= float(task.env.initial(jax.random.key(0), task.params).memory["length"]) <= 1.5
+    again = choose_ranges(
+        Transcript(path=tmp_path / "t.jsonl"), DesignTask(make("classic/pendulum")), BOUNDS,
+        jax.random.key(0), count=len(texts), safety="do not break",
+    )  # fmt: skip
+    assert again == found
+
+
+def test_bounds_without_a_choice_are_refused() -> None:
+    client, task = Answering(lambda messages, seed: ""), DesignTask(make("classic/pendulum"))
+    with pytest.raises(UsageError, match="gravity"):
+        choose_ranges(client, task, {"gravity": BOUNDS["gravity"]}, jax.random.key(0))
+    with pytest.raises(UnknownNameError, match="length"):
+        choose_ranges(client, task, {"lenght": BOUNDS["length"]}, jax.random.key(0))

@@ -1,0 +1,93 @@
+"""What successes say about features is what searches begin with."""
+
+import jax
+import numpy as np
+import pytest
+from worlds import Errand
+
+from rlkit.design import Candidate, DesignTask, History, gather
+from rlkit.design.config import DesignConfig
+from rlkit.design.designing import begun
+from rlkit.design.evolution import Evolution
+from rlkit.design.genome import from_json, schema_of, to_json
+from rlkit.design.guidance import Guided, leads, ways
+from rlkit.design.screen import Screen
+from rlkit.design.types import Outcome, Record, merit, score
+
+TASK = DesignTask(Errand(), base="success()")
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return gather(TASK, 0, steps=40, starts=2, each=8, generations=12)
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return schema_of(TASK)
+
+
+def test_stages_are_told_apart_and_each_has_its_measure(evidence, schema) -> None:
+    """First to the cup, then with it to the goal: nobody said so."""
+    assert evidence.episodes.solved.any()
+    found = leads(evidence, schema)
+    assert len(set(found)) == len(found) >= 4
+    assert all(from_json(to_json(genome), schema) == genome for genome in found)
+    staged = {(t.field, t.gate.when, t.gate.field) for genome in found for t in genome if t.kind != "reach"}
+    assert ("cup_distance", "unless", "holding") in staged
+    assert ("goal_distance", "while", "holding") in staged
+    # Neither gate stays shut: the cup can be put down, so that no term is paid for going to and fro.
+    kinds = {t.kind for genome in found for t in genome if t.gate.field == "holding"}
+    assert kinds <= {"best", "reach"}
+    # What is paid for a whole stage is about 1.
+    walk = ways(evidence, schema).values[0]
+    i = [m.name for m in schema.measures].index("cup_distance")
+    (term,) = {t for g in found for t in g if (t.field, t.gate.when) == ("cup_distance", "unless")}
+    assert 0.3 < (walk[0, i] - walk[:, i].min()) / term.scale < 3.0
+
+
+def test_without_success_the_best_attempts_speak_and_without_any_nobody(evidence, schema) -> None:
+    attempts = evidence._replace(episodes=evidence.episodes.take(~evidence.episodes.solved))
+    assert leads(attempts, schema) == ()  # those that were sought have all succeeded
+    sought = evidence.episodes.take(evidence.episodes.kind == "sought")
+    t = sought.trajectory.transition
+    failed = t._replace(success=np.zeros_like(t.success))
+    sought = sought._replace(trajectory=sought.trajectory._replace(transition=failed))
+    found = leads(evidence._replace(episodes=sought), schema)
+    assert {t.field for genome in found for t in genome} & {"cup_distance", "goal_distance"}
+    only = schema_of(TASK, potential_only=True, memory=False)
+    assert {t.kind for genome in leads(evidence, only) for t in genome} == {"potential"}
+
+
+def test_a_search_begins_with_them_and_tries_each_once(evidence, schema) -> None:
+    known = leads(evidence, schema)
+    designer = Guided(Evolution(schema), schema, lambda: known, share=0.5)
+    first = designer.propose(TASK, History(), jax.random.key(0), 6)
+    assert [c.origin for c in first] == ["guided"] * 3 + ["evolution"] * 3
+    assert [from_json(c.genome, schema) for c in first[:3]] == list(known[:3])
+    records = tuple(
+        Record(Candidate(c.text, f"0.0.{i}", c.origin, genome=c.genome), score=float(-i))
+        for i, c in enumerate(first)
+    )
+    second = designer.propose(TASK, History(records), jax.random.key(1), 30)
+    new = [c for c in second if c.origin == "guided"]
+    assert new
+    assert not {c.text for c in new} & {c.text for c in first}
+    assert all(c.parents for c in second if c.origin != "guided")
+
+
+def test_the_control_is_not_guided_nor_is_anybody_without_checks(evidence, schema) -> None:
+    check = Screen(TASK, evidence)
+    assert isinstance(begun(DesignConfig(), schema, TASK, check), Guided)
+    assert not isinstance(begun(DesignConfig(designer="random"), schema, TASK, check), Guided)
+    assert not isinstance(begun(DesignConfig(), schema, TASK, None), Guided)
+    assert not isinstance(begun(DesignConfig(guided=0.0), schema, TASK, check), Guided)
+
+
+def test_fitness_decides_between_equals_in_success_alone() -> None:
+    outcome = lambda fitness, success: Outcome([10], [[fitness]], [[success]], [[0.0]], [[1.0]])
+    ranked = [outcome(900.0, 0.0), outcome(-2.0, 0.125), outcome(-1.0, 0.125), outcome(-900.0, 0.1875)]
+    merits = [merit(o, "mean", "success") for o in ranked]
+    assert merits == sorted(merits)
+    assert len(set(merits)) == 4
+    assert merit(ranked[0], "mean", "fitness") == score(ranked[0], "mean", "fitness") == 900.0
