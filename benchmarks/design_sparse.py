@@ -92,7 +92,7 @@ def compare(name: str, config: DesignConfig, folder: Path | None) -> str:
     schema = config.schema(task)
     trainer = Trainer(task, config, schema)
     journal = Journal(None if folder is None else folder / f"{name}.jsonl")
-    check = Later(lambda: screen(task, config.seed))
+    check = Later(lambda: screen(task, config.seed, schema=schema))
     found: dict[str, Candidate] = {}
     searches = {"evolution": begun(config, schema, task, check), "random": RandomSearch(schema)}
     for way, designer in searches.items():

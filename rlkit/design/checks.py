@@ -4,7 +4,7 @@ Each returns a :class:`rlkit.design.types.Verdict` whose reason can be shown to 
 features and terms and numbers, nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import numpy as np
 from jax.extend import core as jaxpr_core
 
 from rlkit.design.evidence import Evidence, extremes, sample, steps_of
+from rlkit.design.paying import on_steps, repeated
 from rlkit.design.types import Verdict
 from rlkit.errors import RlkitError
 from rlkit.reads import example_transition, reward_reads
@@ -89,15 +90,6 @@ def _is_program(value: object) -> bool:
     return isinstance(value, jaxpr_core.Jaxpr | jaxpr_core.ClosedJaxpr)
 
 
-def on_steps(reward: Reward, steps: Transition) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """What a reward pays for single steps, each with fresh memory: ``([M], terms [M])``, float64."""
-    memory = reward.init(jax.random.key(0))
-    apply = jax.vmap(lambda t: reward.apply(memory, t, reward.params)[1:], axis_name="slots")
-    with np.errstate(all="ignore"):
-        total, terms = jax.device_get(apply(jax.tree.map(jnp.asarray, steps)))
-    return np.asarray(total, np.float64), {n: np.asarray(x, np.float64) for n, x in terms.items()}
-
-
 def probe(
     reward: Reward,
     spec: EnvSpec,
@@ -106,6 +98,7 @@ def probe(
     largest: float = 1e3,
     terms_add_up: bool = True,
     gradient: bool = False,
+    names: Mapping[str, str] | None = None,
 ) -> Verdict:
     """Whether a reward pays sensible numbers on steps that were seen and on states at the ends of ranges.
 
@@ -120,12 +113,15 @@ def probe(
       largest: bound of its magnitude.
       terms_add_up: the terms must sum to the total; constructors behind ``chain`` promise no such thing.
       gradient: the gradient by float features must be finite as well.
+      names: a candidate's own names of terms, by those of the reward; others are not looked at. None: as the
+        reward has them.
     """
     chance = np.random.default_rng(0)
     steps = sample(steps_of(evidence.episodes), chance, _SAMPLES)
     total, terms = on_steps(reward, steps)
-    edges, names = extremes(steps, spec.features)
-    at_edges, _ = on_steps(reward, edges) if names else (np.zeros(0), {})
+    terms = terms if names is None else {own: terms[name] for name, own in names.items()}
+    edges, places = extremes(steps, spec.features)
+    at_edges, _ = on_steps(reward, edges) if places else (np.zeros(0), {})
     low, high = (float(f(total)) for f in (np.min, np.max))
     with np.errstate(invalid="ignore"):  # what is infinite has no deviation
         numbers = {"low": low, "high": high, "deviation": float(np.std(total))}
@@ -133,7 +129,7 @@ def probe(
     if not np.isfinite(total).all():
         return fail(_where(~np.isfinite(total), steps))
     if not np.isfinite(at_edges).all():
-        return fail(f"it is not finite at {names[int(np.argmax(~np.isfinite(at_edges)))]}")
+        return fail(f"it is not finite at {places[int(np.argmax(~np.isfinite(at_edges)))]}")
     if max(-low, high) > largest:
         return fail(f"it pays between {low:.4g} and {high:.4g}; at most {largest:g} in magnitude is sensible")
     if high - low <= 1e-6 * max(abs(low), abs(high), 1e-30):
@@ -233,14 +229,5 @@ def clock(reward: Reward, spec: EnvSpec, evidence: Evidence) -> Verdict:
 
 def _drift(reward: Reward, few: Transition) -> float:
     """How much the pay for a repeated step still changes between repetitions 100 and 200."""
-
-    def repeated(t: Transition) -> jax.Array:
-        def body(memory: PyTree, i: jax.Array) -> tuple[PyTree, jax.Array]:
-            memory, paid, _ = reward.apply(memory, t._replace(first=i == 0), reward.params)
-            return memory, paid
-
-        return jax.lax.scan(body, reward.init(jax.random.key(0)), jnp.arange(200))[1]
-
-    same = few._replace(features=few.next_features)
-    paid = np.asarray(jax.jit(jax.vmap(repeated, axis_name="slots"))(jax.tree.map(jnp.asarray, same)), float)
+    paid = repeated(reward, few._replace(features=few.next_features), 200)
     return float(np.median(np.abs(paid[:, 199] - paid[:, 100])))

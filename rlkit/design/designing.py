@@ -58,7 +58,7 @@ def build(
     schema = config.schema(task)
     trainer = Trainer(task, config, schema)
     if check is None and config.checks:
-        check = Later(lambda: screen(task, config.seed))
+        check = Later(lambda: screen(task, config.seed, schema=schema))
     return Loop(task, config, begun(config, schema, task, check), trainer, check, tell=tell)
 
 

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.design.paying import on_trajectories
 from rlkit.envs.core import advance_with, features, reset_with, task_reward
-from rlkit.rewards import init_slots, relabel
 from rlkit.types import Environment, EnvState, Key, PyTree, Reward, Trajectory, Transition
 
 
@@ -148,13 +148,10 @@ class Paid(NamedTuple):
 
 def pay(reward: Reward, episodes: Episodes) -> Paid:
     """Pay episodes, with the reward's memory as it is at the start of each."""
-    number = episodes.start.size
-    memory = init_slots(reward, jax.random.key(0), number)
-    # Without compiling the whole: its operations are compiled once for all candidates.
-    _, paid = relabel(reward, memory, episodes.trajectory)
+    paid, terms = on_trajectories(reward, episodes.trajectory)
     valid = episodes.valid
-    keep = lambda x: np.where(valid, np.asarray(x, np.float64), 0.0)
-    return Paid(keep(paid.reward), {name: keep(x) for name, x in paid.terms.items()})
+    keep = lambda x: np.where(valid, x, 0.0)
+    return Paid(keep(paid), {name: keep(x) for name, x in terms.items()})
 
 
 def discounted(paid: np.ndarray, episodes: Episodes, discount: float, *, goes_on: bool = False) -> np.ndarray:

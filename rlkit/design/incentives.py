@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from rlkit.design.checks import on_steps
 from rlkit.design.episodes import Episodes, discounted, loops, pay
 from rlkit.design.evidence import Evidence, sample, steps_of
+from rlkit.design.paying import after, on_steps
 from rlkit.design.types import Verdict
 from rlkit.errors import unknown_name
 from rlkit.types import Reward, Transition
@@ -159,12 +158,7 @@ def _second(reward: Reward, before: Transition, steps: Transition) -> np.ndarray
     start = before._replace(
         next_features=before.features, next_obs=before.obs, success=no, terminated=no, first=~no,
     )  # fmt: skip
-
-    def both(a: Transition, b: Transition) -> jax.Array:
-        memory, _, _ = reward.apply(reward.init(jax.random.key(0)), a, reward.params)
-        return reward.apply(memory, b._replace(first=jnp.zeros((), bool)), reward.params)[1]
-
-    return np.asarray(jax.vmap(both, axis_name="slots")(start, steps), np.float64)
+    return after(reward, start, steps)
 
 
 def order(

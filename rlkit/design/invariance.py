@@ -6,10 +6,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from rlkit.design.checks import on_steps
 from rlkit.design.evidence import Evidence, steps_of
+from rlkit.design.paying import on_steps, on_trajectories
 from rlkit.design.types import Verdict
-from rlkit.rewards import init_slots, relabel
 from rlkit.types import Reward, Trajectory, Transition
 
 _SAME = 1e-4
@@ -90,9 +89,7 @@ def _two(reward: Reward, steps: Transition, states: tuple, actions: tuple, gamma
     later: Any = np.zeros(a.shape, bool)
     second = _between(steps, b, c, actions[1], False)._replace(first=later)
     both = jax.tree.map(lambda *x: np.stack(x), first, second)
-    memory = init_slots(reward, jax.random.key(0), a.size)
-    _, paid = relabel(reward, memory, Trajectory(both, both.reward, {}, {}))
-    value = np.asarray(paid.reward, np.float64)
+    value, _ = on_trajectories(reward, Trajectory(both, both.reward, {}, {}))
     return value[0] + gamma * value[1]
 
 

@@ -11,6 +11,9 @@ import numpy as np
 from rlkit.design import checks, incentives, invariance
 from rlkit.design.episodes import Episodes, join, play
 from rlkit.design.evidence import Evidence, gather
+from rlkit.design.genome import Schema, encode, from_json, term_names
+from rlkit.design.interpreter import genome_reward
+from rlkit.design.paying import kept
 from rlkit.design.reading import read_candidate
 from rlkit.design.types import Candidate, DesignTask, Exploit, History, Verdict
 from rlkit.errors import RlkitError, unknown_name
@@ -33,6 +36,7 @@ class Screen:
     Attributes:
       task: the task.
       evidence: what was gathered about it.
+      schema: of genomes: what they pay is computed by programs that all share; None: by those of their texts.
       skip: names of checks that are left out.
       warn: names of checks that warn instead of stopping a candidate.
       stop: names of checks that stop a candidate instead of warning.
@@ -40,6 +44,7 @@ class Screen:
 
     task: DesignTask
     evidence: Evidence
+    schema: Schema | None = None
     skip: tuple[str, ...] = ()
     warn: tuple[str, ...] = ()
     stop: tuple[str, ...] = ()
@@ -52,8 +57,7 @@ class Screen:
             return (Verdict("read", False, candidate.error),)
         try:
             reward = read_candidate(candidate.text, spec)
-            base = read_text(self.task.base, self.task.env.spec) if self.task.base else None
-            whole = reward if base is None else with_base(base, reward)
+            own, whole, names = self._paid(candidate, reward)
         except RlkitError as error:
             return (Verdict("read", False, str(error)),)
         contract = checks.abstract(reward, spec)
@@ -61,22 +65,23 @@ class Screen:
             return (contract,)
         run = {
             "probe": lambda: checks.probe(
-                reward,
+                own,
                 spec,
                 self.evidence,
+                names=names,
                 terms_add_up=is_program(candidate.text) or is_lowered(candidate.text),
             ),
-            "clock": lambda: checks.clock(reward, spec, self.evidence),
-            "potential-based": lambda: invariance.potential_based(reward, self.evidence),
+            "clock": lambda: checks.clock(own, spec, self.evidence),
+            "potential-based": lambda: invariance.potential_based(own, self.evidence),
             "farming": lambda: incentives.farming(whole, self.evidence),
             "dying": lambda: incentives.dying(whole, self.evidence),
             "hovering": lambda: incentives.hovering(whole, self.evidence),
             "order": lambda: incentives.order(whole, self.evidence),
             "equivalence": lambda: invariance.equivalence(
-                reward, self.evidence, self._trained(candidate, history)
+                own, self.evidence, self._trained(candidate, history)
             ),
             "hack replay": lambda: incentives.hack_replay(
-                reward, self.evidence, self._parents(candidate, history), self.exploits(history)
+                own, self.evidence, self._parents(candidate, history), self.exploits(history)
             ),
         }
         verdicts = [contract]
@@ -114,9 +119,31 @@ class Screen:
         blocks = (verdict.blocks or verdict.check in self.stop) and verdict.check not in self.warn
         return Verdict(verdict.check, verdict.passed, verdict.reason, blocks, verdict.numbers)
 
-    def _reward(self, text: str) -> Reward | None:
+    @functools.cached_property
+    def _shared(self) -> tuple[Reward, Reward] | None:
+        """The reward of which genomes are parameters, alone and beside the base."""
+        if self.schema is None:
+            return None
+        shared = genome_reward(self.schema)
+        return kept(shared), kept(with_base(self._base, shared))
+
+    @functools.cached_property
+    def _base(self) -> Reward | None:
+        return read_text(self.task.base, self.task.env.spec) if self.task.base else None
+
+    def _paid(self, candidate: Candidate, reward: Reward) -> tuple[Reward, Reward, dict[str, str] | None]:
+        """What a candidate pays, and what is paid with the base; of a genome by programs that are kept, whose
+        terms have other names: its own by these."""
+        if self._shared is None or self.schema is None or candidate.genome is None:
+            return reward, reward if self._base is None else with_base(self._base, reward), None
+        genome = from_json(candidate.genome, self.schema)
+        params = encode(genome, self.schema)
+        own, whole = (shared._replace(params=params) for shared in self._shared)
+        return own, whole, {f"slot{i}": name for i, name in enumerate(term_names(genome))}
+
+    def _reward(self, candidate: Candidate) -> Reward | None:
         try:
-            return read_candidate(text, self.task.spec)
+            return self._paid(candidate, read_candidate(candidate.text, self.task.spec))[0]
         except RlkitError:
             return None
 
@@ -126,14 +153,14 @@ class Screen:
             text = record.candidate.text
             if record.outcome is None or record.outcome.error or record.candidate.id == candidate.id:
                 continue
-            if text not in self._known and (reward := self._reward(text)) is not None:
+            if text not in self._known and (reward := self._reward(record.candidate)) is not None:
                 self._known[text] = invariance.canonical(reward, self.evidence)
             if text in self._known:
                 found[record.candidate.id] = self._known[text]
         return found
 
     def _parents(self, candidate: Candidate, history: History) -> Sequence[Reward]:
-        known = {record.candidate.id: record.candidate.text for record in history.records}
+        known = {record.candidate.id: record.candidate for record in history.records}
         rewards = (self._reward(known[name]) for name in candidate.parents if name in known)
         return [reward for reward in rewards if reward is not None]
 
@@ -177,6 +204,7 @@ def screen(
     warn: tuple[str, ...] = (),
     stop: tuple[str, ...] = (),
     evidence: Evidence | None = None,
+    schema: Schema | None = None,
     **options: int,
 ) -> Screen:
     """The checks of a task, with what they need gathered once.
@@ -188,6 +216,7 @@ def screen(
       warn: those that shall warn instead of stopping a candidate.
       stop: those that shall stop one instead of warning, e.g. ``"potential-based"``.
       evidence: what is known; None gathers it (:func:`rlkit.design.evidence.gather`).
+      schema: of genomes, which are then checked by programs that all of them share.
       **options: of ``gather``.
 
     Raises:
@@ -197,4 +226,4 @@ def screen(
         if name not in CHECKS:
             raise unknown_name("check", name, CHECKS)
     evidence = gather(task, key, **options) if evidence is None else evidence
-    return Screen(task, evidence, skip, warn, stop)
+    return Screen(task, evidence, schema, skip, warn, stop)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.design.checks import on_steps
+from rlkit.design.paying import on_steps
 from rlkit.envs.core import advance, features, observe, task_reward
 from rlkit.spaces import Discrete
 from rlkit.types import Environment, EnvState, Key, PyTree, Reward, Transition

@@ -1,5 +1,7 @@
 """What successes say about features is what searches begin with."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from worlds import Errand
 from rlkit.design import Candidate, DesignTask, History, gather
 from rlkit.design.config import DesignConfig
 from rlkit.design.designing import begun
-from rlkit.design.evolution import Evolution
+from rlkit.design.evolution import Evolution, candidate_of
 from rlkit.design.genome import from_json, schema_of, to_json
 from rlkit.design.guidance import Guided, leads, ways
 from rlkit.design.screen import Screen
@@ -91,3 +93,31 @@ def test_fitness_decides_between_equals_in_success_alone() -> None:
     assert merits == sorted(merits)
     assert len(set(merits)) == 4
     assert merit(ranked[0], "mean", "fitness") == score(ranked[0], "mean", "fitness") == 900.0
+
+
+@pytest.mark.slow
+def test_genomes_are_checked_by_programs_that_all_share_as_their_texts_are(evidence, schema) -> None:
+    history = History()
+    alone, shared = Screen(TASK, evidence), Screen(TASK, evidence, schema)
+    chosen = [*leads(evidence, schema)[:2], *Evolution(schema).propose(TASK, history, jax.random.key(3), 2)]
+    for i, found in enumerate(chosen):
+        made = found if isinstance(found, Candidate) else candidate_of(found, schema, "guided")
+        made = replace(made, id=f"0.0.{i}")
+        one, other = alone(made, history), shared(made, history)
+        assert [(v.check, v.passed, v.blocks) for v in one] == [(v.check, v.passed, v.blocks) for v in other]
+        for a, b in zip(one, other, strict=True):
+            assert a.numbers.keys() == b.numbers.keys()
+            near = [np.allclose(a.numbers[n], b.numbers[n], rtol=1e-3, atol=1e-3) for n in a.numbers]
+            assert a.check == "abstract" or all(near), (a, b)
+        history = History((*history.records, Record(made, one, Outcome(error="not trained"))))
+
+
+def test_what_is_kept_is_compiled_once_for_all_genomes(evidence, schema, compilations) -> None:
+    check = Screen(TASK, evidence, schema)
+    first, second, *others = Evolution(schema).propose(TASK, History(), jax.random.key(5), 5)
+    for candidate in (first, second):
+        check(candidate)
+    before = compilations()
+    for candidate in others:
+        check(candidate)
+    assert compilations() <= before + 2  # for what only some rewards are asked; a text needs dozens
