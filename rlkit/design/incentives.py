@@ -212,11 +212,12 @@ def order(
 def hack_replay(
     reward: Reward, evidence: Evidence, parents: Sequence[Reward] = (), exploits: Episodes | None = None
 ) -> Verdict:
-    """Whether a reward pays a known exploit more per step than its parents do.
+    """Whether a reward pays a known exploit more per step than its parents do, and than success.
 
     Amounts are in units of the root mean square of what each reward pays on the evidence, so that
-    another scale changes nothing. Without parents it is a warning if an exploit is paid more per step than
-    successes are on average.
+    another scale changes nothing. What is paid less than successes are on average is no exploit of this
+    reward: a denser child pays a little for nearly everything. Where no success is known, the parents alone
+    are compared with; without parents it is a warning.
 
     Args:
       reward: the reward.
@@ -228,15 +229,15 @@ def hack_replay(
     if exploits is None or not exploits.start.size:
         return Verdict("hack replay", None, "undecided: no exploit is known")
     mine = _rates(reward, exploits, evidence)
-    if parents:
-        allowed = np.max([_rates(parent, exploits, evidence) for parent in parents], 0)
-        than = "its parent does"
-    elif evidence.episodes.solved.any():
+    limits = [_rates(parent, exploits, evidence) for parent in parents]
+    than = "its parent pays" if parents else "success is paid"
+    if evidence.episodes.solved.any():
         successes = evidence.episodes.take(evidence.episodes.solved)
-        allowed = np.full(mine.shape, _rates(reward, successes, evidence).mean())
-        than = "success"
-    else:
+        limits.append(np.full(mine.shape, _rates(reward, successes, evidence).mean()))
+        than = "its parent and success are paid" if parents else than
+    if not limits:
         return Verdict("hack replay", None, "undecided: it has no parent and no success is known")
+    allowed = np.max(limits, 0)
     excess, blocks = mine - allowed, bool(parents)
     worst = int(np.argmax(excess))
     numbers = {"exploit": float(mine[worst]), "allowed": float(allowed[worst])}

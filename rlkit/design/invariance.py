@@ -1,7 +1,7 @@
 """Checks of which rewards are the same for a learner: potential differences, and equivalence to others."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -139,27 +139,60 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.sqrt(max(1.0 - np.corrcoef(a, b)[0, 1], 0.0) / 2))
 
 
+class Forms(NamedTuple):
+    """By what rewards are told apart."""
+
+    canonical: np.ndarray  # float64 [size], see :func:`canonical`
+    paid: np.ndarray  # float64 [M]: for the steps of the evidence, each with fresh memory
+
+
+def forms(reward: Reward, evidence: Evidence, *, most: int = 16_384) -> Forms:
+    """The forms of a reward, of at most so many steps."""
+    steps = steps_of(evidence.episodes)
+    rows = steps.reward.shape[0]
+    if rows > most:
+        at = np.random.default_rng(3).choice(rows, most, replace=False)
+        steps = jax.tree.map(lambda x: x[at], steps)
+    return Forms(canonical(reward, evidence), on_steps(reward, steps)[0])
+
+
 def equivalence(
-    reward: Reward, evidence: Evidence, trained: Mapping[str, np.ndarray], *, least: float = _CLOSE
+    reward: Reward, evidence: Evidence, trained: Mapping[str, Forms], *, least: float = _CLOSE
 ) -> Verdict:
     """Whether a reward is one that was trained already, up to a positive scale and a potential difference.
 
-    Equivalent rewards have the same optimal policies, but may be learned at different speeds: this
-    saves trainings, it does not say that a candidate is bad.
+    Equivalent rewards have the same optimal policies, but may be learned at different speeds, which is what
+    shaping is for: this warns. A reward that pays the same for every step is stopped: training it again
+    would show nothing. It does not say that a candidate is bad.
 
     Args:
       reward: the reward.
       evidence: of the task.
-      trained: :func:`canonical` of those that were, by name.
-      least: EPIC distance below which two are the same.
+      trained: :func:`forms` of those that were, by name.
+      least: EPIC distance below which two are equivalent, and share of what one pays below which two are the
+        same if they differ by it (root mean square).
     """
     if not trained:
         return Verdict("equivalence", True)
-    mine = canonical(reward, evidence)
-    apart = {name: distance(mine, other) for name, other in trained.items()}
-    nearest = min(apart, key=lambda name: apart[name])
-    numbers = {"distance": apart[nearest]}
+    mine = forms(reward, evidence)
+    apart = {name: distance(mine.canonical, other.canonical) for name, other in trained.items()}
+    nearest = min(apart, key=lambda name: (apart[name], _difference(mine.paid, trained[name].paid)))
+    same = {name: _difference(mine.paid, other.paid) for name, other in trained.items()}
+    closest = min(same, key=lambda name: same[name])
+    numbers = {"distance": apart[nearest], "difference": same[closest]}
+    if same[closest] < least:
+        reason = f"it pays what candidate {closest} pays, which was trained already"
+        return Verdict("equivalence", False, reason, numbers=numbers)
     if apart[nearest] >= least:
         return Verdict("equivalence", True, numbers=numbers)
-    reason = f"up to scale and a potential difference it is candidate {nearest}, which was trained already"
-    return Verdict("equivalence", False, reason, numbers=numbers)
+    reason = (
+        f"up to scale and a potential difference it is candidate {nearest}, which was trained already: it "
+        "has the same optimal policies, perhaps learned at another speed"
+    )
+    return Verdict("equivalence", False, reason, blocks=False, numbers=numbers)
+
+
+def _difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Root mean square of the difference, as a share of the larger of both; 0 if both are 0."""
+    size = max(_rms(one), _rms(other))
+    return _rms(one - other) / size if size > 0 else 0.0

@@ -147,14 +147,14 @@ class Screen:
         except RlkitError:
             return None
 
-    def _trained(self, candidate: Candidate, history: History) -> dict[str, np.ndarray]:
+    def _trained(self, candidate: Candidate, history: History) -> dict[str, invariance.Forms]:
         found = {}
         for record in history.records:
             text = record.candidate.text
             if record.outcome is None or record.outcome.error or record.candidate.id == candidate.id:
                 continue
             if text not in self._known and (reward := self._reward(record.candidate)) is not None:
-                self._known[text] = invariance.canonical(reward, self.evidence)
+                self._known[text] = invariance.forms(reward, self.evidence)
             if text in self._known:
                 found[record.candidate.id] = self._known[text]
         return found

@@ -7,7 +7,7 @@ from worlds import Errand
 
 from rlkit.design import DesignTask, gather
 from rlkit.design.checks import abstract, clock, probe
-from rlkit.design.invariance import canonical, distance, potential_based
+from rlkit.design.invariance import canonical, distance, equivalence, forms, potential_based
 from rlkit.design.reading import read_candidate
 from rlkit.rewards import from_function, parse
 
@@ -80,6 +80,18 @@ def test_scale_and_shaping_do_not_change_the_canonical_reward(evidence) -> None:
     assert distance(one, same) < 1e-3
     assert distance(one, other) > 0.1
     np.testing.assert_allclose(distance(one, -one), 1.0)
+
+
+def test_only_what_pays_the_same_is_not_trained_again(evidence) -> None:
+    """Shaping and scale change how fast a reward is learned: that is what a design is for."""
+    plain = f"{SPARSE} + 0.1 * jnp.where(ns.holding, 1.0, 0.0)"
+    trained = {"0.0.0": forms(read(plain), evidence)}
+    found = [
+        equivalence(read(x), evidence, trained) for x in (plain, f"{plain} + {SHAPING}", f"3.0 * ({plain})")
+    ]
+    assert [v.passed for v in found] == [False] * 3
+    assert [v.stops for v in found] == [True, False, False]
+    assert equivalence(read("ns.lava_distance * s.cup_distance"), evidence, trained).passed
 
 
 def test_memory_that_counts_steps_is_a_clock(evidence) -> None:

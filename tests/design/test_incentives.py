@@ -89,3 +89,9 @@ def test_a_known_exploit_may_not_be_paid_more_than_by_the_parent(screened) -> No
     assert hack_replay(good, screened.evidence, [good], exploit).passed
     assert hack_replay(good, screened.evidence, [bad], exploit).passed
     assert hack_replay(bad, screened.evidence).passed is None
+    # A parent that pays next to nothing does not forbid its children to pay for the way.
+    sparse = read_candidate(program(SPARSE), TASK.spec)
+    near = read_candidate(program(f"{SPARSE} + 0.1 * (s.goal_distance - ns.goal_distance)"), TASK.spec)
+    wander = screened.evidence.episodes.take(np.flatnonzero(screened.evidence.episodes.kind == "wander")[:4])
+    wander = wander.take(~wander.solved)
+    assert hack_replay(near, screened.evidence, [sparse], wander).passed
