@@ -17,7 +17,7 @@ import numpy as np
 
 from rlkit.design.evidence import SOUGHT, WANDER, Evidence
 from rlkit.design.evolution import candidate_of
-from rlkit.design.genome import TARGETS, WEIGHTS, Gate, Genome, Schema, Term
+from rlkit.design.genome import TARGETS, Gate, Genome, Schema, Term
 from rlkit.design.measures import Measure
 from rlkit.design.types import Candidate, Designer, DesignTask, History
 from rlkit.errors import UsageError
@@ -207,31 +207,13 @@ def _failing(stage: Stage, found: Ways, schema: Schema) -> list[np.ndarray]:
     return out
 
 
-def _paid(term: Term, stage: Stage, schema: Schema, safe: bool) -> Term | None:
-    """The term with a kind: getting nearer; nearer than ever in the episode if that is asked for, or going to
-    and fro through the gate could be paid. None if there is no such kind."""
-    wanted = ("best",) if not stage.final else ("best", "progress") if safe else ("progress", "potential")
-    about = schema.measure(term.field)
-    for kind in wanted:
-        if kind in schema.kinds and about in schema.choices(kind):
-            return term._replace(kind=kind)
-    return None
-
-
-def _bonuses(stages: Sequence[Stage], schema: Schema) -> list[Term]:
-    """What reaching each stage but the first pays, once."""
-    if "reach" not in schema.kinds or len(stages) < 2:
-        return []
-    later = [stage.gate for stage in stages[1:]]
-    return [Term("reach", gate.field, gate.target, gate.scale, 0.3) for gate in later]
-
-
 def leads(evidence: Evidence, schema: Schema) -> tuple[Genome, ...]:
     """Genomes that pay for what ways to success have in common, the most telling first.
 
-    Of each division into stages, those with most stages first: in every stage the best measure, the two best
-    together, the second best, the third; with and without a bonus for each stage; for getting nearer, or
-    nearer than ever. In later stages more is paid where the gates before stay open.
+    Of each division into stages, those with most stages first: in every stage the best measure, and in one
+    stage after the other the second and the third best instead; as one potential that rises from stage to
+    stage (:func:`_ladder`), as getting nearer, or as getting nearer than ever. A whole stage pays a tenth of
+    success at first: what is paid on the way shall not outweigh it.
 
     Args:
       evidence: of the task.
@@ -246,31 +228,66 @@ def leads(evidence: Evidence, schema: Schema) -> tuple[Genome, ...]:
     divisions = sorted(stagings(found, schema), key=lambda stages: -len(stages))
     known = [[approached(stage, found, schema) for stage in stages] for stages in divisions]
     out: dict[Genome, None] = {}
-    for bonus, ranks, safe in itertools.product((True, False), ((0,), (0, 1), (1,), (2,)), (False, True)):
+    most = max(map(len, divisions))
+    others = [(0, 0), *itertools.product(range(most), (1, 2))]  # a stage, and which of its measures is taken
+    for weight, (k, rank), style in itertools.product(SIZES, others, STYLES):
         for stages, terms in zip(divisions, known, strict=True):
-            if genome := _genome(stages, terms, schema, ranks, bonus, safe):
+            ranks = [rank if i == k else 0 for i in range(len(stages))]
+            chosen = [some[r] for some, r in zip(terms, ranks, strict=True) if r < len(some)]
+            if genome := style(stages, chosen, found, schema, weight):
                 out[genome] = None
     return tuple(out)
 
 
-def _genome(
-    stages: Sequence[Stage],
-    known: Sequence[Sequence[Term]],
-    schema: Schema,
-    ranks: Sequence[int],
-    bonus: bool,
-    safe: bool,
+Chosen = Sequence[Term]
+"""A term without a kind for each stage; some stages have none."""
+
+
+def _ladder(stages: Sequence[Stage], chosen: Chosen, found: Ways, schema: Schema, weight: float) -> Genome:
+    """One potential that rises from 0 by ``weight`` in each stage, to as many as there are stages.
+
+    What a stage has paid is lost where its gate shuts, and what the next stage says of itself (a condition,
+    a count) is worth as much: going back and forth is paid nothing, however often.
+    """
+    if "share" not in schema.kinds:
+        return ()
+    index = {m.name: i for i, m in enumerate(schema.measures)}
+    wide = lambda t: float(np.float32(found.spread[index[t.field]]))  # felt wherever anything was seen
+    terms = [t._replace(kind="share", scale=wide(t), weight=weight) for t in chosen]
+    gates = [stage.gate for stage in stages]
+    if gates[0].when == "while":
+        first, name = gates[0].target, gates[0].field
+        last = max(float(values[-1, index[name]]) for values in found.values)
+        terms.append(Term("share", name, last, max(last - first, 1.0), weight * max(last - first, 1.0)))
+    else:
+        terms += [Term("share", gate.field, gate.target, gate.scale, weight) for gate in gates[1:]]
+    return tuple(terms[: schema.slots]) if chosen else ()
+
+
+def _nearer(stages: Sequence[Stage], chosen: Chosen, found: Ways, schema: Schema, weight: float) -> Genome:
+    """Getting nearer in each stage; nearer than ever where going to and fro through a gate could be paid."""
+    final = {stage.gate: stage.final for stage in stages}
+    kinds = lambda t: ("progress", "potential") if final[t.gate] else ("best",)
+    return _of_kinds(chosen, schema, weight, kinds)
+
+
+def _nearest(stages: Sequence[Stage], chosen: Chosen, found: Ways, schema: Schema, weight: float) -> Genome:
+    """Getting nearer than ever in the episode, in each stage."""
+    return _of_kinds(chosen, schema, weight, lambda t: ("best",))
+
+
+def _of_kinds(
+    chosen: Chosen, schema: Schema, weight: float, kinds: Callable[[Term], Sequence[str]]
 ) -> Genome:
-    """The genome of a division: the measures of some ranks in each stage, as many as there is room for."""
-    chain = len(stages) > 2 and stages[0].gate.when == "unless"
     terms = []
-    for rank in ranks:
-        for k, (stage, some) in enumerate(zip(stages, known, strict=True)):
-            paid = _paid(some[rank], stage, schema, safe) if rank < len(some) else None
-            if paid is not None:
-                terms.append(paid._replace(weight=WEIGHTS[min(k + 2, len(WEIGHTS) - 1)] if chain else 1.0))
-    extra = _bonuses(stages, schema) if bonus and terms else []
-    return tuple([*terms, *extra][: schema.slots])
+    for term in chosen:
+        able = [kind for kind in kinds(term) if kind in schema.kinds]
+        terms += [term._replace(kind=kind, weight=weight) for kind in able[:1]]
+    return tuple(terms[: schema.slots])
+
+
+SIZES = (0.1, 0.3, 1.0)
+STYLES = (_ladder, _nearer, _nearest)
 
 
 @dataclass(frozen=True)

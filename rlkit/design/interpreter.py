@@ -1,7 +1,5 @@
 """One reward that pays by any genome of a schema: the genome is its parameters, so one program trains all."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,6 +41,9 @@ def genome_reward(schema: Schema) -> Reward:
         was = memory if schema.remembers else fresh
         distance = lambda x: jnp.abs(x[genome.field] - genome.target) / genome.scale
         square = lambda a: jnp.mean(jnp.square(a)) if size else jnp.zeros(())
+        holds = lambda x: jnp.abs(x[genome.gate_field] - genome.gate_target) <= genome.gate_scale
+        stays = was["open"] | holds(after)
+        now = _open(genome.gate, holds(after), stays)
         sight = Sight(
             d=distance(before),
             e=distance(after),
@@ -53,11 +54,11 @@ def genome_reward(schema: Schema) -> Reward:
             best=was["best"],
             effort=square(action),
             jerk=square(action - was["action"]),
+            was=_open(genome.gate, holds(before), was["open"]),
+            now=now,
         )
-        opened = jnp.abs(after[genome.gate_field] - genome.gate_target) <= genome.gate_scale
-        stays = was["open"] | opened
-        value = genome.weight * _gated(_values(sight, genome.kind, schema), genome.gate, opened, stays)
-        value = value.astype(t.reward.dtype)
+        value = jnp.where(now | _inside(genome.kind), _values(sight, genome.kind, schema), 0.0)
+        value = (genome.weight * value).astype(t.reward.dtype)
         terms = {f"slot{i}": value[i] for i in range(slots)}
         new = {
             "latch": sight.latch | (sight.e <= 1.0),
@@ -78,10 +79,12 @@ def _values(sight: Sight, kind: jax.Array, schema: Schema) -> jax.Array:
     return out
 
 
-def _gated(value: jax.Array, gate: jax.Array, opened: Any, stays: Any) -> jax.Array:
-    shut = (
-        ((gate == GATES.index("while")) & ~opened)
-        | ((gate == GATES.index("unless")) & opened)
-        | ((gate == GATES.index("after")) & ~stays)
-    )
-    return jnp.where(shut, 0.0, value)
+def _open(gate: jax.Array, holds: jax.Array, held: jax.Array) -> jax.Array:
+    """Whether the gate of each slot is open, bool ``[slots]``; ``held``: whether it ever held so far."""
+    of = lambda name: gate == GATES.index(name)
+    return of("always") | (of("while") & holds) | (of("unless") & ~holds) | (of("after") & held)
+
+
+def _inside(kind: jax.Array) -> jax.Array:
+    """Whether the gate of each slot belongs to its potential, bool ``[slots]``."""
+    return jnp.isin(kind, jnp.array([i for i, name in enumerate(NAMES) if KINDS[name].inside]))

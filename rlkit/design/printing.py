@@ -59,8 +59,10 @@ class _Writer:
             self.kept[f"best{i}"] = f"jnp.minimum(jnp.minimum(m.best{i}, {parts['d']}), {parts['e']})"
         if kind.continuous:
             self._actions(kind.memory == "action")
+        if kind.inside:
+            parts |= self._sides(i, term.gate)
         value = f"{_number(term.weight)} * ({kind.text.format(**parts)})"
-        return self._gated(i, term.gate, value)
+        return value if kind.inside else self._gated(i, term.gate, value)
 
     def _distances(self, i: int, term: Term) -> dict[str, str]:
         target, scale = _number(term.target), _number(term.scale)
@@ -92,14 +94,35 @@ class _Writer:
         squares = " + ".join(f"jnp.square({entry} - m.action{i})" for i, entry in enumerate(entries))
         self.lines["action_change"] = f"({squares}) / {n}"
 
+    def _condition(self, name: str, gate: Gate, side: str) -> str:
+        """The name of whether what a gate asks for holds on one side of a step."""
+        place = self._read(gate.field, side)
+        self.lines[name] = f"jnp.abs({place} - {_number(gate.target)}) <= {_number(gate.scale)}"
+        return name
+
+    def _latched(self, i: int) -> str:
+        self.memory[f"opened{i}"] = "False"
+        self.kept[f"opened{i}"] = f"(m.opened{i} | open{i})"
+        return self.kept[f"opened{i}"]
+
+    def _sides(self, i: int, gate: Gate) -> dict[str, str]:
+        """What a gate inside a potential makes of both sides."""
+        if gate.when == "always":
+            return {"end": "done", "before": "", "past": ""}
+        now = self._condition(f"open{i}", gate, "ns")
+        if gate.when == "after":
+            now, was = self._latched(i), f"m.opened{i}"
+        else:
+            was = self._condition(f"was_open{i}", gate, "s")
+        if gate.when == "unless":
+            return {"end": f"done | {now}", "before": f"jnp.where({was}, 0.0, ", "past": ")"}
+        return {"end": f"done | ~{now}", "before": f"jnp.where({was}, ", "past": ", 0.0)"}
+
     def _gated(self, i: int, gate: Gate, value: str) -> str:
         if gate.when == "always":
             return value
-        place = self._read(gate.field, "ns")
-        self.lines[f"open{i}"] = f"jnp.abs({place} - {_number(gate.target)}) <= {_number(gate.scale)}"
-        condition = f"open{i}"
+        condition = self._condition(f"open{i}", gate, "ns")
         if gate.when == "after":
-            self.memory[f"opened{i}"] = "False"
-            self.kept[f"opened{i}"] = condition = f"(m.opened{i} | open{i})"
+            condition = self._latched(i)
         opened, shut = (value, "0.0") if gate.when != "unless" else ("0.0", value)
         return f"jnp.where({condition}, {opened}, {shut})"

@@ -26,19 +26,22 @@ class Sight(NamedTuple):
     best: jax.Array  # smallest distance before, in scales
     effort: jax.Array  # mean square of the action, in units of its bounds
     jerk: jax.Array  # the same of its change
+    was: jax.Array  # bool: whether the gate was open before the step
+    now: jax.Array  # and is after it
 
 
 class Kind(NamedTuple):
     """One kind of term."""
 
     value: Callable[[Sight], jax.Array]
-    text: str  # with {d}, {e}, {y}, {g}, {latch}, {best}
+    text: str  # with {d}, {e}, {y}, {g}, {latch}, {best}; {end}, {before} and {past} of a gate inside
     signed: bool = False  # its weight may be negative
     potential: bool = False  # a potential difference: it changes no optimal policy
     memory: str = ""  # "latch", "best" or "action"
     field: bool = True  # it is about a measure
     flags: bool = True  # that measure may be a condition
     continuous: bool = False  # it needs actions that are numbers
+    inside: bool = False  # its gate belongs to its potential: both sides of a step have their own
     words: str = ""
 
 
@@ -50,6 +53,10 @@ def _difference(potential: Callable[[jax.Array], jax.Array]) -> Callable[[Sight]
 def _difference_text(potential: str) -> str:
     before, after = potential.replace("?", "{d}"), potential.replace("?", "{e}")
     return f"{{g}} * jnp.where(done, 0.0, {after}) - ({before})"
+
+
+def _share(d: jax.Array, counts: jax.Array) -> jax.Array:
+    return jnp.where(counts, jnp.maximum(1.0 - d, 0.0), 0.0)
 
 
 KINDS: dict[str, Kind] = {
@@ -103,6 +110,13 @@ KINDS: dict[str, Kind] = {
     "jerk": Kind(
         lambda z: -z.jerk, "-action_change", memory="action", field=False, continuous=True,
         words="cost of changing the action",
+    ),
+    "share": Kind(
+        lambda z: z.discount * _share(z.e, z.now & (z.done == 0)) - _share(z.d, z.was),
+        "{g} * jnp.where({end}, 0.0, jnp.maximum(1.0 - {e}, 0.0)) - "
+        "{before}jnp.maximum(1.0 - {d}, 0.0){past}",
+        potential=True, inside=True,
+        words="getting nearer from within a scale; what it has paid is lost where its gate shuts",
     ),
 }  # fmt: skip
 NAMES = tuple(KINDS)

@@ -10,9 +10,12 @@ from worlds import Errand
 from rlkit.design import Candidate, DesignTask, History, gather
 from rlkit.design.config import DesignConfig
 from rlkit.design.designing import begun
+from rlkit.design.episodes import pay
 from rlkit.design.evolution import Evolution, candidate_of
-from rlkit.design.genome import from_json, schema_of, to_json
-from rlkit.design.guidance import Guided, leads, ways
+from rlkit.design.genome import encode, from_json, schema_of, to_json
+from rlkit.design.guidance import Guided, leads
+from rlkit.design.interpreter import genome_reward
+from rlkit.design.invariance import potential_based
 from rlkit.design.screen import Screen
 from rlkit.design.types import Outcome, Record, merit, score
 
@@ -35,17 +38,27 @@ def test_stages_are_told_apart_and_each_has_its_measure(evidence, schema) -> Non
     found = leads(evidence, schema)
     assert len(set(found)) == len(found) >= 4
     assert all(from_json(to_json(genome), schema) == genome for genome in found)
-    staged = {(t.field, t.gate.when, t.gate.field) for genome in found for t in genome if t.kind != "reach"}
+    staged = {(t.field, t.gate.when, t.gate.field) for genome in found for t in genome if t.gate.field}
     assert ("cup_distance", "unless", "holding") in staged
     assert ("goal_distance", "while", "holding") in staged
     # Neither gate stays shut: the cup can be put down, so that no term is paid for going to and fro.
     kinds = {t.kind for genome in found for t in genome if t.gate.field == "holding"}
-    assert kinds <= {"best", "reach"}
-    # What is paid for a whole stage is about 1.
-    walk = ways(evidence, schema).values[0]
-    i = [m.name for m in schema.measures].index("cup_distance")
-    (term,) = {t for g in found for t in g if (t.field, t.gate.when) == ("cup_distance", "unless")}
-    assert 0.3 < (walk[0, i] - walk[:, i].min()) / term.scale < 3.0
+    assert kinds <= {"best", "share"}
+
+
+def test_a_ladder_rises_along_the_way_and_is_one_potential(evidence, schema) -> None:
+    """Through both gates: whatever the order of its stages, the optimal policies stay those of the base."""
+    ladder = leads(evidence, schema)[0]
+    assert {t.kind for t in ladder} == {"share"}
+    assert len({t.gate.when for t in ladder}) == 3
+    reward = genome_reward(schema)._replace(params=encode(ladder, schema))
+    assert potential_based(reward, evidence).passed
+    solved = evidence.episodes.take(evidence.episodes.solved)
+    shortest = solved.take(np.array([solved.length.argmin()]))
+    paid = pay(reward, shortest).reward[:, 0]
+    paid = paid[: shortest.length[0] - 1]  # the end takes the potential back
+    assert paid.sum() > 0.05
+    assert np.cumsum(paid).max() == pytest.approx(paid.sum(), abs=0.05)
 
 
 def test_without_success_the_best_attempts_speak_and_without_any_nobody(evidence, schema) -> None:
@@ -58,7 +71,7 @@ def test_without_success_the_best_attempts_speak_and_without_any_nobody(evidence
     found = leads(evidence._replace(episodes=sought), schema)
     assert {t.field for genome in found for t in genome} & {"cup_distance", "goal_distance"}
     only = schema_of(TASK, potential_only=True, memory=False)
-    assert {t.kind for genome in leads(evidence, only) for t in genome} == {"potential"}
+    assert {t.kind for genome in leads(evidence, only) for t in genome} == {"potential", "share"}
 
 
 def test_a_search_begins_with_them_and_tries_each_once(evidence, schema) -> None:
