@@ -85,7 +85,7 @@ TASKS = {  # environment, steps of a training, features that no reward may read,
 }
 
 
-def compare(name: str, config: DesignConfig, folder: Path | None) -> str:
+def compare(name: str, config: DesignConfig, folder: Path | None, wanted: Sequence[str]) -> str:
     """The table of one task."""
     make_env, _, forbidden, hand = TASKS[name]
     task = DesignTask(make_env(), base="success()", forbidden=forbidden)
@@ -95,7 +95,7 @@ def compare(name: str, config: DesignConfig, folder: Path | None) -> str:
     check = Later(lambda: screen(task, config.seed, schema=schema))
     found: dict[str, Candidate] = {}
     searches = {"evolution": begun(config, schema, task, check), "random": RandomSearch(schema)}
-    for way, designer in searches.items():
+    for way, designer in ((way, searches[way]) for way in wanted):
         own = Journal(None if folder is None else folder / f"{name}.{way}.jsonl")
         loop = Loop(task, config, designer, trainer, check, journal=own)
         history = History()
@@ -159,6 +159,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SMALL.seed, help="of the searches and of the fresh seeds")
     parser.add_argument("--potential-only", action="store_true", help="potential differences alone")
     parser.add_argument("--steps", type=int, help="of each training; the task's own by default")
+    parser.add_argument("--searches", nargs="*", default=["evolution", "random"], help="those that are run")
     parser.add_argument("--folder", type=Path, help="keep what is done there, and go on from it")
     given = parser.parse_args()
     sizes = {
@@ -175,7 +176,12 @@ def main() -> None:
         given.folder.mkdir(parents=True, exist_ok=True)
     for name in given.tasks:
         steps = given.steps or TASKS[name][1]
-        print(compare(name, dataclasses.replace(SMALL, **sizes, total_steps=steps), given.folder), flush=True)
+        print(
+            compare(
+                name, dataclasses.replace(SMALL, **sizes, total_steps=steps), given.folder, given.searches
+            ),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
