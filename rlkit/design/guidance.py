@@ -7,6 +7,7 @@ some point of the way on divide it into stages, each with features of its own, a
 Icarte et al. 2018). The definitions are ours. Such a genome must be trained and judged like any other.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -212,8 +213,8 @@ def leads(evidence: Evidence, schema: Schema) -> tuple[Genome, ...]:
 
     Of each division into stages, those with most stages first: in every stage the best measure, and in one
     stage after the other the second and the third best instead; as one potential that rises from stage to
-    stage (:func:`_ladder`), as getting nearer, or as getting nearer than ever. A whole stage pays a tenth of
-    success at first: what is paid on the way shall not outweigh it.
+    stage (:func:`_ladder`), with and without discount, as getting nearer, or as getting nearer than ever. A
+    whole stage pays a tenth of success at first: what is paid on the way shall not outweigh it.
 
     Args:
       evidence: of the task.
@@ -243,24 +244,28 @@ Chosen = Sequence[Term]
 """A term without a kind for each stage; some stages have none."""
 
 
-def _ladder(stages: Sequence[Stage], chosen: Chosen, found: Ways, schema: Schema, weight: float) -> Genome:
+def _ladder(
+    stages: Sequence[Stage], chosen: Chosen, found: Ways, schema: Schema, weight: float, kind: str = "share"
+) -> Genome:
     """One potential that rises from 0 by ``weight`` in each stage, to as many as there are stages.
 
     What a stage has paid is lost where its gate shuts, and what the next stage says of itself (a condition,
-    a count) is worth as much: going back and forth is paid nothing, however often.
+    a count) is worth as much: going back and forth is paid nothing, however often. With discount
+    (``kind="share"``) the optimal policies stay those of the base, but whoever dies pays back all of it at
+    once, and near a danger a beginner learns to keep away; without (``"climb"``) it is kept.
     """
-    if "share" not in schema.kinds:
+    if kind not in schema.kinds:
         return ()
     index = {m.name: i for i, m in enumerate(schema.measures)}
     wide = lambda t: float(np.float32(found.spread[index[t.field]]))  # felt wherever anything was seen
-    terms = [t._replace(kind="share", scale=wide(t), weight=weight) for t in chosen]
+    terms = [t._replace(kind=kind, scale=wide(t), weight=weight) for t in chosen]
     gates = [stage.gate for stage in stages]
     if gates[0].when == "while":
         first, name = gates[0].target, gates[0].field
         last = max(float(values[-1, index[name]]) for values in found.values)
-        terms.append(Term("share", name, last, max(last - first, 1.0), weight * max(last - first, 1.0)))
+        terms.append(Term(kind, name, last, max(last - first, 1.0), weight * max(last - first, 1.0)))
     else:
-        terms += [Term("share", gate.field, gate.target, gate.scale, weight) for gate in gates[1:]]
+        terms += [Term(kind, gate.field, gate.target, gate.scale, weight) for gate in gates[1:]]
     return tuple(terms[: schema.slots]) if chosen else ()
 
 
@@ -287,7 +292,7 @@ def _of_kinds(
 
 
 SIZES = (0.1, 0.3, 1.0)
-STYLES = (_ladder, _nearer, _nearest)
+STYLES = (functools.partial(_ladder, kind="climb"), _ladder, _nearer, _nearest)
 
 
 @dataclass(frozen=True)

@@ -108,15 +108,17 @@ class _Writer:
     def _sides(self, i: int, gate: Gate) -> dict[str, str]:
         """What a gate inside a potential makes of both sides."""
         if gate.when == "always":
-            return {"end": "done", "before": "", "past": ""}
+            return {"end": "done", "before": "", "past": "", "after": "", "passed": ""}
         now = self._condition(f"open{i}", gate, "ns")
         if gate.when == "after":
             now, was = self._latched(i), f"m.opened{i}"
         else:
             was = self._condition(f"was_open{i}", gate, "s")
         if gate.when == "unless":
-            return {"end": f"done | {now}", "before": f"jnp.where({was}, 0.0, ", "past": ")"}
-        return {"end": f"done | ~{now}", "before": f"jnp.where({was}, ", "past": ", 0.0)"}
+            sides = {"before": f"jnp.where({was}, 0.0, ", "past": ")", "after": f"jnp.where({now}, 0.0, "}
+            return sides | {"end": f"done | {now}", "passed": ")"}
+        sides = {"before": f"jnp.where({was}, ", "past": ", 0.0)", "after": f"jnp.where({now}, "}
+        return sides | {"end": f"done | ~{now}", "passed": ", 0.0)"}
 
     def _gated(self, i: int, gate: Gate, value: str) -> str:
         if gate.when == "always":

@@ -34,7 +34,7 @@ class Kind(NamedTuple):
     """One kind of term."""
 
     value: Callable[[Sight], jax.Array]
-    text: str  # with {d}, {e}, {y}, {g}, {latch}, {best}; {end}, {before} and {past} of a gate inside
+    text: str  # with {d}, {e}, {y}, {g}, {latch}, {best}; {end}, {before}, {past}, {after}, {passed}: gates
     signed: bool = False  # its weight may be negative
     potential: bool = False  # a potential difference: it changes no optimal policy
     memory: str = ""  # "latch", "best" or "action"
@@ -117,6 +117,13 @@ KINDS: dict[str, Kind] = {
         "{before}jnp.maximum(1.0 - {d}, 0.0){past}",
         potential=True, inside=True,
         words="getting nearer from within a scale; what it has paid is lost where its gate shuts",
+    ),
+    "climb": Kind(
+        lambda z: _share(z.e, z.now) - _share(z.d, z.was),
+        "{after}jnp.maximum(1.0 - {e}, 0.0){passed} - "
+        "{before}jnp.maximum(1.0 - {d}, 0.0){past}",
+        inside=True,
+        words="getting nearer from within a scale; without discount, and kept where an episode ends",
     ),
 }  # fmt: skip
 NAMES = tuple(KINDS)
