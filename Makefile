@@ -46,7 +46,7 @@ $(VENV)/.core $(VENV)/.dev $(VENV)/.all: $(INPUTS)
 	@echo "installing rlkit$(EXTRAS) in $(VENV) ..."
 ifdef UV
 	@test -x $(BIN)/python || uv venv --quiet --python $(PY) $(VENV)
-	@uv pip install --quiet --python $(BIN)/python -c constraints.txt -e ".$(EXTRAS)"
+	@uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e ".$(EXTRAS)"
 else
 	@test -x $(BIN)/python || $(PY) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".$(EXTRAS)"

@@ -15,6 +15,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # `processes` is imported by nam
 
 _CACHE = Path(__file__).parent.parent / ".cache" / f"xla-{jaxlib.version.__version__}"
 
+# Tests start a hundred processes: where Python keeps no bytecode, each would compile all of it again.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    os.environ.setdefault("PYTHONPYCACHEPREFIX", str(_CACHE.with_name("bytecode")))
+
 jax.config.update("jax_compilation_cache_dir", str(_CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", 0)

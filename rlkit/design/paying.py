@@ -5,7 +5,6 @@ compiled once for all of them. What one candidate alone pays is computed operati
 operations are compiled once for all candidates, but its whole would be for it alone.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -80,10 +79,14 @@ def _after(init: Callable, apply: Callable, params: PyTree, before: Transition, 
 
 def repeated(reward: Reward, steps: Transition, times: int) -> np.ndarray:
     """The pay for each step when it is repeated, float64 ``[M, times]``."""
-    return np.asarray(_repeated(*reward, jax.tree.map(jnp.asarray, steps), times), np.float64)
+    steps = jax.tree.map(jnp.asarray, steps)
+    if is_kept(reward):
+        return np.asarray(_kept_repeated(*reward, steps, times), np.float64)
+    # A loop must be compiled; in a function of its own, the program goes when the candidate does.
+    run = jax.jit(lambda params, steps: _repeated(reward.init, reward.apply, params, steps, times))
+    return np.asarray(run(reward.params, steps), np.float64)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 4))
 def _repeated(init: Callable, apply: Callable, params: PyTree, steps: Transition, times: int) -> Any:
     def one(t: Transition) -> jax.Array:
         def body(memory: PyTree, i: jax.Array) -> tuple[PyTree, jax.Array]:
@@ -98,3 +101,4 @@ def _repeated(init: Callable, apply: Callable, params: PyTree, steps: Transition
 _kept_steps = jax.jit(_steps, static_argnums=(0, 1))
 _kept_along = jax.jit(_along, static_argnums=(0, 1))
 _kept_after = jax.jit(_after, static_argnums=(0, 1))
+_kept_repeated = jax.jit(_repeated, static_argnums=(0, 1, 4))
