@@ -72,7 +72,7 @@ def life(key, gated):
     first, rest = jax.random.split(key)
     params, optimiser = start(first), optax.adam(0.05)
     feedback = preset("waltz_rl_feedback", gated_by_label=gated)
-    talk = preset("waltz_rl_conversation", switch=STEPS // 2)
+    talk = preset("waltz_rl_conversation")
 
     def step(carry, now):
         params, inner = carry

@@ -59,11 +59,15 @@ def kl_controller(
     return Controller(init, plan, observe)
 
 
-def frozen_until(switch: int, axis_name: AxisName = None) -> Controller:
-    """No completion counts before update number ``switch``: the first stage belongs to another agent."""
+def frozen_until(switch: int | None = None, axis_name: AxisName = None) -> Controller:
+    """No completion counts before update number ``switch``: the first stage belongs to another agent.
+
+    None: half of all updates.
+    """
 
     def plan(state: PyTree, loss: LossConfig, batch: Completions, credit: Credit, ctx: Context) -> Plan:
-        credit = credit._replace(mask=credit.mask * (ctx.step >= switch))
+        first = ctx.total_steps // 2 if switch is None else switch
+        credit = credit._replace(mask=credit.mask * (ctx.step >= first))
         return Plan(state, (make_update(loss, batch, credit, axis_name),), loss, {})
 
     return Controller(lambda batch: (), plan, lambda state, metrics: state)

@@ -135,16 +135,15 @@ def _completions(config: LossConfig, log_ratio: jax.Array, judged: jax.Array, up
     # One number per completion: its tokens share it, those that do not count have 0.
     level = jnp.where(jnp.max(judged, -1) > 0, jnp.max(judged, -1), jnp.min(judged, -1))
     written = jnp.sum(update.mask, -1) > 0
-    size = level.shape[1]
-    each = update.prompt_weight[:, None] * written
+    each = update.completion_weight
     if config.objective == "a2po":
-        return jnp.sum(each * jnp.square(config.beta * log_ratio - level)) / size
+        return jnp.sum(each * jnp.square(config.beta * log_ratio - level))
     if config.objective == "f_sft":
         shown = each * jnp.abs(level)
-        return jnp.sum(shown * prefer.f_sft(config.beta * log_ratio, config.divergence)) / size
+        return jnp.sum(shown * prefer.f_sft(config.beta * log_ratio, config.divergence))
     # KTO estimates the divergence from mismatched pairs of a batch. A group consists of the policy's own
     # completions of one prompt: their mean log-ratio estimates it for that prompt, whatever the micro-batch.
     count = jnp.maximum(jnp.sum(written, -1, keepdims=True), 1)
     baseline = jnp.maximum(jnp.sum(log_ratio * written, -1, keepdims=True) / count, 0.0)
     loss = prefer.kto_loss(log_ratio, level > 0, baseline, config.beta, jnp.abs(level))
-    return jnp.sum(each * loss) / size
+    return jnp.sum(each * loss)

@@ -79,7 +79,8 @@ class Update(NamedTuple):
     mask: jax.Array  # float32 [P, G, T]: tokens that count
     weight: jax.Array  # float32 [P, G, T]: coefficient of each token's loss, from the aggregation
     share: jax.Array  # float32 [P, G, T]: of all tokens that count, for metrics; sums to 1 over the batch
-    prompt_weight: jax.Array  # float32 [P]: coefficient of each prompt's loss, for preference losses
+    prompt_weight: jax.Array  # float32 [P]: coefficient of each prompt's loss, for losses of pairs
+    completion_weight: jax.Array  # float32 [P, G]: of each completion's, for losses of single completions
 
 
 class Plan(NamedTuple):

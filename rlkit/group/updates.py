@@ -22,15 +22,17 @@ def make_update(config: LossConfig, batch: Completions, credit: Credit, axis_nam
     """
     mask = credit.mask.astype(jnp.float32)
     tokens = over_devices(jnp.sum(mask), axis_name)
-    counts = jnp.any(mask > 0, (1, 2)).astype(jnp.float32)
-    prompts = over_devices(jnp.sum(counts), axis_name)
+    completions = jnp.any(mask > 0, 2).astype(jnp.float32)
+    prompts = jnp.max(completions, 1)
+    per = lambda counts: counts / jnp.maximum(over_devices(jnp.sum(counts), axis_name), 1.0)
     return Update(
         batch=batch,
         advantage=jax.lax.stop_gradient(credit.advantage),
         mask=mask,
         weight=token_weights(mask, config.aggregation, config.max_length, axis_name),
         share=mask / jnp.maximum(tokens, 1.0),
-        prompt_weight=counts / jnp.maximum(prompts, 1.0),
+        prompt_weight=per(prompts),
+        completion_weight=per(completions),
     )
 
 

@@ -124,7 +124,7 @@ def scenarios():
 
 def learn(method, batch, log_prob, halves=True):
     """Advantages, loss and gradient; whole and in two halves."""
-    ctx = group.Context(jnp.int32(3), jnp.int32(10), jax.random.key(0))
+    ctx = group.Context(jnp.int32(6), jnp.int32(10), jax.random.key(0))
     _, credit, metrics = method.pipeline.apply(method.pipeline.init(), (), batch, ctx)
     plan = method.controller.plan(method.controller.init(batch), method.loss, batch, credit, ctx)
     update = plan.updates[-1]

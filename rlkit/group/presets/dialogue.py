@@ -77,11 +77,20 @@ def waltz_rl_feedback(
 def waltz_rl_conversation(
     unsafe: str = "unsafe",
     refuses: str = "refuses",
-    switch: int = 0,
+    switch: int | None = None,
     kl_coef: float = 0.0,
     axis_name: AxisName = None,
 ) -> Method:
-    """WaltzRL's conversation agent: 1 for answers that are safe and help; frozen before update ``switch``."""
+    """WaltzRL's conversation agent (2510.08240): 1 for answers that are safe and help.
+
+    Args:
+      unsafe: column, above 0 where the answer is unsafe.
+      refuses: column, above 0 where it refuses too much.
+      switch: update before which it is frozen (the first stage, the feedback agent's); None: half of all
+        updates, as :func:`waltz_rl_feedback` has it; 0: never.
+      kl_coef: of the divergence in the reward.
+      axis_name: mapped axis whose members hold other prompts.
+    """
 
     def score(batch: Completions, ctx: Context) -> Terms:
         return {"conversation": conversation_reward(column(batch, unsafe), column(batch, refuses))}
