@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -85,11 +85,11 @@ def from_text(
         asked = [decode([int(t) for t in p[m > 0]]) for p, m in zip(prompt, prompt_mask, strict=True)]
         ids = [_written(tokens[p, g], mask[p, g]) for p in range(count) for g in range(group)]
         columns = {key: [rows[i][key] for i in np.repeat(row, group)] for key in (rows[0] if rows else ())}
-        given = {
+        given = columns | {  # a column of one of these names does not hide what was written
             "prompts": [text for text in asked for _ in range(group)],
             "completions": [decode(tokens) for tokens in ids],
             "completion_ids": ids,
-        } | columns
+        }
         try:
             values = _called(fn, name, given)
             found = np.array(values, np.float32).reshape(count, group)
@@ -145,6 +145,8 @@ def _called(fn: Callable[..., Any], name: str, given: dict[str, Any]) -> list[fl
             return await found
 
         found = asyncio.run(wait())
+    if not isinstance(found, Iterable) or isinstance(found, str | bytes | Mapping):
+        raise UsageError(f"it gave {found!r:.60}; expected a list with a number or None for each completion")
     values = [np.nan if value is None else float(value) for value in found]
     wanted = len(next(iter(given.values()), values))
     if len(values) != wanted:

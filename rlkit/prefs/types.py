@@ -98,7 +98,8 @@ def segment(feats: Any, mask: Any = None) -> Segment:
       UsageError: another number of axes, a mask of another shape or dtype, an item without any step, or
         features of steps that are not finite.
     """
-    tokens = jnp.issubdtype(jnp.result_type(feats), jnp.integer)
+    feats = _array("feats", feats)
+    tokens = jnp.issubdtype(feats.dtype, jnp.integer)
     ndim, wanted = (2, "integer [B, T]") if tokens else (3, "float [B, T, D], or integers [B, T]")
     shape = axes("segment", "feats", feats, ndim, wanted)
     feats = jnp.asarray(feats)
@@ -114,6 +115,26 @@ def segment(feats: Any, mask: Any = None) -> Segment:
     if there is not None and values is not None and not np.isfinite(values[there]).all():
         raise UsageError("segment: feats has entries that are not finite where mask is true")
     return Segment(feats, mask)
+
+
+def _array(name: str, given: Any) -> Any:
+    """What was given as an array.
+
+    Raises:
+      UsageError: it is none, e.g. a list of items of unequal length.
+    """
+    if isinstance(given, jax.Array | np.ndarray):
+        return given
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        raise UsageError(
+            f"segment: {name}={given!r:.60} is no array of numbers; give items of unequal length as "
+            "pad([...])"
+        )
+    return array
 
 
 def pad(items: Sequence[Any], length: int | None = None) -> Segment:
@@ -158,7 +179,8 @@ def pairs(
       UsageError: arrays of unequal length without masks, labels outside [0, 1], ties alone (they say nothing
         of which reward is right, except that none differs), negative weights, or shapes that do not agree.
     """
-    lengths = [jnp.shape(x)[1] for x in (first, second) if not isinstance(x, Segment)]
+    first, second = (x if isinstance(x, Segment) else _array("items", x) for x in (first, second))
+    lengths = [x.shape[1] for x in (first, second) if not isinstance(x, Segment) and x.ndim > 1]
     if len(set(lengths)) > 1:
         raise UsageError(
             f"pairs: first has {lengths[0]} steps and second {lengths[1]}, without masks: "
@@ -188,7 +210,7 @@ def pairs(
             "expected at least one comparison that was decided"
         )
     weight = jnp.ones(count) if weight is None else jnp.asarray(weight, jnp.float32)
-    in_range("pairs", "weight", weight, 0.0, np.inf)
+    in_range("pairs", "weight", weight, 0.0, float(np.finfo(np.float32).max))
     values = known(weight)
     if values is not None and not values.any():
         raise UsageError("pairs: every weight is 0: no comparison counts; expected a positive one")
@@ -202,6 +224,7 @@ def _numbers(name: str, given: Any, count: tuple[int, ...]) -> jax.Array:
     numbers = jnp.zeros(count, jnp.int32) if given is None else jnp.asarray(given)
     if not jnp.issubdtype(numbers.dtype, jnp.integer):
         raise UsageError(f"pairs: {name} is {numbers.dtype}; expected integers [B]")
+    in_range("pairs", name, numbers, 0, np.iinfo(np.int32).max)
     return numbers.astype(jnp.int32)
 
 

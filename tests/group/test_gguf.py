@@ -97,6 +97,17 @@ def test_bad_files(tmp_path, monkeypatch):
         open_gguf(tmp_path / "text.gguf")
     with pytest.raises(UsageError, match="expected a GGUF file"):
         open_gguf(tmp_path / "nothing.gguf")
+    write_gguf(tmp_path / "whole.gguf")
+    whole = (tmp_path / "whole.gguf").read_bytes()
+    for size in (0, 30, 500, 3000, len(whole) // 2, len(whole) - 1):
+        (tmp_path / "cut.gguf").write_bytes(whole[:size])
+        with pytest.raises(UsageError, match="cannot be read as GGUF"):
+            from_gguf(tmp_path / "cut.gguf")
+    (tmp_path / "damaged.gguf").write_bytes(
+        whole.replace(b"smollm", b"\xffmollm").replace(b"gpt2", b"\xffpt2")
+    )
+    with pytest.raises(UsageError, match=r"damaged: its field tokenizer\.ggml\.model"):
+        tokenizer_from_gguf(tmp_path / "damaged.gguf")
     write_gguf(tmp_path / "pieces.gguf", pieces="llama-bpe")
     with pytest.raises(UsageError, match="cuts text as 'llama-bpe'"):
         tokenizer_from_gguf(tmp_path / "pieces.gguf")

@@ -207,7 +207,12 @@ def test_faults_of_reward_functions_are_named():
     def short(completions):
         return [1.0]
 
-    for fn, message in ((broken, "KeyError"), (infinite, "is infinite"), (short, "1 rewards for 32")):
+    def silent(completions):
+        return None
+
+    faults = ((broken, "KeyError"), (infinite, "is infinite"), (short, "1 rewards for 32"),
+              (silent, "it gave None; expected a list"))  # fmt: skip
+    for fn, message in faults:
         judge = from_text(fn, TASK)
         built = trainer(TASK, tilted(), "grpo", SMALL, rewards=[judge])
         with pytest.raises(jax.errors.JaxRuntimeError):

@@ -148,3 +148,5 @@ def test_bad_heads_are_told(head, words):
 def test_tokens_need_a_vocabulary():
     with pytest.raises(UsageError, match="vocabulary"):
         reward_model(heads.OutcomeHead(), pad([[1, 2]]))
+    with pytest.raises(UsageError, match="token 9, the backbone has vocabulary=4"):
+        reward_model(heads.OutcomeHead(Backbone(vocabulary=4)), pad([[1, 9]]))

@@ -61,6 +61,10 @@ def test_pooling_reads_what_is_there():
     ("call", "words"),
     [
         (lambda: pairs(FEATS, FEATS[:, :2], ONES), "3 steps and second 2, without masks"),
+        (lambda: pairs([FEATS[0], FEATS[1, :2]], FEATS[:2], ONES[:2]), r"as pad\(\[...\]\)"),
+        (lambda: pairs(FEATS, FEATS, ONES, weight=[1, 1, np.inf, 1]), r"weight\[2\]=inf"),
+        (lambda: pairs(FEATS, FEATS, ONES, user=[0, -1, 0, 0]), r"user\[1\]=-1"),
+        (lambda: segment([["a"]]), "no array of numbers"),
         (lambda: pairs(FEATS, FEATS, [1, 0, 1.2, 0]), r"label\[2\]=1.2"),
         (lambda: pairs(FEATS, FEATS, [1, 0, np.nan, 0]), r"label\[2\]=nan"),
         (lambda: pairs(FEATS, FEATS, 0.5 * ONES), "every label is 1/2"),

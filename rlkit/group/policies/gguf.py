@@ -62,7 +62,10 @@ def field(reader: Any, name: str, default: Any = None) -> Any:
     """
     found = reader.get_field(name)
     if found is not None:
-        return found.contents()
+        try:
+            return found.contents()
+        except ValueError as error:  # e.g. text that is not UTF-8
+            raise UsageError(f"the GGUF file is damaged: its field {name} cannot be read ({error})") from None
     if default is None:
         raise UsageError(f"the GGUF file has no field {name}; it is not complete")
     return default
@@ -123,11 +126,22 @@ def weights_of(reader: Any, config: DecoderConfig) -> PyTree:
         if name not in tensors:
             raise UsageError(f"the GGUF file has no tensor {name}; it is not complete")
         tensor = tensors[name]
-        return np.asarray(dequantize(tensor.data, tensor.tensor_type), np.float32)
+        try:
+            return np.asarray(dequantize(tensor.data, tensor.tensor_type), np.float32)
+        except (ValueError, NotImplementedError) as error:
+            raise UsageError(
+                f"the GGUF file's tensor {name} of the kind {tensor.tensor_type.name} cannot be expanded "
+                f"({error}); convert the model to another kind, e.g. F16 or Q8_0"
+            ) from None
 
     blocks: dict[str, Any] = {}
     for path, name in _BLOCK.items():
-        rows = np.stack([read(f"blk.{i}.{name}.weight") for i in range(config.layers)])
+        layers = [read(f"blk.{i}.{name}.weight") for i in range(config.layers)]
+        if len(shapes := {x.shape for x in layers}) > 1:
+            raise UsageError(
+                f"the GGUF file is damaged: {name} has the shapes {sorted(shapes)} in its layers"
+            )
+        rows = np.stack(layers)
         place = blocks
         for part in path[:-1]:
             place = place.setdefault(part, {})

@@ -112,8 +112,7 @@ def length_filter(length_chosen: jax.Array, length_rejected: jax.Array, max_rati
     """Pairs whose preferred item is not much longer, bool ``[B]`` (InternLM-XComposer2.5-Reward, 2501.12368).
 
     ``chosen <= max_ratio * rejected``; the paper's ratio was not found, 1.3 is ours. This selects comparisons
-    by their
-    outcome: where lengths vary more than the ratio, a model of what is left likes brevity
+    by their outcome: where lengths vary more than the ratio, a model of what is left likes brevity
     (``benchmarks/papers/ixc_reward.py``). Choose the ratio by the correlation of reward and length.
 
     Args:

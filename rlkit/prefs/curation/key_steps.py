@@ -36,10 +36,8 @@ def select_key_steps(
 
     In round m the scores of :func:`calibrated_scores` over the steps that are left, divided by their maximum,
     have to exceed ``τ α^m``, as long as ``count`` steps are left; then the best ``count`` of those. The
-    division is
-    ours: it makes one threshold right for any length. (The released code rescales to 0 .. 1, which drops the
-      least
-    relevant step however relevant it is.)
+    division is ours: it makes one threshold right for any length. (The released code rescales to 0 .. 1,
+    which drops the least relevant step however relevant it is.)
 
     Args:
       relevance: ``[..., T]``.

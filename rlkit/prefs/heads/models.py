@@ -3,12 +3,14 @@
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlkit.draws import draw_bits
 from rlkit.errors import UsageError, check_count
 from rlkit.initialisers import orthogonal
 from rlkit.keys import typed_key
 from rlkit.networks import GATE_GAINS
+from rlkit.prefs.checks import known
 from rlkit.prefs.types import RewardModel, RewardOut, Segment
 from rlkit.types import Key, PyTree
 
@@ -52,6 +54,14 @@ def _check_kind(head: nn.Module, example: Segment) -> None:
     tokens = jnp.issubdtype(example.feats.dtype, jnp.integer)
     if tokens and backbone.vocabulary is None:
         raise UsageError("reward_model: items are tokens; expected Backbone(vocabulary=...), their number")
+    values = None if isinstance(example.feats, jax.ShapeDtypeStruct) else known(example.feats)
+    if tokens and values is not None:
+        largest = values[np.asarray(example.mask)].max(initial=0)
+        if largest >= backbone.vocabulary:
+            raise UsageError(
+                f"reward_model: items hold the token {largest}, the backbone has vocabulary="
+                f"{backbone.vocabulary}; expected one of all tokens: the tokenizer does not fit the model"
+            )
     if not tokens and backbone.vocabulary is not None:
         raise UsageError(
             f"reward_model: items are features and the backbone has vocabulary={backbone.vocabulary}; "

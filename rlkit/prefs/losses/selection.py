@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from rlkit.prefs.checks import same_shape
+from rlkit.prefs.checks import in_range, same_shape
 from rlkit.prefs.types import check_propensity
 
 CLIP = (0.05, 1.0)
@@ -30,10 +30,11 @@ def ips(
       ``[B]``; take the mean.
 
     Raises:
-      UsageError: a known propensity is not in (0, 1], or shapes differ.
+      UsageError: a known propensity or a bound of the clip is not in (0, 1], or shapes differ.
     """
     same_shape("ips", loss=loss, observed=observed, propensity=propensity)
     check_propensity("ips", propensity)
+    in_range("ips", "clip", clip, 1e-6, 1.0)
     weight = observed / jnp.clip(propensity, *clip)
     if self_normalise:
         weight = weight / jnp.maximum(jnp.mean(weight), 1e-8)
@@ -61,10 +62,11 @@ def doubly_robust(
       ``[B]``; take the mean.
 
     Raises:
-      UsageError: a known propensity is not in (0, 1], or shapes differ.
+      UsageError: a known propensity or a bound of the clip is not in (0, 1], or shapes differ.
     """
     same_shape("doubly_robust", loss=loss, imputed=imputed, observed=observed, propensity=propensity)
     check_propensity("doubly_robust", propensity)
+    in_range("doubly_robust", "clip", clip, 1e-6, 1.0)
     weight = observed / jnp.clip(propensity, *clip)
     return imputed + weight * jnp.where(observed > 0, loss - imputed, 0.0)
 

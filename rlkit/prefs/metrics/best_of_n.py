@@ -37,8 +37,7 @@ def best_of_n_curve(proxy: jax.Array, gold: jax.Array, ns: Sequence[int]) -> jax
     """Expected gold value of the best of n by proxy, estimated without bias from N candidates per question.
 
     All subsets count, not the first n. Candidates of equal proxy share their gold value, as if ties were
-    broken at
-    random: otherwise a saturated model looks better or worse by the order of the array.
+    broken at random: otherwise a saturated model looks better or worse by the order of the array.
 
     Args:
       proxy: ``[Q, N]``.

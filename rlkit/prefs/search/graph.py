@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import UsageError, check_count
-from rlkit.prefs.checks import axes
+from rlkit.prefs.checks import axes, in_range
 from rlkit.prefs.search.tree import Evaluation, Problem
 
 
@@ -111,7 +111,13 @@ def child_values(entity: jax.Array, relation: jax.Array) -> jax.Array:
 
 
 def start_path(node: jax.Array | int, max_length: int) -> Path:
-    """The path that has not left an entity yet; it can take ``max_length`` steps."""
+    """The path that has not left an entity yet; it can take ``max_length`` steps.
+
+    Raises:
+      UsageError: a known entity is negative, or there are no steps.
+    """
+    in_range("start_path", "node", node, 0, np.inf)
+    check_count("max_length", max_length)
     nodes = jnp.full(max_length + 1, -1, jnp.int32).at[0].set(node)
     return Path(nodes, jnp.full(max_length, -1, jnp.int32), jnp.int32(0))
 
