@@ -1,9 +1,9 @@
 """What looking inside a finished run costs: `python benchmarks/analyze.py`.
 
-Eight seeds whose latents have 64 units, 21 recordings of 512 steps, the default surrogates (100 of each recording, 999 of the
-last). `rlkit analyze` is called twice in processes of its own: with an empty cache of compiled programs, and
-with the one that the first call filled. CPU seconds are those of the whole process, the interpreter's start,
-imports and compilation included.
+Eight seeds whose latents have 64 units, 21 recordings of 512 steps, the default surrogates (100 of each
+recording, 999 of the last). `rlkit analyze` is called twice in processes of its own: with an empty cache of
+compiled programs, and with the one that the first call filled. CPU seconds are those of the whole process,
+the interpreter's start, imports and compilation included.
 """
 
 import argparse
@@ -26,12 +26,12 @@ def main() -> None:
         where = Path(folder)
         if chosen is None:
             chosen = where / "run"
-            config = TrainConfig(env="classic/pendulum", seeds=8, total_steps=43_008, probes=20, probe_steps=512)
-            run(config, chosen)
+            run(TrainConfig(seeds=8, total_steps=43_008, probes=20, probe_steps=512), chosen)
         for cache in ("empty", "filled"):
             command = [sys.executable, "-m", "rlkit", "analyze", str(chosen), "--out", str(where / cache)]
             before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-            subprocess.run(command, env=os.environ | {"RLKIT_CACHE": str(where / "programs")}, check=True, capture_output=True)
+            own = os.environ | {"RLKIT_CACHE": str(where / "programs")}
+            subprocess.run(command, env=own, check=True, capture_output=True)
             after, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - begin
             cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             print(f"{cache} cache: {cpu:.1f} CPU s, {wall:.1f} s", flush=True)
