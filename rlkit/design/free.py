@@ -8,6 +8,7 @@ can be had, nothing is traced: :class:`rlkit.errors.UsageError` says why, and th
 """
 
 import base64
+import functools
 import json
 import os
 import re
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,11 +74,26 @@ def trace(text: str, spec: EnvSpec, *, limits: Limits = Limits(), how: str = "")
     inputs = [*(f"s.{name}" for name in names), "a", *(f"ns.{name}" for name in names), "done"]
     inputs += [f"m.{name}" for name in sorted(memory)]
     made = lowered_text(module, inputs, terms, memory, text)
-    checked = ask({"do": "check", "text": made}, limits=limits, how=how)
-    if "fine" not in checked:
-        raise ProgramError("jail", str(checked.get("refused", "it cannot be compiled"))[:300])
+    _vetted(made, limits, how)
     read_lowered(made)
     return made
+
+
+def vet(text: str) -> None:
+    """Have a jailed child read and compile a traced reward, once in the life of this process.
+
+    Raises:
+      ProgramError: it is refused, or the child came to harm.
+      UsageError: this machine has no jail.
+    """
+    _vetted(text, Limits(), "")
+
+
+@functools.lru_cache(maxsize=256)
+def _vetted(text: str, limits: Limits, how: str) -> None:
+    checked = ask({"do": "check", "text": text}, limits=limits, how=how)
+    if "fine" not in checked:
+        raise ProgramError("jail", str(checked.get("refused", "it cannot be compiled"))[:300])
 
 
 def ask(request: dict[str, Any], *, limits: Limits = Limits(), how: str = "") -> dict[str, Any]:
@@ -90,7 +107,7 @@ def ask(request: dict[str, Any], *, limits: Limits = Limits(), how: str = "") ->
         code, answer = _run(request, limits, how, root)
     if answer is None:
         raise ProgramError("jail", _ending(code, limits))
-    if "jail" in answer:
+    if answer["jail"] is not None:
         raise UsageError(
             f"free code cannot be jailed on this machine, so that it is not run: {answer['jail']}; "
             "use the reward language"
@@ -104,6 +121,7 @@ def ask(request: dict[str, Any], *, limits: Limits = Limits(), how: str = "") ->
 
 def _run(request: dict[str, Any], limits: Limits, how: str, root: str) -> tuple[int, dict[str, Any] | None]:
     ours, theirs = os.pipe()
+    data = bytearray()
     whole = request | {
         "answer": theirs, "how": how, "root": root, "path": _path(), "readable": _readable(),
         "limits": {"memory": limits.memory, "seconds": limits.seconds},
@@ -114,25 +132,39 @@ def _run(request: dict[str, Any], limits: Limits, how: str, root: str) -> tuple[
         stderr=subprocess.DEVNULL, pass_fds=(theirs,), start_new_session=True, env=_ENVIRONMENT, cwd="/",
     )  # fmt: skip
     os.close(theirs)
+    reader = threading.Thread(target=_drain, args=(ours, data, child), daemon=True)
+    reader.start()  # a pipe holds less than an answer may
     try:
-        try:
-            child.communicate(json.dumps(whole).encode(), timeout=limits.wall)
-        except subprocess.TimeoutExpired:
-            return -signal.SIGALRM, None
-        with os.fdopen(ours, "rb") as pipe:
-            ours = -1
-            os.set_blocking(pipe.fileno(), False)  # whoever else holds the other end cannot keep this waiting
-            data = pipe.read(_ANSWER + 1) or b""
+        child.communicate(json.dumps(whole).encode(), timeout=limits.wall)
+    except subprocess.TimeoutExpired:
+        return -signal.SIGALRM, None
     finally:
         child.kill()
         child.wait()
-        if ours >= 0:
-            os.close(ours)
+    reader.join(5.0)  # whoever else holds the other end cannot keep this waiting
+    return child.returncode, _answer(bytes(data))
+
+
+def _drain(pipe: int, data: bytearray, child: subprocess.Popen) -> None:
+    """Read what a child writes; one that writes too much is ended."""
+    with os.fdopen(pipe, "rb", buffering=0) as file:
+        while len(data) <= _ANSWER and (part := file.read(1 << 16)):
+            data += part
+    if len(data) > _ANSWER:
+        child.kill()
+
+
+def _answer(data: bytes) -> dict[str, Any] | None:
+    """What a child says: a line of the jail, and then an answer that the text may have written."""
+    first, _, rest = data.partition(b"\n")
     try:
-        answer = json.loads(data) if len(data) <= _ANSWER else None
-    except (ValueError, RecursionError):
-        answer = None
-    return child.returncode, answer if isinstance(answer, dict) else None
+        jailed = json.loads(first)
+        answer = json.loads(rest) if "jail" not in jailed and len(data) <= _ANSWER else {}
+    except (ValueError, RecursionError, TypeError):
+        return None
+    if "jail" in jailed:
+        return jailed
+    return {**answer, "how": jailed["how"], "jail": None} if isinstance(answer, dict) and answer else None
 
 
 _ENVIRONMENT = {
@@ -177,5 +209,6 @@ def _ending(code: int, limits: Limits) -> str:
     if code == -signal.SIGALRM:
         return f"it was ended after {limits.wall:g} seconds"
     if code in (-signal.SIGKILL, -signal.SIGXCPU):
-        return f"it was ended: it took more than {limits.seconds} seconds of CPU time, or memory"
+        most = f"more than {limits.seconds} seconds of CPU time"
+        return f"it was ended: it took {most} or too much memory, or said too much"
     return "it crashed, or answered with nothing"

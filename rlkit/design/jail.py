@@ -207,6 +207,9 @@ _DENIED = {
 }  # fmt: skip
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _CLONE, _CLONE3, _PRLIMIT = (56, 220), (435, 435), (302, 261)
+# Whoever owns a file is sent a signal of choice when it can be read, and is chosen by these:
+# F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY; FIOSETOWN, SIOCSPGRP, FIOASYNC, and TIOCSTI beside.
+_COMMANDS = (((72, 25), (8, 10, 15, 1024, 1026)), ((16, 29), (0x8901, 0x8902, 0x5452, 0x5412)))
 _THREAD, _EPERM, _ENOSYS = 0x10000, 1, 38
 
 
@@ -234,6 +237,12 @@ def _seccomp() -> None:
         (equal, 0, 6, _PRLIMIT[which]), (load, 0, 0, argument(2)), (equal, 0, 3, 0),
         (load, 0, 0, argument(2) + 4), (equal, 0, 1, 0), (give, 0, 0, allow), (give, 0, 0, refuse(_EPERM)),
     ]  # fmt: skip
+    for numbers, commands in _COMMANDS:
+        lines = [(load, 0, 0, argument(1))]
+        for command in commands:
+            lines += [(equal, 0, 1, command), (give, 0, 0, refuse(_EPERM))]
+        lines.append((give, 0, 0, allow))
+        program += [(equal, 0, len(lines), numbers[which]), *lines]
     program.append((give, 0, 0, allow))
     packed = b"".join(struct.pack("=HBBI", *line) for line in program)
     buffer = ctypes.create_string_buffer(packed, len(packed))

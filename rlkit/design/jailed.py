@@ -30,13 +30,15 @@ def main() -> None:
         spec.loader.exec_module(jail)
         how = jail.confine(request["readable"], how=request["how"], root=request["root"], **request["limits"])
     except Exception as error:
-        json.dump({"jail": f"{type(error).__name__}: {error}"}, pipe)
+        print(json.dumps({"jail": f"{type(error).__name__}: {error}"}), file=pipe, flush=True)
         return
+    # What follows this line the text may have written itself.
+    print(json.dumps({"how": how}), file=pipe, flush=True)
     try:
         answer = {"trace": trace, "check": check}[request["do"]](request)
     except BaseException as error:  # whatever the text raised: its words are not passed on
         answer = {"error": type(error).__name__}
-    json.dump({"how": how, **answer}, pipe)
+    json.dump(answer, pipe)
     pipe.flush()
     os._exit(0)
 

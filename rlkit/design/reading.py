@@ -22,7 +22,7 @@ def read_candidate(text: str, spec: EnvSpec, *, tune: bool = False) -> Reward:
       UsageError: it is neither, it does not fit the environment, or a term has a name that is taken.
     """
     if is_lowered(text):
-        check_terms(read_lowered(text).terms)
+        check_terms(read_lowered(text, vet=True).terms)
     elif is_program(text):
         program = parse_program(text)
         check_terms(name for name, _ in program.terms)

@@ -10,12 +10,13 @@ _HIDDEN = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")  # control, formatting, private, 
 def hidden_character(text: str) -> tuple[int, str] | None:
     """The line and the name of a character that changes a text and is not seen; None if there is none.
 
-    Tabs and ends of lines are no such characters. Others turn the direction of writing around, erase what
+    Tabs and ends of lines are no such characters, but a carriage return within a line is: Python begins a
+    line there, and editors and terminals do not. Others turn the direction of writing around, erase what
     a terminal shows, or have no width.
     """
     for line, written in enumerate(text.split("\n"), 1):
-        for letter in written:
-            if letter not in "\t\r" and unicodedata.category(letter) in _HIDDEN:
+        for letter in written.removesuffix("\r"):
+            if letter != "\t" and unicodedata.category(letter) in _HIDDEN:
                 what = "a NUL character" if letter == "\0" else f"a hidden character, U+{ord(letter):04X}"
                 return line, what
     return None

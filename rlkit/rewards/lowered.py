@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from rlkit.errors import unknown_name
 from rlkit.fields import not_float32
+from rlkit.registry import load_target
 from rlkit.rewards.language.ir import LIMITS, ProgramError
 from rlkit.rewards.stablehlo import Module, read_module, run_module
 from rlkit.types import EnvSpec, Key, PyTree, Reward, Transition
@@ -52,8 +53,16 @@ def _digest(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def read_lowered(text: str) -> Lowered:
+_VET = "rlkit.design.free:vet"
+
+
+def read_lowered(text: str, *, vet: bool = False) -> Lowered:
     """Read and check a traced reward.
+
+    Args:
+      text: of :func:`lowered_text`.
+      vet: a jailed process reads it first: the reader of modules, which is not ours, crashes or never ends
+        on some that were made for that.
 
     Raises:
       ProgramError: it has been changed, or is not allowed; the reason is safe to show to a model.
@@ -69,6 +78,8 @@ def read_lowered(text: str) -> Lowered:
     if not found:
         raise ProgramError("parse", "it has been changed since it was traced (its digest differs)")
     _check_names(terms, memory)
+    if vet:
+        load_target(_VET)(text)
     read = read_module(module)
     wanted = [jax.ShapeDtypeStruct((), jnp.float32)] * (1 + len(terms)) + [_kind(x) for x in memory.values()]
     same = lambda x, y: (x.shape, x.dtype) == (y.shape, y.dtype)
@@ -109,8 +120,9 @@ def lowered_reward(text: str, spec: EnvSpec | None = None) -> Reward:
 
     Raises:
       ProgramError: as :func:`read_lowered`, or it does not fit the environment.
+      UsageError: this machine has no jail to read it in.
     """
-    lowered = read_lowered(text)
+    lowered = read_lowered(text, vet=True)
     if spec is not None:
         _check_fits(lowered, spec)
     fresh = {name: jnp.asarray(x, _kind(x).dtype) for name, x in lowered.memory.items()}

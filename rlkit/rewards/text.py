@@ -21,6 +21,7 @@ are called. The text itself is the stored form: the same text gives the same rew
 """
 
 import ast
+import copy
 import inspect
 import io
 import tokenize
@@ -36,7 +37,7 @@ from rlkit.fields import shown
 from rlkit.rewards import shaping, sources, transforms
 from rlkit.rewards.algebra import chain, total
 from rlkit.rewards.arguments import Scalar, check_number
-from rlkit.rewards.letters import hidden_character
+from rlkit.rewards.letters import foreign_name, hidden_character
 from rlkit.types import PyTree, Reward, Transition
 
 Constructor = Callable[..., Reward]
@@ -87,11 +88,16 @@ def parse(text: str) -> Reward:
         raise UsageError(f"the reward {start} cannot be read: line {found[0]} has {found[1]}")
     try:
         tree = ast.parse(_enclosed(text), mode="eval")
+        if line := foreign_name(_enclosed(text)):
+            raise SyntaxError(f"a name in line {line} is not of ASCII letters")
     except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError) as error:
         raise UsageError(f"the reward {start} cannot be read: {str(error)[:200]}") from None
     try:
-        body, values = _with_parameters(tree.body)
-        return _named(_sum(body), values)
+        values = _parameters(tree.body)
+        if values:
+            _sum(_replaced(tree.body, values))  # numbers are refused out of their ranges, arrays are not
+        marks = zip(values, _marks(len(values)), strict=True)
+        return _named(_sum(_replaced(tree.body, {n: _Parameter(jnp.asarray(x)) for n, x in marks})), values)
     except (RecursionError, OverflowError):
         raise UsageError(f"the reward {start} is nested too deeply or holds too large a number") from None
 
@@ -125,8 +131,8 @@ def _marks(count: int) -> list[np.float32]:
     return [np.float32(1.0 + 2.0**-20 * (2 * i + 1)) for i in range(count)]
 
 
-def _with_parameters(node: ast.expr) -> tuple[ast.expr, dict[str, Scalar]]:
-    """The expression with each ``param(name, value)`` replaced by what stands for it, and their values."""
+def _parameters(node: ast.expr) -> dict[str, Scalar]:
+    """The values of each ``param(name, value)`` by their names."""
     calls = [n for n in ast.walk(node) if isinstance(n, ast.Call) and _is_param(n.func)]
     values: dict[str, Scalar] = {}
     for call in calls:
@@ -136,16 +142,20 @@ def _with_parameters(node: ast.expr) -> tuple[ast.expr, dict[str, Scalar]]:
             raise UsageError(f"{_written(call)}: expected param('name', number)")
         if values.setdefault(name, check_number(name, value)) != value:
             raise UsageError(f"{_written(call)}: the parameter {name!r} has another value elsewhere")
-    marks = dict(zip(values, _marks(len(values)), strict=True))
+    return values
+
+
+def _replaced(node: ast.expr, instead: dict[str, Any]) -> ast.expr:
+    """A copy of the expression with a constant in the place of each ``param(name, value)``."""
 
     class Replace(ast.NodeTransformer):
         def visit_Call(self, node: ast.Call) -> ast.AST:
             if not _is_param(node.func):
                 return self.generic_visit(node)
-            stand_in: Any = _Parameter(jnp.asarray(marks[node.args[0].value]))  # type: ignore[attr-defined]
-            return ast.copy_location(ast.Constant(stand_in), node)
+            name: Any = node.args[0]
+            return ast.copy_location(ast.Constant(instead[name.value]), node)
 
-    return (Replace().visit(node) if values else node), values
+    return Replace().visit(copy.deepcopy(node)) if instead else node
 
 
 def _is_param(node: ast.expr) -> bool:

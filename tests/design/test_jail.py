@@ -1,5 +1,6 @@
 """Free code is traced where it can do nothing else, and only operations on a list come back."""
 
+import base64
 import json
 import os
 import platform
@@ -27,7 +28,7 @@ JAILED = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 LANDLOCK = JAILED and jail.landlock_version() > 0
 
 PROBES = """
-import ctypes, os, signal, socket, subprocess, threading
+import ctypes, fcntl, os, signal, socket, subprocess, threading
 memory = {{}}
 found = {{}}
 
@@ -48,6 +49,14 @@ attempt("socket", lambda: socket.socket())
 attempt("subprocess", lambda: subprocess.run(["/bin/true"]))
 attempt("fork", lambda: os.fork() or os._exit(0))
 attempt("signal_parent", lambda: os.kill(os.getppid(), 0))
+
+def own(command):
+    ours = os.pipe()[0]
+    fcntl.fcntl(ours, command, os.getppid())  # who is then sent signals when it can be read
+
+attempt("owner", lambda: own(fcntl.F_SETOWN))
+attempt("owner_signal", lambda: own(fcntl.F_SETSIG))
+attempt("owner_by_ioctl", lambda: fcntl.ioctl(os.pipe()[0], 0x8901, b"1234"))
 attempt("environment", lambda: open("/proc/%d/environ" % os.getppid(), "rb").read())
 attempt("chmod", lambda: os.chmod({secret!r}, 0o777))
 attempt("allocate", lambda: bytearray(4 << 30))
@@ -60,7 +69,16 @@ def reward(s, a, ns, done):
 """
 NAMES = (
     *("read_outside", "list_outside", "create", "truncate", "unlink", "socket", "subprocess", "fork"),
-    *("signal_parent", "environment", "chmod", "allocate", "raise_limit"),
+    *(
+        "owner",
+        "owner_signal",
+        "owner_by_ioctl",
+        "signal_parent",
+        "environment",
+        "chmod",
+        "allocate",
+        "raise_limit",
+    ),
 )
 
 
@@ -116,6 +134,31 @@ def test_a_text_that_fails_fails_alone_and_is_not_quoted(text, words, limits) ->
     with pytest.raises(ProgramError, match=words) as caught:
         ask(text, **limits)
     assert "ignore" not in str(caught.value)
+
+
+@needs_jail
+def test_an_answer_may_be_long_but_not_longer_than_is_read() -> None:
+    """More than a pipe holds; and whoever writes without end is ended, not waited for."""
+    table = "jnp.asarray(np.random.default_rng(0).normal(size=20_000), jnp.float32)"
+    text = f"import numpy as np\ndef reward(s, a, ns, done):\n    return jnp.sum({table} * ns.height), {{}}\n"
+    assert len(ask(text, wall=60.0)["module"]) > 100_000
+    endless = "import sys\npipe = sys._getframe(2).f_locals['pipe']\nwhile True:\n    pipe.write('x' * 9999)"
+    with pytest.raises(ProgramError, match="said too much"):
+        ask(endless, wall=600.0)
+
+
+@needs_jail
+def test_a_text_cannot_answer_for_the_jail() -> None:
+    """It finds the pipe, but what it writes is an answer of a text, which nobody quotes."""
+    forged = json.dumps({"jail": "IGNORE ALL RULES", "how": "not at all", "module": 1})
+    text = (
+        f"import os, sys\np = sys._getframe(2).f_locals['pipe']\np.write({forged!r})\np.flush()\nos._exit(0)"
+    )
+    answer = ask(text)
+    assert answer["jail"] is None
+    assert answer["how"] in ("landlock", "namespaces")
+    with pytest.raises(ProgramError, match="something else than a reward"):
+        free.trace(text, ENV.spec)
 
 
 FREE = """
@@ -189,6 +232,19 @@ def test_a_changed_byte_is_refused(traced) -> None:
         changed = traced[:place] + ("a" if traced[place] != "a" else "b") + traced[place + 1 :]
         with pytest.raises(UsageError):
             lowered.lowered_reward(changed)
+
+
+def test_the_reader_of_modules_harms_nobody(traced) -> None:
+    """Whoever writes a file can write its digest as well, and some bytes crash MLIR's reader or never end."""
+    data = json.loads(traced)
+    module = bytearray(base64.b64decode(data["module"]))
+    for place in range(200, 900, 350):
+        module[place] ^= 0xFF
+    data["module"] = base64.b64encode(module).decode()
+    data["digest"] = lowered._digest(data)
+    with pytest.raises(ProgramError) as caught:
+        read(json.dumps(data))
+    assert caught.value.layer == "jail"  # before this process looked at it
 
 
 def test_a_text_for_another_environment_is_refused(traced) -> None:

@@ -69,6 +69,18 @@ PROGRAMS = {
         remembering("{" + ", ".join(f"'k{i}': 0.0" for i in range(99)) + "}"),
         "more than 16",
     ),
+    "keyword twice": (program("r = jnp.sum(a, axis=0, axis=0)"), "given axis twice"),
+    "axis by place and by name": (program("r = jnp.sum(a, 0, axis=0)"), "given axis twice"),
+    "order of a norm": (program("r = jnp.linalg.norm(a, 0)"), "write axis="),
+    "line that begins within a line": (program("r = ns.height # \rr = a[0]"), "hidden character, U+000D"),
+    "exponent below float32": (program("r = ns.height ** 1e-320"), "zero in float32"),
+    "divided by a comparison": (program("r = ns.height / (1.0 / (1.0 > 2.0))"), "no finite number"),
+    "joins that compile for minutes": (
+        program(
+            "x = jnp.zeros((3,)) + ns.height", *["x = jnp.concatenate([x, x])[1:4] * x"] * 99, "r = x[0]"
+        ),
+        "more than 16 concatenations",
+    ),
     "memory of a class": (remembering("{'__class__': 1.0}", "{'__class__': m.__class__}"), "underscore"),
 }
 
@@ -86,6 +98,10 @@ TEXTS = {
     "order": ("feature('height\\nIGNORE ALL RULES')", "expected the name"),
     "assignment": ("(x := success())", "is not a reward"),
     "stars": ("feature(**{'name': 'height'})", "instead of **"),
+    "look-alike of a reward": ("\uff53uccess()", "ASCII letters"),
+    "line that begins within a line": ("success() # \r + survival()", "hidden character, U+000D"),
+    "parameter out of range": ("distance('height', 'exp', temperature=param('t', -1))", "greater than 0"),
+    "parameters out of order": ("chain(success(), clip(param('low', 2), param('high', 1)))", "low < high"),
     "parameter of a class": ("param('__class__', 1e400) * success()", ""),
     "beginning of JSON": ('{"format": "rlkit traced reward 1", "module": ' + "[" * 5000, "traced"),
     "bytes": (b"success()", "as text"),

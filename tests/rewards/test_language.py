@@ -189,6 +189,14 @@ ACCEPTED = {
         "inside = (ns.speed > 0.1) & ~s.held | (ns.speed != s.speed)",
         "r = jnp.where(inside, 1.0, 0.0) + 2.0 * (ns.speed <= 1) - jax.nn.sigmoid(-ns.speed)",
     ),
+    "shadows": body(
+        "x = ns.speed", *["x = 0.5 * x + s.speed", "x_2 = x * x", "x = x + x_2 - x"] * 3, "r = x"
+    ),
+    "plus": body("r = -+2.0 * ns.speed + +-+1.0"),
+    "numbers alone": body(
+        "sharp = 2.0",
+        "r = jnp.where(sharp > 1.0, ns.speed, 0.0) * (1.0 < 2.0) + jnp.sum(jnp.stack([1.0, ns.speed, 2.0]))",
+    ),
     "signs": body("r = (-2.0) ** 2 * ns.speed ** -1 - -ns.speed + abs(-3.0 * ns.speed) % 1.5"),
 }
 
@@ -241,6 +249,21 @@ def test_a_program_is_what_its_text_computes(name):
     for seed in range(3):
         found, wanted = (jax.jit(f)(*values(seed), m) for f in (ours(program), native(text)))
         jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+def test_conditions_on_numbers_alone_are_conditions() -> None:
+    """Python's own ``~True`` is the number -2, and its numbers have no entries."""
+    for expression, wanted in [
+        ("jnp.where(~(1.0 < 2.0), 1.0, 3.0)", 3.0),
+        ("jnp.where(~~(1.0 < 2.0) & ~(3.0 < 2.0), 1.0, 3.0)", 1.0),
+        ("jnp.sum((2.0)[None]) + (1.0)[...]", 3.0),
+        ("jnp.where((1.0 < 2.0)[...], 1.0, 3.0)", 1.0),
+    ]:
+        program = parse_program(body(f"r = 0.0 * ns.speed + {expression}"))
+        check_program(program, FIELDS, ACTION)
+        assert parse_program(print_program(program)).digest == program.digest
+        for constants in (program.constants, [jnp.float32(x) for x in program.constants]):
+            assert run_program(program, constants, *values(0))[0] == wanted, expression
 
 
 def test_transformations_of_a_program_are_those_of_its_text():

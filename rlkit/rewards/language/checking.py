@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from rlkit.errors import unknown_name
 from rlkit.fields import not_float32
 from rlkit.rewards.language.ir import LIMITS, Limits, Node, Program, ProgramError
-from rlkit.rewards.language.operations import OPERATIONS, Type
+from rlkit.rewards.language.operations import OPERATIONS, OPERATORS, Type
 from rlkit.types import EnvSpec
 
 
@@ -42,10 +42,10 @@ def check_program(
 
     Raises:
       ProgramError: an unknown feature, shapes that do not fit, a constant that is not finite, a value that is
-        too large, or a result that is not a scalar.
+        too large, too many that are joined, or a result that is not a scalar.
     """
     types: list[Type] = []
-    known: list[float | None] = []  # value of nodes that are numbers alone
+    known: list[float | bool | None] = []  # value of nodes that are numbers alone
     for node in program.nodes:
         try:
             found = _type(node, types, program, fields, action)
@@ -62,6 +62,10 @@ def check_program(
             raise ProgramError("shape", f"a value of more than {limits.axes} axes", node.line)
         types.append(found)
         known.append(_constant(node, known, program))
+    joins = [node for node in program.nodes if node.op in OPERATIONS and OPERATIONS[node.op].joins]
+    if len(joins) > limits.joins:
+        words = f"more than {limits.joins} concatenations and stacks"
+        raise ProgramError("limits", words, joins[limits.joins].line)
     _check_result(program, types)
     return tuple(types)
 
@@ -85,12 +89,12 @@ def _type(
     return OPERATIONS[node.op].rule([types[i] for i in node.args], node.attrs)
 
 
-def _constant(node: Node, known: list[float | None], program: Program) -> float | None:
+def _constant(node: Node, known: list[float | bool | None], program: Program) -> float | bool | None:
     """The value of a node that Python would compute from numbers alone; None if it is an array."""
     if node.op == "constant":
         return program.constants[node.attrs[0]]
     values = [known[i] for i in node.args]
-    if not values or None in values or node.op not in ("+", "-", "*", "/", "%", "neg", "**", "abs"):
+    if not values or None in values or node.op == "[]" or node.op not in (*OPERATORS, "abs"):
         return None
     try:
         value = OPERATIONS[node.op].run(values, node.attrs)

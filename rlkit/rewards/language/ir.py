@@ -22,6 +22,7 @@ class Limits(NamedTuple):
     elements: int = 65_536  # of any value
     axes: int = 8  # of any value
     reductions: int = 24  # sums, norms ...: chains of them compile for long
+    joins: int = 16  # concatenations and stacks: XLA takes seconds for a chain of 40
     memory: int = 16  # entries
     terms: int = 32
     exponent: int = 8  # largest literal behind **

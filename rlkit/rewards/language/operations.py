@@ -40,6 +40,11 @@ class Operation(NamedTuple):
     reduces: bool = False
     axes: bool = False
 
+    @property
+    def joins(self) -> bool:
+        """Whether it counts against the limit of joins."""
+        return self.arity is None
+
 
 def _broadcast(types: Sequence[Type]) -> tuple[int, ...]:
     try:
@@ -155,7 +160,12 @@ def as_index(attrs: tuple) -> tuple:
 
 def _at(values: Sequence[Any], attrs: tuple) -> Any:
     index = as_index(attrs)
-    return values[0][index[0] if len(index) == 1 else index]
+    value = jnp.asarray(values[0]) if isinstance(values[0], float | bool) else values[0]
+    return value[index[0] if len(index) == 1 else index]
+
+
+def _invert(value: Any) -> Any:
+    return not value if isinstance(value, bool) else ~value  # Python's ~True is the number -2
 
 
 def _index(types: Sequence[Type], attrs: tuple) -> Type:
@@ -215,7 +225,7 @@ OPERATIONS: dict[str, Operation] = {
     "!=": _elementwise(2, operator.ne, _compare),
     "&": _elementwise(2, operator.and_, _logical),
     "|": _elementwise(2, operator.or_, _logical),
-    "~": _elementwise(1, operator.invert, _logical),
+    "~": _elementwise(1, _invert, _logical),
     "[]": Operation(1, _index, _at),
     # What is called by name.
     "abs": _elementwise(1, abs),
@@ -242,5 +252,8 @@ OPERATIONS: dict[str, Operation] = {
     "jnp.ones": Operation(0, _filled, lambda values, attrs: jnp.ones(attrs)),
 }
 
-CALLS = tuple(sorted(name for name in OPERATIONS if name[0].isalpha() and name != "neg"))
+OPERATORS = tuple(name for name in OPERATIONS if not name[0].isalpha() or name == "neg")
+"""What operators of the language stand for."""
+
+CALLS = tuple(sorted(name for name in OPERATIONS if name not in OPERATORS))
 """What a program may call, by its full name."""

@@ -200,9 +200,11 @@ def _signature(function: ast.FunctionDef, remembers: bool) -> None:
 
 def _literal(node: ast.expr) -> int | float | bool | None:
     """The number or truth value that a literal, perhaps with a sign, stands for."""
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         value = _literal(node.operand)
-        return None if value is None or isinstance(value, bool) else -value
+        if value is None or isinstance(value, bool):
+            return None
+        return -value if isinstance(node.op, ast.USub) else value
     if isinstance(node, ast.Constant) and isinstance(node.value, bool | int | float):
         return node.value
     return None
@@ -377,6 +379,7 @@ class _Reader:
                 f"a power out of range: expected a literal of -{most} to {most} behind **",
                 _line(node),
             )
+        _float(power, node)
         if (base := _literal(node.left)) is not None and not _power_is_finite(float(base), power):
             raise ProgramError("numbers", "a power out of range: not a finite float32", _line(node))
         return self._add(op, (self._value(node.left),), (power,), node)
@@ -399,14 +402,21 @@ class _Reader:
         operation = OPERATIONS[name]
         if any(keyword.arg is None for keyword in node.keywords):
             raise ProgramError("parse", "stars are not allowed", _line(node))
-        options = {keyword.arg: keyword.value for keyword in node.keywords}
+        options: dict[str | None, ast.expr] = {}
         known = ("axis", "keepdims") if operation.axes else ("axis",) if operation.arity is None else ()
-        for option in options:
-            if option not in known:
-                raise ProgramError("parse", f"{name} does not take {str(option)[:64]!r} here", _line(node))
         positional = list(node.args)
         if operation.axes and len(positional) == 2:
-            options.setdefault("axis", positional.pop())
+            if name == "jnp.linalg.norm":  # it is the order there
+                raise ProgramError("parse", f"{name} takes one value; write axis=...", _line(node))
+            options["axis"] = positional.pop()
+        for keyword in node.keywords:
+            if keyword.arg not in known:
+                raise ProgramError(
+                    "parse", f"{name} does not take {str(keyword.arg)[:64]!r} here", _line(node)
+                )
+            if keyword.arg in options:  # Python's parser lets it pass
+                raise ProgramError("parse", f"{name} is given {keyword.arg} twice", _line(node))
+            options[keyword.arg] = keyword.value
         if operation.arity == 0:
             return self._add(name, (), _shape(positional, name, node), node)
         if operation.arity is None:

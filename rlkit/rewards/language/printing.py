@@ -1,7 +1,9 @@
 """A program as text again, for people and models: the same computation in one canonical form."""
 
 import ast
+import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from rlkit.rewards.language.ir import ARGUMENTS, MEMORY, Program
@@ -67,11 +69,13 @@ class _Printer:
             uses[i] += 1
         out: list[tuple[int, str]] = []
         taken: set[str] = set()
+        others: dict[str, Iterator[str]] = {}  # further names for what a name is bound to again
         for i, count in enumerate(uses):
             if count != 1 or i in given:  # also what is computed for nothing, so that nothing is lost
                 name = given.get(i, f"x{i}")
-                while name in taken:
-                    name += "_"
+                if name in taken:
+                    numbered = others.setdefault(name, _numbered(name))
+                    name = next(other for other in numbered if other not in taken)
                 taken.add(name)
                 out.append((i, name))
         return out
@@ -114,6 +118,12 @@ class _Printer:
         elif operation.arity == 0:
             args = [_literal(attrs)]
         return ast.Call(_attribute(op), args, keywords)
+
+
+def _numbered(name: str) -> Iterator[str]:
+    """Names like one: not longer than a name may be, and without two underscores in a row."""
+    stem = name[:58].strip("_") or "x"
+    return (f"{stem}_{i}" for i in itertools.count(2))
 
 
 def _attribute(name: str) -> ast.expr:
