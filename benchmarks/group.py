@@ -1,6 +1,7 @@
 """What an update of a small decoder costs, and what of it is the method: `python benchmarks/group.py`.
 
-A decoder of 2 layers and width 64, 32 prompts x 8 completions x 16 tokens, GRPO. Compile time stands apart.
+A decoder of 2 layers and width 64, 32 prompts x 8 completions x 16 tokens, GRPO: a task of several turns with
+a tool, and one of a single turn. Compile time stands apart.
 "Method" is everything between rewards and the weights of tokens, timed alone on the same batch; memory is
 what XLA plans for the update beside its arguments, and what `trainer.memory()` says before it is compiled.
 """
@@ -29,13 +30,24 @@ def seconds(fn, *arguments, least: float = 2.0) -> float:
     return best
 
 
+TASKS = {"tokens/calculator": {"most_calls": 3}, "tokens/modular": {}}
+"""Several turns with a tool that replies, and one turn; each with its arguments."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS), help="one row for each")
     parser.add_argument("--prompts", type=int, default=32)
     parser.add_argument("--group-size", type=int, default=8)
     parser.add_argument("--packed", type=int, default=1, help="completions that share a row")
     options = parser.parse_args()
-    task = make_task("tokens/calculator", most_calls=3)
+    for name in options.task:
+        print(json.dumps({"task": name} | measured(name, options), indent=2))
+
+
+def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """What an update of a task costs."""
+    task = make_task(name, **TASKS[name])
     spec = task.spec
     policy = decoder(DecoderConfig(len(spec.vocabulary), spec.prompt_length + 16, width=64, layers=2))
     config = GroupConfig(
@@ -44,9 +56,9 @@ def main() -> None:
     task = task._replace(spec=spec._replace(completion_length=16))
     built = trainer(task, policy, "grpo", config)
     state = jax.jit(built.init)(jax.random.key(0))
-    begin = time.perf_counter()
+    begin, cpu = time.perf_counter(), time.process_time()
     step = jax.jit(built.step).lower(state).compile()
-    compiled = time.perf_counter() - begin
+    compiled, cpu = time.perf_counter() - begin, time.process_time() - cpu
     _, batch, _ = jax.jit(built.collect)(state)
     ctx = Context(jnp.int32(0), jnp.int32(1000), jax.random.key(1))
 
@@ -59,8 +71,9 @@ def main() -> None:
     update, credit = seconds(step, state), seconds(method, batch)
     memory: Any = step.memory_analysis()
     predicted = built.memory()
-    found = {
+    return {
         "compile_s": round(compiled, 2),
+        "compile_cpu_s": round(cpu, 2),
         "updates_per_s": round(1 / update, 2),
         "method_share": round(credit / update, 4),
         "planned_MiB": round((memory.temp_size_in_bytes + memory.output_size_in_bytes) / 2**20, 1),
@@ -68,7 +81,6 @@ def main() -> None:
         "parameters": sum(x.size for x in jax.tree.leaves(state.learnt)),
         "device": jax.devices()[0].device_kind,
     }
-    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":

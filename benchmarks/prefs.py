@@ -2,8 +2,9 @@
 
     python benchmarks/prefs.py [--rounds 5] [--transitions 1000000]
 
-CPU seconds and wall seconds of turns in one process, medians; compilation apart. The bare product is the same
-sequence of matrix products as the reward model's, without anything between them.
+CPU seconds and wall seconds of turns in one process, medians; compilation apart, and once included: what a
+whole first fit costs, which begins with tracing. The bare product is the same sequence of matrix products as
+the reward model's, without anything between them.
 """
 
 import argparse
@@ -47,6 +48,24 @@ SIZES = (((8, 8), 4), ((16, 16), 8), ((32, 32), 16), ((64, 64), 64))
 STEPS, LENGTH = 50, 25
 
 
+def first(
+    programs: dict[int, Callable[[], Callable[[], Any]]], rounds: int
+) -> dict[int, tuple[float, float]]:
+    """CPU and wall seconds of making a program, compiling it and running it once, medians over turns.
+
+    ``make()`` returns a function that has never been traced; nothing is taken from a cache.
+    """
+    took: dict[int, list[tuple[float, float]]] = {name: [] for name in programs}
+    jax.config.update("jax_enable_compilation_cache", False)
+    for _ in range(rounds):
+        for name, make_program in programs.items():
+            jax.clear_caches()
+            cpu, wall = time.process_time(), time.perf_counter()
+            jax.block_until_ready(make_program()())
+            took[name].append((time.process_time() - cpu, time.perf_counter() - wall))
+    return {name: tuple(statistics.median(x) for x in zip(*each, strict=True)) for name, each in took.items()}  # pyrefly: ignore
+
+
 def ensemble_of_five(rounds: int) -> None:
     """Fitting five members by ``vmap`` beside fitting one, and the same for their matrix products alone."""
     rng = np.random.default_rng(0)
@@ -54,16 +73,18 @@ def ensemble_of_five(rounds: int) -> None:
     data = pairs(one, two, (rng.random(500) < 0.5).astype(np.float32))
     print(f"five members beside one, {LENGTH} steps a segment: CPU, wall time; their products alone")
     for sizes, batch in SIZES:
-        member, programs = build(ENV.spec, ModelConfig(sizes=sizes)).member, {}
+        member, programs, whole = build(ENV.spec, ModelConfig(sizes=sizes)).member, {}, {}
         for count in (1, 5):
             config = FitConfig(members=count, batch_size=batch)
             params = jax.vmap(member.init)(jax.random.split(jax.random.key(0), count))
             state = jax.vmap(optimiser_of(config).init)(params)
             bits = jax.random.bits(jax.random.key(1), (STEPS, count, batch))
-            run = jax.jit(
-                lambda p, s, b, config=config, member=member: fit_steps(member, p, s, data, b, config)
-            )
-            programs[f"fit {count}"] = lambda run=run, p=params, s=state, b=bits: run(p, s, b)
+
+            def fresh(config=config, member=member, p=params, s=state, b=bits) -> Callable[[], Any]:
+                run = jax.jit(lambda p, s, b: fit_steps(member, p, s, data, b, config))
+                return lambda: run(p, s, b)
+
+            whole[count], programs[f"fit {count}"] = fresh, fresh()
             programs[f"bare {count}"] = bare_products(count, 2 * batch * LENGTH, (4, *sizes, 1))
         took = timed(programs, rounds)
         ratios = {
@@ -72,6 +93,11 @@ def ensemble_of_five(rounds: int) -> None:
         share = took["bare 1"][0] / took["fit 1"][0]
         fitted, bare = (", ".join(f"{ratio:.2f}" for ratio in ratios[what]) for what in ("fit", "bare"))
         print(f"  layers {sizes}, {batch} pairs: {fitted}; {bare}, {100 * share:.0f} % of one member's CPU")
+        begun = first(whole, min(rounds, 3))
+        cpu, wall = (
+            f"{begun[5][i]:.2f} s / {begun[1][i]:.2f} s = {begun[5][i] / begun[1][i]:.2f}" for i in (0, 1)
+        )
+        print(f"    a whole first fit of {STEPS} steps, traced, compiled and run: CPU {cpu}, wall {wall}")
 
 
 def bare_products(members: int, rows: int, sizes: tuple[int, ...]) -> Callable[[], Any]:

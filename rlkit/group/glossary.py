@@ -29,7 +29,13 @@ METRICS = {
         "about 0 at the first step on a batch is right: ratios are 1 and advantages have mean 0; the "
         "gradient is not 0",
     ),
+    "margin": Meaning(
+        "implicit reward of what is preferred less that of the other, mean of the pairs",
+        "0 at the start; without an end: the reference is left behind, raise beta or stop earlier",
+    ),
+    "preferred": Meaning("share of pairs whose margin has the right sign", "1/2: nothing is learnt yet"),
     "kl": Meaning("divergence from the reference policy, nats per token", "0 at the start"),
+    "kl_coef": Meaning("its coefficient, as the controller has it"),
     "approx_kl": Meaning(
         "divergence from the policy that wrote the batch, nats per token",
         "0 with one gradient step per batch; above 0.1 the batch is used too often",
@@ -48,6 +54,16 @@ METRICS = {
     "length/ended": Meaning("the same over completions with an end; undefined without any"),
     "frac_truncated": Meaning(
         "share of completions without an end", "near 1: the length is too short, or the end is not learnt"
+    ),
+    "pipo/improvement": Meaning(
+        "mean reward of the batch in deviations of the last ones (PIPO)", "0 until there are enough of them"
+    ),
+    "pipo/scale": Meaning("how strongly the last update is repeated, or taken back below 0 (PIPO)"),
+    "risk/low": Meaning("lower quantile of the scores of bundles (RiskPO)"),
+    "risk/high": Meaning("upper quantile of the scores of bundles (RiskPO)"),
+    "adaptive/*/threshold": Meaning("quantile of a term's past, around which it is spread out (ARMed)"),
+    "adaptive/*/std": Meaning(
+        "standard deviation of a term's past", "near 0: its judge gives everything the same score"
     ),
     "sampling/rounds": Meaning("rounds of dynamic sampling that were needed"),
     "task/*": Meaning("a term of the task's verifier, mean, whether it is paid or not"),

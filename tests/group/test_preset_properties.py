@@ -10,6 +10,7 @@ from jax.flatten_util import ravel_pytree
 
 from rlkit import group
 from rlkit.errors import UsageError
+from rlkit.group.glossary import meaning
 from rlkit.group.policies import DecoderConfig, Scores, decoder, score
 from rlkit.group.presets import PRESETS
 
@@ -130,6 +131,7 @@ def learn(method, batch, log_prob, halves=True):
     update = plan.updates[-1]
     loss = lambda x, part: group.objective(plan.loss, x, part, entropy=-x)
     (value, told), gradient = jax.value_and_grad(loss, has_aux=True)(log_prob, update)
+    told |= plan.metrics
     whole = {"credit": credit, "loss": value, "gradient": gradient, "metrics": metrics | told}
     if not halves:
         return whole
@@ -221,6 +223,12 @@ def test_what_is_at_masked_places_does_not_matter(name):
     np.testing.assert_array_equal(after["gradient"], before["gradient"])
     mask = scenarios()[0]["base"][0].mask
     assert np.all(after["gradient"][mask == 0] == 0.0)
+
+
+@every
+def test_what_is_reported_is_explained(name):
+    told = outcomes()[0]["base"][name]["metrics"]
+    assert not [key for key in told if not meaning(key).what]
 
 
 JUDGED_ALONE = {"kto", "implicit_bridge", "reinforce_pp", "r1_reward", "r1_reward_released", "a2po",
