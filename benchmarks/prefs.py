@@ -99,7 +99,7 @@ def ensemble_of_five(rounds: int) -> None:
         )
         print(f"    a whole first fit of {STEPS} steps, traced, compiled and run: CPU {cpu}, wall {wall}")
         more = [took[f"fit {count}"][0] for count in (5, 1)]
-        twice = (2 * begun[1][0] - begun[5][0]) / max(more[0] - 2 * more[1], 1e-9) * STEPS
+        twice = STEPS * (1 + (2 * begun[1][0] - begun[5][0]) / max(more[0] - 2 * more[1], 1e-9))
         print(
             f"    {STEPS} more: CPU {more[0]:.3f} s and {more[1]:.3f} s; twice one member after {twice:.0f}"
         )
