@@ -22,8 +22,9 @@ from scipy.stats import spearmanr
 
 from rlkit.design.evolution import RandomSearch
 from rlkit.design.halving import predicted
+from rlkit.design.scoring import score
 from rlkit.design.training import Keep, Trainer
-from rlkit.design.types import DesignTask, History, Outcome, score
+from rlkit.design.types import DesignTask, History, Outcome
 
 EARLY = 0.2
 KEPT = 0.25

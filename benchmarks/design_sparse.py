@@ -23,6 +23,7 @@ import jax
 
 from rlkit.agents.ppo import PPOConfig
 from rlkit.design.config import DesignConfig
+from rlkit.design.data import outcome_from, to_data
 from rlkit.design.designing import begun
 from rlkit.design.evolution import RandomSearch
 from rlkit.design.journal import Journal
@@ -30,7 +31,7 @@ from rlkit.design.loop import Loop
 from rlkit.design.results import Fresh
 from rlkit.design.screen import Later, screen
 from rlkit.design.training import Trainer
-from rlkit.design.types import Candidate, DesignTask, History, outcome_from, to_data
+from rlkit.design.types import Candidate, DesignTask, History
 from rlkit.envs import make
 
 AGENT = PPOConfig(  # rewards are normalised, because their scale is a candidate's choice

@@ -126,8 +126,7 @@ def load_target(target: str) -> Callable[..., Any]:
 
 
 def _ships_with_python(module_name: str) -> bool:
-    root = module_name.partition(".")[0]
-    return root in sys.stdlib_module_names and root != "__main__"
+    return module_name.partition(".")[0] in sys.stdlib_module_names
 
 
 def _not_yours(target: str, why: str) -> UsageError:

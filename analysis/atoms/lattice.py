@@ -186,7 +186,14 @@ class Atoms(NamedTuple):
 
 
 def mirrored(atoms: Atoms) -> Atoms:
-    """The atoms of the same two sides with their names exchanged: what was of x is of y."""
+    """The atoms of the same two sides with their names exchanged: what was of x is of y.
+
+    Args:
+      atoms: arrays of any one shape.
+
+    Returns:
+      The same arrays under other names.
+    """
     return Atoms(*(getattr(atoms, name.translate(str.maketrans("xy", "yx"))) for name in ATOM_NAMES))
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from rlkit.design.data import to_data
 from rlkit.design.evidence import Evidence
-from rlkit.design.types import Candidate, DesignTask, Exploit, Verdict, to_data
+from rlkit.design.types import Candidate, DesignTask, Exploit, Verdict
 from rlkit.errors import RlkitError
 
 AUDIT = {"steps": 200, "starts": 2, "population": 32, "generations": 12}

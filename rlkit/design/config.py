@@ -8,8 +8,9 @@ import jax
 
 from rlkit.design.genome import Schema, schema_of
 from rlkit.design.halving import check_predictors
+from rlkit.design.scoring import SCORES
 from rlkit.design.training import Training
-from rlkit.design.types import CURVES, SCORES, Candidate, Designer, DesignTask, History
+from rlkit.design.types import CURVES, Candidate, Designer, DesignTask, History
 from rlkit.errors import UsageError
 from rlkit.experiment.training.config import env_options
 from rlkit.fields import option
@@ -191,10 +192,6 @@ class WarmStarted:
     @property
     def name(self) -> str:
         return self.designer.name
-
-    @property
-    def watches(self) -> bool:
-        return getattr(self.designer, "watches", False)
 
     def propose(self, task: DesignTask, history: History, key: Key, count: int) -> Sequence[Candidate]:
         if history.generations:

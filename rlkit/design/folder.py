@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlkit.design.config import DesignConfig
+from rlkit.design.data import to_data
 from rlkit.design.designing import build
 from rlkit.design.eureka import HumanNormalised, human_normalised
 from rlkit.design.journal import JOURNAL, Journal
@@ -23,7 +24,7 @@ from rlkit.design.models import recorded
 from rlkit.design.report import report
 from rlkit.design.results import BASELINES, Result
 from rlkit.design.transcripts import Transcript
-from rlkit.design.types import Designer, Record, to_data
+from rlkit.design.types import Designer, Record
 from rlkit.errors import UsageError
 from rlkit.experiment.reports.intervals import Interval
 from rlkit.experiment.runs import store

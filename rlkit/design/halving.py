@@ -13,7 +13,8 @@ from scipy.stats import rankdata
 
 from rlkit.design.latents import LATENTS
 from rlkit.design.rows import Keep
-from rlkit.design.types import Outcome, merit
+from rlkit.design.scoring import merit
+from rlkit.design.types import Outcome
 from rlkit.errors import UsageError, unknown_name
 
 SCORE = "score"
@@ -44,7 +45,7 @@ def predicted(
     Args:
       outcomes: of candidates that were trained equally long.
       by: the predictors; of several the mean of a candidate's ranks counts.
-      over: of the score, see :func:`rlkit.design.types.merit`.
+      over: of the score, see :func:`rlkit.design.scoring.merit`.
       curve: of the score.
 
     Returns:

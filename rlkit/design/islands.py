@@ -106,10 +106,6 @@ class Tuned:
     def name(self) -> str:
         return f"tuned {self.designer.name}"
 
-    @property
-    def watches(self) -> bool:
-        return getattr(self.designer, "watches", False)
-
     def propose(self, task: DesignTask, history: History, key: Key, count: int) -> Sequence[Candidate]:
         best = history.best()
         tuned = round(self.share * count) if best is not None else 0

@@ -148,10 +148,6 @@ class Joint:
     def name(self) -> str:
         return f"joint {self.designer.name}"
 
-    @property
-    def watches(self) -> bool:
-        return getattr(self.designer, "watches", False)
-
     def propose(self, task: DesignTask, history: History, key: Key, count: int) -> list[Candidate]:
         found = self.designer.propose(task, history, key, count)
         chance = chance_of(jax.random.fold_in(key, 1))

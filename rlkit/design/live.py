@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from rlkit.design.types import Record, score
+from rlkit.design.scoring import score
+from rlkit.design.types import Record
 
 
 class Table:

@@ -9,10 +9,12 @@ import numpy as np
 
 from rlkit.design.auditing import audit_data
 from rlkit.design.config import DesignConfig
+from rlkit.design.data import candidate_from, exploit_from, outcome_from, to_data
 from rlkit.design.halving import halving
 from rlkit.design.journal import Journal
 from rlkit.design.recorded import trained
 from rlkit.design.results import BASELINES, Fresh, Result, best_of
+from rlkit.design.scoring import merit
 from rlkit.design.spending import Spending
 from rlkit.design.training import Keep, Trainer
 from rlkit.design.types import (
@@ -24,11 +26,7 @@ from rlkit.design.types import (
     Outcome,
     Record,
     Verdict,
-    candidate_from,
-    exploit_from,
-    merit,
-    outcome_from,
-    to_data,
+    watches,
 )
 from rlkit.errors import RlkitError, UsageError
 from rlkit.types import Key
@@ -195,7 +193,7 @@ class Loop:
             if what == "trained":
                 options |= {
                     "keep": self._keep(len(candidates)),
-                    "watch": getattr(self.designer, "watches", False),
+                    "watch": watches(self.designer),
                 }
             for i, outcome in self.trainer.train(candidates, key, known=known, **options):
                 if names[i] not in self.journal:

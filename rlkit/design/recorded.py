@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlkit.design.config import DesignConfig
+from rlkit.design.data import candidate_from, outcome_from
 from rlkit.design.detectors import hacking
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.results import BASELINES
-from rlkit.design.types import Candidate, Outcome, Record, Verdict, candidate_from, merit, outcome_from
+from rlkit.design.scoring import merit
+from rlkit.design.types import Candidate, Outcome, Record, Verdict
 from rlkit.errors import UsageError
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import config as configs

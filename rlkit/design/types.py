@@ -1,7 +1,7 @@
 """What a design is made of: a task, candidates, verdicts on them, outcomes of training them, and a designer.
 
 All of it is data: :class:`Candidate`, :class:`Verdict`, :class:`Outcome` and :class:`Record` become JSON and
-come back equal (:func:`to_data`, :func:`record_from`), so that a design can be stopped anywhere. A designer
+come back equal (:mod:`rlkit.design.data`), so that a design can be stopped anywhere. A designer
 has no state of its own: what it proposes follows from the history and a key.
 """
 
@@ -190,43 +190,6 @@ def _rows(rows: Any) -> tuple[tuple[float, ...], ...]:
 
 
 CURVES = ("fitness", "success", "returned", "length")
-SCORES = ("max", "final", "mean")
-
-
-def score(outcome: Outcome | None, over: str = "max", curve: str = "fitness") -> float:
-    """One number for an outcome; minus infinity if there is none, so that it never wins.
-
-    Args:
-      outcome: of a training; None: there was none.
-      over: ``"max"``: the mean over seeds of each one's best checkpoint, which is what Eureka does
-        (2310.12931 §3.3); ``"final"``: of the last checkpoint; ``"mean"``: of all of them.
-      curve: what is scored, see :meth:`Outcome.curve`.
-    """
-    if over not in SCORES:
-        raise unknown_name("score", over, SCORES)
-    if outcome is None or outcome.error or not len(outcome.steps):
-        return -math.inf
-    values = outcome.curve(curve)
-    if not np.isfinite(values).all():
-        return -math.inf
-    seeds = {"max": values.max(0), "final": values[-1], "mean": values.mean(0)}[over]
-    return float(seeds.mean())
-
-
-def merit(outcome: Outcome | None, over: str = "max", curve: str = "fitness") -> float:
-    """What candidates are ranked by: their score, and between equals in success their fitness.
-
-    Hardly any candidate succeeds at first where success is rare: then fitness leads, until one does. It adds
-    less than a thousandth to a success, which is less than one episode in any judgement of up to a thousand.
-
-    Args:
-      outcome, over, curve: see :func:`score`.
-    """
-    found = score(outcome, over, curve)
-    if curve != "success" or not math.isfinite(found):
-        return found
-    fitness = score(outcome, over, "fitness")
-    return found + 1e-3 * fitness / (1.0 + abs(fitness)) if math.isfinite(fitness) else found
 
 
 @dataclass(frozen=True)
@@ -305,7 +268,8 @@ class History(NamedTuple):
 class Designer(Protocol):
     """Proposes rewards. Pure in all but its calls of a model, whose answers are on record.
 
-    One with ``watches = True`` is shown how episodes of trained policies end (``Outcome.failures``).
+    One with ``watches = True`` is shown how episodes of trained policies end (``Outcome.failures``). One that
+    adds to another has it as its ``designer``.
     """
 
     @property
@@ -325,65 +289,13 @@ class Designer(Protocol):
         ...
 
 
+def watches(designer: Designer) -> bool:
+    """Whether a designer, or the one that it adds to, is shown how episodes of trained policies end."""
+    other = getattr(designer, "designer", None)
+    return getattr(designer, "watches", False) or (other is not None and watches(other))
+
+
 class Check(Protocol):
     """A check of a candidate before it is trained."""
 
     def __call__(self, candidate: Candidate, task: DesignTask, key: Key, history: History) -> Verdict: ...
-
-
-def to_data(thing: Candidate | Verdict | Outcome | Record | Exploit) -> dict[str, Any]:
-    """As JSON; numbers that are not finite are ``None``."""
-    return _plain(dataclasses.asdict(thing))
-
-
-def _plain(x: Any) -> Any:
-    if isinstance(x, Mapping):
-        return {str(k): _plain(v) for k, v in x.items()}
-    if isinstance(x, np.ndarray):
-        return _plain(x.tolist())
-    if isinstance(x, list | tuple):
-        return [_plain(v) for v in x]
-    if isinstance(x, np.generic):
-        return _plain(x.item())
-    if isinstance(x, float) and not math.isfinite(x):
-        return None
-    return x
-
-
-def record_from(data: Mapping[str, Any]) -> Record:
-    """The record that :func:`to_data` wrote.
-
-    Raises:
-      UsageError: it is not one.
-    """
-    try:
-        candidate = candidate_from(data["candidate"])
-        outcome = None if data["outcome"] is None else outcome_from(data["outcome"])
-        verdicts = tuple(Verdict(**verdict) for verdict in data["verdicts"])
-        score = -math.inf if data["score"] is None else float(data["score"])
-        return Record(candidate, verdicts, outcome, score)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"not a record of a design: {type(error).__name__}: {error}") from error
-
-
-def outcome_from(data: Mapping[str, Any]) -> Outcome:
-    """The outcome that :func:`to_data` wrote."""
-    row = lambda numbers: [math.nan if x is None else x for x in numbers]
-    rows = lambda found: [row(numbers) for numbers in found]
-    whole: dict[str, Any] = {**data, **{name: rows(data[name]) for name in CURVES}}
-    whole["terms"] = {name: rows(found) for name, found in data["terms"].items()}
-    whole["latents"] = {name: row(found) for name, found in data.get("latents", {}).items()}
-    return Outcome(**whole)
-
-
-def exploit_from(data: Mapping[str, Any]) -> Exploit:
-    """The exploit that :func:`to_data` wrote."""
-    nested = lambda x: tuple(map(nested, x)) if isinstance(x, list) else x
-    made: dict[str, Any] = {**data, "actions": nested(data["actions"])}
-    return Exploit(**made)
-
-
-def candidate_from(data: Mapping[str, Any]) -> Candidate:
-    """The candidate that :func:`to_data` wrote."""
-    made: dict[str, Any] = {**data, "parents": tuple(data["parents"])}
-    return Candidate(**made)

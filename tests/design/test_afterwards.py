@@ -12,11 +12,12 @@ from worlds import Errand
 
 from rlkit.design import Candidate, DesignTask, Verdict
 from rlkit.design.config import DesignConfig, WarmStarted
+from rlkit.design.data import exploit_from, to_data
 from rlkit.design.evolution import RandomSearch
 from rlkit.design.incentives import EPISODE
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.screen import screen
-from rlkit.design.types import Exploit, History, Outcome, Record, exploit_from, to_data
+from rlkit.design.types import Exploit, History, Outcome, Record
 from rlkit.errors import UsageError
 
 TEXT = "def reward(s, a, ns, done):\n    near = {} * ns.height\n    return near, {{'near': near}}\n"

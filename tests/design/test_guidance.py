@@ -18,8 +18,9 @@ from rlkit.design.genome import encode, from_json, schema_of, to_json
 from rlkit.design.guidance import Guided, leads
 from rlkit.design.interpreter import genome_reward
 from rlkit.design.invariance import potential_based
+from rlkit.design.scoring import merit, score
 from rlkit.design.screen import Screen
-from rlkit.design.types import Outcome, Record, merit, score
+from rlkit.design.types import Outcome, Record
 
 TASK = DesignTask(Errand(), base="success()")
 

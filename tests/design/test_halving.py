@@ -8,9 +8,9 @@ import pytest
 
 from rlkit.design import History, Outcome
 from rlkit.design.config import DesignConfig
+from rlkit.design.data import outcome_from, to_data
 from rlkit.design.evolution import RandomSearch
 from rlkit.design.halving import PREDICTORS, halving, predicted
-from rlkit.design.types import outcome_from, to_data
 from rlkit.errors import UsageError
 
 NAN = math.nan

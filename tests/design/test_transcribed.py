@@ -11,10 +11,12 @@ import pytest
 
 from rlkit.design.auto_mc import AutoMC
 from rlkit.design.clients import Answering
+from rlkit.design.data import record_from, to_data
 from rlkit.design.eureka import Eureka, chosen
 from rlkit.design.llm import Writer
+from rlkit.design.scoring import score
 from rlkit.design.transcripts import Transcript
-from rlkit.design.types import DesignTask, History, Outcome, Record, record_from, score, to_data
+from rlkit.design.types import DesignTask, History, Outcome, Record
 from rlkit.envs import make
 from rlkit.rewards import read
 

@@ -6,7 +6,7 @@ import math
 import pytest
 
 from rlkit.design import Candidate, DesignTask, History, Outcome, Record, Verdict, score
-from rlkit.design.types import record_from, to_data
+from rlkit.design.data import record_from, to_data
 from rlkit.envs import make
 from rlkit.errors import UnknownNameError, UsageError
 
