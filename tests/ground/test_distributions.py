@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rlkit.distributions import (
-    action_distribution,
-    categorical,
-    epsilon_greedy,
-    gaussian,
-    log_softmax,
-    squashed_gaussian,
-)
+from rlkit import distributions
+from rlkit.distributions import log_softmax
 from rlkit.encoding import action_decoder
 from rlkit.spaces import Box, Discrete
 
@@ -24,6 +18,21 @@ LOGITS = jnp.array([[0.0, 1.0, -2.0], [3.0, -1.0, 0.5], [50.0, -50.0, 0.0]])
 MEAN, LOG_STD = np.array([0.3, -1.0]), np.array([-0.5, 0.4])
 PARAMS = jnp.concatenate([jnp.asarray(MEAN), jnp.asarray(LOG_STD)]).astype(jnp.float32)
 BOX = Box((2,), (-1.0, 2.0), (3.0, 6.0))
+
+
+def compiled(make):
+    """The same distributions with their functions compiled whole, as agents use them."""
+    make_jitted = lambda dist: dist._replace(
+        **{n: jax.jit(f) for n, f in dist._asdict().items() if callable(f)}
+    )
+    return lambda *args: make_jitted(make(*args))
+
+
+categorical, gaussian = compiled(distributions.categorical), compiled(distributions.gaussian)
+squashed_gaussian = compiled(distributions.squashed_gaussian)
+epsilon_greedy, action_distribution = map(
+    compiled, (distributions.epsilon_greedy, distributions.action_distribution)
+)
 
 
 def bits(*shape):
