@@ -9,7 +9,7 @@ import time
 
 import pytest
 from hostile import PROGRAMS, TEXTS, program
-from test_language import REFUSED
+from refused import REFUSED
 
 from rlkit.cli import main
 from rlkit.envs import make

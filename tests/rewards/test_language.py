@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from programs import random_program
+from refused import DISTANCE, REFUSED, body
 
 import rlkit.rewards.language as language
 from rlkit.rewards.language import (
@@ -25,114 +26,6 @@ from rlkit.rewards.language import (
 
 FIELDS = {"ee": Type((3,)), "goal": Type((3,)), "speed": Type(()), "held": Type((), True)}
 ACTION = (2,)
-
-
-def body(*lines, total="r"):
-    text = "".join(f"    {line}\n" for line in lines)
-    return f'def reward(s, a, ns, done):\n{text}    return {total}, {{"r": {total}}}\n'
-
-
-DISTANCE = "r = -jnp.linalg.norm(ns.ee - ns.goal)"
-
-REFUSED = [  # number of the reference's list where there is one, text, layer, part of the reason
-    ("1", "import os\n" + body(DISTANCE), "parse", "exactly one function"),
-    ("2", body("import subprocess", DISTANCE), "parse", "not allowed"),
-    ("3", body("r = __import__('os').listdir('.')"), "parse", "unknown call"),
-    ("4", body("r = ().__class__.__base__.__subclasses__()"), "parse", "unknown call"),
-    ("4b", body("r = s.ee.__class__"), "parse", "attributes are fields"),
-    ("4c", body("r = s.__class__"), "parse", "no declared field"),
-    ("5", body("r = eval('jnp.sum(a)')"), "parse", "unknown call"),
-    ("6", body("r = getattr(jnp, 'sa' + 've')('x', a)"), "parse", "unknown call"),
-    ("7", body("r = jnp.save('x', jnp.zeros(3))"), "parse", "unknown call jnp.save"),
-    ("8", body("r = jnp.load('x', allow_pickle=True)"), "parse", "unknown call jnp.load"),
-    ("9", body("z = jnp.linalg.jnp", DISTANCE), "parse", "attributes are fields"),
-    ("9b", body("z = jnp", DISTANCE), "parse", "unknown name 'jnp'"),
-    ("10", body("r = open('x').read()"), "parse", "unknown call"),
-    ("11", body("while True: pass", DISTANCE), "parse", "loops"),
-    ("12", body("for i in range(10**12): r = i", DISTANCE), "parse", "loops"),
-    ("13", body("r = ns.speed * 9 ** 9 ** 9"), "numbers", "power out of range"),
-    ("13b", body("r = ns.speed * 9 ** 99"), "numbers", "power out of range"),
-    ("13c", body("r = ns.speed * (1e30 * 1e30)"), "numbers", "no finite float32"),
-    ("13d", body("r = ns.speed * (1.0 / 0.0)"), "numbers", "no finite number"),
-    ("14", body("r = 1 << 10**12"), "parse", "operator is not allowed"),
-    ("15", body("r = jnp.sum(jnp.zeros((10**6, 10**6)))"), "shape", "size"),
-    ("15b", body("r = jnp.sum(jnp.zeros((65536, 2)))"), "shape", "limit is 65536"),
-    (
-        "16",
-        body("z = ns.ee", *["z = jnp.concatenate([z, z])"] * 40, "r = jnp.sum(z)"),
-        "shape",
-        "limit is 65536",
-    ),
-    ("17", body("r = [0] * 10**10"), "parse", "lists are not values"),
-    ("17b", body("r = 'a' * 10**10"), "parse", "not values"),
-    ("18", body("f = lambda g: g(g)", "r = f(f)"), "parse", "lambda"),
-    ("19", body("jax.debug.callback(print, a)", DISTANCE), "parse", "not allowed"),
-    ("19b", body("r = jax.experimental.io_callback(print, a)"), "parse", "unknown call"),
-    ("20", body("r = jax.lax.while_loop(lambda c: True, lambda c: c, 0.0)"), "parse", "unknown call"),
-    ("21", body("raise ValueError(str(globals()))", DISTANCE), "parse", "not allowed"),
-    ("22", body("ns['goal'] = ns.ee", DISTANCE), "parse", "assignments are to names"),
-    ("23", body("global STATE", "STATE = 1", DISTANCE), "parse", "not allowed"),
-    ("23b", body(DISTANCE).replace("done)", "done, memo=[])"), "parse", "expected def reward"),
-    ("23c", "@print\n" + body(DISTANCE), "parse", "decorators"),
-    ("24", body("r = '{0.__class__}'.format(a)"), "parse", "unknown call"),
-    ("24b", body("r = f'{a}'"), "parse", "strings"),
-    ("25", body("r = (q for q in [1]).gi_frame.f_back"), "parse", "attributes are fields"),
-    ("26", body("try:\n        x = 1.0\n    except E:\n        pass", DISTANCE), "parse", "not allowed"),
-    ("27", body("r = " + "(" * 3000 + "1.0" + ")" * 3000), "parse", ""),
-    ("27b", body("r = " + "-" * 6000 + "ns.speed"), "parse", ""),
-    ("27c", body(DISTANCE) + "#" * 5_000_000, "parse", "longer than"),
-    ("27d", body("r = " + "+".join(["ns.speed"] * 100)), "parse", "40 levels deep"),
-    ("28", body("r = ns.speed\0"), "parse", "NUL"),
-    ("28b", body("r = s.\uff3f\uff3fclass\uff3f\uff3f"), "parse", "grammar"),
-    ("28c", body("r\u00e9sum\u00e9 = ns.speed", DISTANCE), "parse", "ASCII"),
-    ("29", body("r = jnp.sum(ns.object_pos)"), "names", "unknown field 'object_pos'; known: ee, goal"),
-    ("29b", body("r = ns.sped"), "names", "did you mean 'speed'"),
-    ("31", body(DISTANCE).replace(", ns, done", ""), "parse", "expected def reward(s, a, ns, done)"),
-    ("31b", body(DISTANCE) + body(DISTANCE), "parse", "exactly one function"),
-    ("31c", "The reward should be large near the goal.", "parse", ""),
-    ("31d", "def reward(s, a, ns, done):\n    return (ns.speed", "parse", "grammar"),
-    ("31e", "", "parse", "exactly one function"),
-    ("32", "def reward(s, a, ns, done):\n    return ns.speed\n", "abstract", "expected return total"),
-    ("32b", body("r = ns.ee"), "abstract", "is float[3]; expected one number"),
-    ("32c", body("r = 1"), "abstract", "the total is a number"),
-    ("32d", body("r = ns.held"), "abstract", "is bool[]; expected one number"),
-    ("32e", body("r = 1.0 + 2.0"), "abstract", "depends on nothing"),
-    ("39", body("r = jax.random.normal(jax.random.key(0))"), "parse", "unknown call"),
-    ("40", body("x = ns.ee", *["x = x / jnp.sum(x)"] * 60, "r = jnp.sum(x)"), "limits", "more than 24"),
-    ("nodes", body("x = ns.speed", *["x=x+1"] * 750, "r = x"), "limits", "more than 1500 operations"),
-    ("shapes", body("r = jnp.sum(ns.ee + a)"), "shape", "shapes [3] and [2] do not fit"),
-    ("index", body("r = ns.ee[3]"), "shape", "index that a value of shape [3]"),
-    ("axis", body("r = jnp.sum(ns.ee, axis=1)"), "shape", "axis 1 of a value of shape [3]"),
-    ("bools", body("r = ns.held + ns.held"), "shape", "only conditions"),
-    ("condition", body("r = jnp.where(ns.speed, 1.0, 0.0)"), "shape", "expected a condition"),
-    ("ifexp", body("r = 1.0 if ns.held else ns.speed"), "parse", "use jnp.where"),
-    ("and", body("r = jnp.where(ns.held and ns.held, 1.0, ns.speed)"), "parse", "use & and |"),
-    ("chained", body("r = jnp.where(0.0 < ns.speed < 1.0, 1.0, 0.0)"), "parse", "chained"),
-    ("walrus", body("r = (x := ns.speed)"), "parse", "inside expressions"),
-    ("star", body("r = jnp.sum(*a)"), "parse", "stars"),
-    ("starstar", body("r = jnp.sum(a, **a)"), "parse", "stars"),
-    ("kwarg", body("r = jnp.sum(a, dtype=3)"), "parse", "does not take 'dtype'"),
-    ("twice", 'def reward(s, a, ns, done):\n    return a[0], {"r": a[0], "r": a[0]}\n', "parse", "twice"),
-    ("hidden", 'def reward(s, a, ns, done):\n    return a[0], {"_r": a[0]}\n', "parse", "underscore"),
-    ("computed key", body(DISTANCE).replace('"r"', "a"), "parse", "identifiers in quotes"),
-    ("shadow", body("jnp = ns.speed", DISTANCE), "parse", "cannot be assigned"),
-    ("state", body("r = ns"), "names", "read a field of it"),
-    ("later", body("r = q", "q = ns.speed"), "names", "unknown name 'q'"),
-    ("memory", body("r = m.best"), "names", "declares no memory"),
-    ("huge", body("r = ns.speed * 1e39"), "numbers", "infinite in float32"),
-    ("tiny", body("r = ns.speed * 1e-60"), "numbers", "zero in float32"),
-    ("complex", body("r = ns.speed * 1j"), "parse", "not values"),
-    ("class", "class reward:\n    pass\n", "parse", "exactly one function"),
-    ("async", "async " + body(DISTANCE), "parse", "exactly one function"),
-    ("annotation", body(DISTANCE).replace("done)", "done) -> float"), "parse", "annotations"),
-    ("print", body("print(a)", DISTANCE), "parse", "not allowed"),
-    ("del", body("x = ns.speed", "del x", DISTANCE), "parse", "not allowed"),
-    ("assert", body("assert ns.held", DISTANCE), "parse", "not allowed"),
-    ("with", body("with a: r = ns.speed", "r = ns.speed"), "parse", "not allowed"),
-    ("unpack", body("x, y = a", DISTANCE), "parse", "assignments are to names"),
-    ("match", body("match a:\n        case _: r = 1", DISTANCE), "parse", "not allowed"),
-    ("yield", body("r = (yield ns.speed)"), "parse", "not allowed"),
-]  # fmt: skip
 
 
 @pytest.mark.parametrize(
