@@ -32,6 +32,7 @@ def train(
     rewards: Sequence[RewardFunction | Callable[..., Any]] = (),
     weights: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    loss: Mapping[str, Any] | None = None,
     key: Key | int | None = None,
     seeds: int = 1,
     devices: Sequence[jax.Device] | None = None,
@@ -57,6 +58,7 @@ def train(
         or what ``on_device`` and ``from_text`` give.
       weights: see :func:`rlkit.group.training.trainer`.
       options: arguments of the preset.
+      loss: arguments of the method's loss, see :func:`rlkit.group.training.trainer`.
       key: typed PRNG key or a seed.
       seeds: trained side by side.
       devices: None takes all.
@@ -86,7 +88,7 @@ def train(
     def make(prompts: int, axis_name: str | None) -> Any:
         return trainer(
             task, policy, method, chosen.replace(prompts=prompts), rewards=judges, weights=weights,
-            options=options, axis_name=axis_name,
+            options=options, loss=loss, axis_name=axis_name,
         )  # fmt: skip
 
     learner: Any = spread(make, chosen.prompts, devices) if spread_prompts else make(chosen.prompts, None)

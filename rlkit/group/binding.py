@@ -1,5 +1,6 @@
 """What a trainer is given, checked against each other: task, policy, numbers, what is paid, the method."""
 
+import dataclasses
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from rlkit.envs.tokens import TokenTask
 from rlkit.errors import UsageError, unknown_name
 from rlkit.fields import check
+from rlkit.group.config import PREFERENCE_OBJECTIVES
 from rlkit.group.judging import RewardFunction
 from rlkit.group.policies.protocol import TokenPolicy, check_policy
 from rlkit.group.policies.sampling import check_room
@@ -98,3 +100,31 @@ def method_named(
     if axis_name is not None:
         given["axis_name"] = axis_name
     return preset(name, **(given | options))
+
+
+def with_loss_fields(method: Method, changes: Mapping[str, Any], config: GroupConfig) -> Method:
+    """A method whose loss has other arguments, by name of a field of :class:`rlkit.group.LossConfig`.
+
+    Raises:
+      UnknownNameError: there is no such field; the message suggests the nearest.
+      UsageError: a value is out of range, does not fit the credit of the method, or needs what the trainer
+        does not compute.
+    """
+    kinds = {one.name: one.type for one in dataclasses.fields(method.loss)}
+    for name in changes:
+        if name not in kinds:
+            raise unknown_name("argument", name, kinds, where="of the loss")
+    own = {
+        name: float(x) if kinds[name] in (float, "float") and type(x) is int else x
+        for name, x in changes.items()
+    }
+    loss = method.loss.replace(**own)
+    check(loss)
+    if (loss.objective in PREFERENCE_OBJECTIVES) != (method.loss.objective in PREFERENCE_OBJECTIVES):
+        raise UsageError(
+            f"objective={loss.objective!r} does not fit a method whose loss is {method.loss.objective!r}: "
+            "pairs are judged in another way than advantages; take a preset of that kind"
+        )
+    if loss.entropy_coef and not config.entropy:
+        raise UsageError(f"entropy_coef={loss.entropy_coef} needs the entropy of tokens; set entropy=True")
+    return method._replace(loss=loss)

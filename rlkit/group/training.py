@@ -15,7 +15,7 @@ import optax
 from rlkit.envs.tokens import TokenTask
 from rlkit.errors import RlkitError, UsageError
 from rlkit.footprint import Memory, check_room, predict_memory
-from rlkit.group.binding import check_fit, method_named, needs_reference, paid_terms
+from rlkit.group.binding import check_fit, method_named, needs_reference, paid_terms, with_loss_fields
 from rlkit.group.evaluation import evaluate_policy
 from rlkit.group.filters import mask_truncated
 from rlkit.group.gradients import Step, descend_plan
@@ -134,6 +134,7 @@ def trainer(
     rewards: Sequence[RewardFunction] = (),
     weights: Mapping[str, Any] | None = None,
     options: Mapping[str, Any] | None = None,
+    loss: Mapping[str, Any] | None = None,
     optimiser: Callable[[GroupConfig, jax.Array], optax.GradientTransformation] = adamw,
     axis_name: str | None = None,
 ) -> GroupTrainer:
@@ -149,6 +150,8 @@ def trainer(
         each of ``rewards``, or, without any, the task's own weights. Only for methods that are named, and
         that sum terms; a method that reads certain columns finds those of all terms and functions.
       options: other arguments of the preset.
+      loss: other arguments of the method's loss, by field of :class:`rlkit.group.LossConfig`, e.g.
+        ``{"clip_high": 0.28, "entropy_coef": 0.01, "aggregation": "token_mean"}``.
       optimiser: ``optimiser(config, step) -> transformation`` of gradients; ``step`` counts gradient steps.
       axis_name: mapped axis over which prompts are spread: each member draws ``config.prompts`` of its own,
         gradients and statistics of the batch are those of all together, groups are never divided.
@@ -168,6 +171,8 @@ def trainer(
         method = method_named(method, weights, asked, dict(options or {}), axis_name)
     elif options:
         raise UsageError("options are arguments of a preset, which is to be given by name")
+    if loss:
+        method = with_loss_fields(method, loss, config)
     if config.mask_truncated:
         method = method._replace(pipeline=chain(method.pipeline, mask_truncated()))
     rollout = Rollout(

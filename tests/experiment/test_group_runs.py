@@ -143,6 +143,7 @@ def test_the_command_line(straight, tmp_path, capsys):
         ({"task": "tokens/modula"}, "did you mean 'tokens/modular'"),
         ({"policy": "tabel"}, "did you mean 'table'"),
         ({"preset": "grp"}, "did you mean 'grpo'"),
+        ({"loss": ("clip_hi=0.3",)}, "did you mean 'clip_high'"),
         ({"weights": ("correct",)}, "expected key=value"),
         ({"weights": ("correct=much",)}, "expected a number"),
         ({"rewards": ("no_such_module:fn",)}, "no module"),

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 
+from rlkit import group
 from rlkit.envs.tokens import make_task
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.group.evaluation import majority_at_k, pass_at_k
@@ -301,6 +302,11 @@ def test_methods_find_what_they_read(name, method):
         ({"config": SMALL.replace(learning_rate=-1.0)}, "learning_rate"),
         ({"config": SMALL.replace(packed=3)}, "packed=3: expected a divisor of group_size=4"),
         ({"config": SMALL.replace(packed=2)}, "reads one completion per row"),
+        ({"loss": {"clip_hihg": 0.3}}, "did you mean 'clip_high'"),
+        ({"loss": {"aggregation": "tokenmean"}}, "did you mean 'token_mean'"),
+        ({"loss": {"clip_low": -0.1}}, "clip_low=-0.1"),
+        ({"loss": {"objective": "dpo"}}, "does not fit a method whose loss is 'clip'"),
+        ({"loss": {"entropy_coef": 0.1}, "config": SMALL.replace(entropy=False)}, "set entropy=True"),
         ({"weights": {"correct": 0.0, "format": 0}}, "every weight is 0"),
         ({"weights": {"correct": float("nan")}}, r"weights\['correct'\]=nan"),
     ],
@@ -311,6 +317,15 @@ def test_bad_input(arguments, message):
     policy = arguments.pop("policy") or (table(task) if task is TASK else decoder(DecoderConfig(23)))
     with pytest.raises(UsageError, match=message):
         trainer(task, policy, arguments.pop("method"), arguments.pop("config"), **arguments)
+
+
+def test_arguments_of_the_loss_go_over_those_of_the_preset():
+    changes = {"clip_high": 1, "dual_clip": 3.0, "ratio": "sequence", "kl_coef": 0.1, "entropy_coef": 0.01}
+    built = trainer(TASK, tilted(), "dapo", SMALL, weights=WEIGHTS, loss=changes)
+    assert built.method.loss == group.preset("dapo").loss.replace(**changes)
+    state, told = jax.jit(built.step)(built.init(jax.random.key(0)))
+    assert {"kl", "entropy"} <= told.keys()
+    assert state.reference  # it was asked for
 
 
 def test_seeds_are_vmapped_and_numbers_swept():

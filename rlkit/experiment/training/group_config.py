@@ -24,6 +24,9 @@ class GroupRunConfig(Config):
     policy_options: tuple[str, ...] = option((), "arguments of the policy, each as key=value")
     preset: str = option("grpo", "method; `rlkit group presets` lists them")
     preset_options: tuple[str, ...] = option((), "arguments of the method, each as key=value")
+    loss: tuple[str, ...] = option(
+        (), "other arguments of the method's loss, each as key=value: clip_high=0.28, entropy_coef=0.01"
+    )
     rewards: tuple[str, ...] = option(
         (), "reward functions of texts with TRL's signature, each as module:function"
     )
@@ -66,7 +69,7 @@ class GroupRunConfig(Config):
         check(self.trainer)
         for name in self.sinks:
             sinks.TABLE[name]  # raises for what is not there
-        for name in ("task_options", "policy_options", "preset_options"):
+        for name in ("task_options", "policy_options", "preset_options", "loss"):
             literals(name, getattr(self, name))
         _weights(self.weights)
 
@@ -101,13 +104,13 @@ class GroupRunConfig(Config):
         policy = make_policy(self.policy, task, **literals("policy_options", self.policy_options))
         rewards = [from_text(load_target(name), task) for name in self.rewards]
         options = literals("preset_options", self.preset_options)
-        weights = _weights(self.weights) or None
+        loss, weights = literals("loss", self.loss), _weights(self.weights) or None
         chosen = self.trainer.replace(total_updates=self.updates)
 
         def make(prompts: int, axis_name: str | None) -> Any:
             return trainer(
                 task, policy, self.preset, chosen.replace(prompts=prompts), rewards=rewards, weights=weights,
-                options=options, axis_name=axis_name,
+                options=options, loss=loss, axis_name=axis_name,
             )  # fmt: skip
 
         if not self.spread:
