@@ -108,6 +108,19 @@ def no_improvement_floor(refined: jax.Array, draft: jax.Array) -> jax.Array:
     return jnp.where(refined <= draft, jnp.min(draft, -1, keepdims=True), refined)
 
 
+def reflection_text_reward(reward: jax.Array, tags: jax.Array, reflection: jax.Array) -> jax.Array:
+    """AlphaGRPO's reward of the text beside an image (2605.12495): ``reward + (tags + reflection) / 4``.
+
+    Its configuration gives text an advantage of its own, by this, where text and image are told apart.
+
+    Args:
+      reward: of the image, ``[P, G]``.
+      tags: score of the format of tags, in [-1, 0].
+      reflection: score of the form of the reflection, in [-1, 0].
+    """
+    return reward + 0.5 * (tags + reflection) / 2.0
+
+
 def consistency_reward(
     form: jax.Array, accuracy: jax.Array, consistency: jax.Array, form_weight: float = 0.5, bonus: float = 0.5
 ) -> jax.Array:

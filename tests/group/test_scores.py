@@ -164,6 +164,7 @@ def test_rubrics():
     none = rubrics.rubric_reward(met, weights, factual, jnp.zeros((1, 3)))
     np.testing.assert_array_equal(none, np.zeros((1, 3)))
     a, b = jnp.float32([[0.25, 0.81]]), jnp.float32([[1.0, 1.0]])
+    assert float(rubrics.reflection_text_reward(jnp.float32(0.8), -1.0, -0.5)) == pytest.approx(0.8 - 0.375)
     value = rubrics.decompositional_reward(a[..., None], b[..., None])  # one question of each kind
     np.testing.assert_allclose(value, np.sqrt(a * b), rtol=1e-6)
     with pytest.raises(UsageError, match="0 quality questions"):

@@ -151,6 +151,30 @@ def test_step_losses_against_loops():
     )
 
 
+def test_traces_and_both_orders():
+    logits, tokens = RNG.normal(size=(3, 5, 7)), RNG.integers(0, 7, (3, 5))
+    mask = np.arange(5) < np.array([[5], [2], [0]])
+    logits[~mask] = np.nan
+    log = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    wanted = [
+        -np.mean([log[b, t, tokens[b, t]] for t in range(n)]) if n else 0.0 for b, n in enumerate((5, 2, 0))
+    ]
+    fn = lambda x: losses.trace_loss(x, tokens, mask)
+    np.testing.assert_allclose(fn(jnp.float32(logits)), wanted, rtol=1e-4)
+    gradient = jax.grad(lambda x: fn(x).sum())(jnp.float32(logits))
+    assert np.isfinite(gradient).all()
+    assert not np.asarray(gradient)[~mask].any()
+    m, n, y = RNG.normal(size=(3, 6))
+    y = sigmoid(y)
+    wanted = -(y * np.log(sigmoid(m) * sigmoid(-n)) + (1 - y) * np.log(sigmoid(-m) * sigmoid(n))) / 2
+    np.testing.assert_allclose(
+        losses.symmetrised_logistic(m, n, y, 0.3), wanted + 0.3 * (m + n) ** 2, rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        losses.symmetrised_logistic(m, -m, y), losses.pairwise_logistic(m, y), rtol=1e-5
+    )
+
+
 def test_rankings_are_choixs_and_with_two_items_bradley_terrys():
     scores = RNG.normal(size=(8, 5)).astype(np.float32)
     order = np.stack([RNG.permutation(5) for _ in range(8)])

@@ -13,10 +13,11 @@ from rlkit.prefs.losses.pairwise import (
     plackett_luce,
     rao_kupper,
     reward_centering,
+    symmetrised_logistic,
     win_tie,
 )
 from rlkit.prefs.losses.selection import doubly_robust, ips, weighted_mean
-from rlkit.prefs.losses.steps import masked_mean, step_logistic, step_mse, step_q_ranking
+from rlkit.prefs.losses.steps import masked_mean, step_logistic, step_mse, step_q_ranking, trace_loss
 
 __all__ = [
     "contaminated_logistic",
@@ -35,6 +36,8 @@ __all__ = [
     "step_logistic",
     "step_mse",
     "step_q_ranking",
+    "symmetrised_logistic",
+    "trace_loss",
     "weighted_mean",
     "win_tie",
 ]

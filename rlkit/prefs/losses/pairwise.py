@@ -159,6 +159,31 @@ def reward_centering(first: jax.Array, second: jax.Array) -> jax.Array:
     return jnp.square(_float(first) + _float(second))
 
 
+def symmetrised_logistic(
+    forward: jax.Array, backward: jax.Array, label: jax.Array | float = 1.0, weight: float = 0.0
+) -> jax.Array:
+    """Bradley-Terry of a judge that sees both items, in both orders, which are to say the same (ours).
+
+    ``(l(m, y) + l(-n, y)) / 2 + w (m + n)²`` with the margin ``m`` of the first item in order and ``n`` of
+    what is shown first with the items exchanged: a judge without a preference for places has ``n = -m``.
+    R1-Reward (arXiv 2505.02835) rewards such consistency; see also
+    :func:`rlkit.prefs.metrics.position_consistency`.
+
+    Args:
+      forward: ``m [...]``.
+      backward: ``n [...]``.
+      label: probability that the first item is preferred, ``[...]`` or a number.
+      weight: ``w``, at least 0.
+
+    Returns:
+      ``[...]``.
+    """
+    same_shape("symmetrised_logistic", forward=forward, backward=backward)
+    in_range("symmetrised_logistic", "weight", weight, 0.0, np.inf)
+    both = (pairwise_logistic(forward, label) + pairwise_logistic(-_float(backward), label)) / 2
+    return both + weight * jnp.square(_float(forward) + _float(backward))
+
+
 def plackett_luce(scores: jax.Array, order: jax.Array, valid: jax.Array | None = None) -> jax.Array:
     """Negative log-likelihood of rankings (Luce 1959, Plackett 1975).
 

@@ -1,8 +1,9 @@
-"""Losses on the steps of items. Steps that are masked have exactly no gradient, whatever stands there."""
+"""Losses on steps and tokens of items. What is masked has exactly no gradient, whatever stands there."""
 
 import jax
 import jax.numpy as jnp
 
+from rlkit.prefs.aggregation.echo import token_log_prob
 from rlkit.prefs.checks import axes, same_shape
 from rlkit.prefs.losses.pairwise import pairwise_logistic
 
@@ -68,3 +69,22 @@ def step_q_ranking(q: jax.Array, correct: jax.Array, mask: jax.Array, zeta: floa
     worse = jax.nn.logsumexp(jnp.where(wrong, q + zeta, nothing), 1, keepdims=True)
     against = jnp.logaddexp(jax.lax.cumlogsumexp(among, axis=1), worse)
     return masked_mean(against - values, counts)
+
+
+def trace_loss(logits: jax.Array, tokens: jax.Array, mask: jax.Array) -> jax.Array:
+    """Cross-entropy of a trace of thoughts, calls and rationales (Themis, arXiv 2310.01045).
+
+    The released code adds half the Bradley-Terry loss of the rewards at the traces' ends. What tools replied
+    is read, not learnt: its tokens have mask false.
+
+    Args:
+      logits: those that predict each token, float ``[B, T, V]``.
+      tokens: integer ``[B, T]``.
+      mask: bool ``[B, T]``: tokens that the model is to write.
+
+    Returns:
+      ``[B]``: nats per token; 0 for an item without any.
+    """
+    axes("trace_loss", "logits", logits, 3, "[B, T, V]")
+    same_shape("trace_loss", logits=logits[..., 0], tokens=tokens, mask=mask)
+    return -masked_mean(token_log_prob(_only(logits, mask[..., None]), tokens), mask)
