@@ -10,12 +10,12 @@ from rlkit.design import prompts
 from rlkit.design.clients import BudgetError, Client, ClientError, Completion, Message, Request
 from rlkit.design.evolution import candidate_of
 from rlkit.design.extraction import json_value, program_text
-from rlkit.design.free import trace
 from rlkit.design.genome import Schema, from_json, json_schema
 from rlkit.design.terms import KINDS
 from rlkit.design.transcripts import complete_all
 from rlkit.design.types import Candidate, DesignTask, History
 from rlkit.errors import UsageError, check_count, unknown_name
+from rlkit.rewards.free import trace
 from rlkit.rewards.language import Program, check_program, fields_of, parse_program, print_program
 from rlkit.types import Key
 
@@ -35,7 +35,7 @@ class Writer:
     Attributes:
       client: the model.
       mode: ``"code"``: programs of the reward language; ``"spec"``: terms of a schema, for any model;
-        ``"free"``: any JAX code, traced in a jailed process (:mod:`rlkit.design.free`).
+        ``"free"``: any JAX code, traced in a jailed process (:mod:`rlkit.rewards.free`).
       schema: of the task; needed for ``"spec"``.
       temperature: of sampling.
       max_tokens: longest answer.

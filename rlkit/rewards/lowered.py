@@ -1,7 +1,7 @@
 """Rewards that were traced elsewhere: an artefact of StableHLO with what its inputs and outputs are.
 
 The text is JSON: the module in base64, names of inputs, terms and memory, the source that it was made from
-(for people; nothing reads it), and a SHA-256 of all that. :mod:`rlkit.design.free` makes it in a jail.
+(for people; nothing reads it), and a SHA-256 of all that. :mod:`rlkit.rewards.free` makes it in a jail.
 """
 
 import base64
@@ -15,7 +15,6 @@ import jax.numpy as jnp
 
 from rlkit.errors import unknown_name
 from rlkit.fields import not_float32
-from rlkit.registry import load_target
 from rlkit.rewards.language.ir import LIMITS, ProgramError
 from rlkit.rewards.stablehlo import Module, read_module, run_module
 from rlkit.types import EnvSpec, Key, PyTree, Reward, Transition
@@ -53,9 +52,6 @@ def _digest(data: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-_VET = "rlkit.design.free:vet"
-
-
 def read_lowered(text: str, *, vet: bool = False) -> Lowered:
     """Read and check a traced reward.
 
@@ -79,7 +75,9 @@ def read_lowered(text: str, *, vet: bool = False) -> Lowered:
         raise ProgramError("parse", "it has been changed since it was traced (its digest differs)")
     _check_names(terms, memory)
     if vet:
-        load_target(_VET)(text)
+        from rlkit.rewards import free  # which reads what it has made
+
+        free.vet(text)
     read = read_module(module)
     wanted = [jax.ShapeDtypeStruct((), jnp.float32)] * (1 + len(terms)) + [_kind(x) for x in memory.values()]
     same = lambda x, y: (x.shape, x.dtype) == (y.shape, y.dtype)

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rlkit.design import DesignTask, free, jail
+from rlkit.design import DesignTask
 from rlkit.design.clients import Completion
 from rlkit.design.llm import Writer
 from rlkit.design.reading import read_candidate
 from rlkit.envs import make
 from rlkit.errors import UsageError
-from rlkit.rewards import lowered, read
+from rlkit.rewards import free, jail, lowered, read
 from rlkit.rewards.language import ProgramError, parse_program, program_reward
 from rlkit.rewards.stablehlo import read_module, run_module
 from rlkit.types import Transition

@@ -1,6 +1,6 @@
 """The program of a jailed child: it runs what a model wrote, and answers with data.
 
-Started by :mod:`rlkit.design.free` by its path, in a process of its own, with a request on the standard
+Started by :mod:`rlkit.rewards.free` by its path, in a process of its own, with a request on the standard
 input; its answer goes to the file descriptor that the request names. Nothing of the package is imported
 before the jail is shut. This is the only file of the package that executes generated text, and no other
 process runs it.

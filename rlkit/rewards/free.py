@@ -1,7 +1,7 @@
 """Rewards in free JAX code, opt-in: traced in a jailed child, and only what was traced comes back.
 
 The text may use all of :mod:`jax` and :mod:`jax.numpy`; it is executed in a process that can read the
-interpreter and its libraries, write nothing, reach nothing and take little (:mod:`rlkit.design.jail`). What
+interpreter and its libraries, write nothing, reach nothing and take little (:mod:`rlkit.rewards.jail`). What
 comes back is StableHLO. A second jailed process reads and compiles it once; then this process checks every
 operation (:mod:`rlkit.rewards.stablehlo`) and writes the reward again with operations of JAX. Where no jail
 can be had, nothing is traced: :class:`rlkit.errors.UsageError` says why, and the reward language remains.
@@ -21,8 +21,8 @@ import threading
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rlkit.design import jail
 from rlkit.errors import UsageError
+from rlkit.rewards import jail
 from rlkit.rewards.language.ir import LIMITS, ProgramError
 from rlkit.rewards.lowered import lowered_text, read_lowered
 from rlkit.types import EnvSpec
@@ -51,7 +51,7 @@ def trace(text: str, spec: EnvSpec, *, limits: Limits = Limits(), how: str = "")
         Features are attributes of ``s`` and ``ns``, float32 or bool.
       spec: of the environment, with the features that it may read.
       limits: of each child.
-      how: see :func:`rlkit.design.jail.confine`.
+      how: see :func:`rlkit.rewards.jail.confine`.
 
     Returns:
       The text, which :func:`rlkit.rewards.read` reads.
