@@ -11,7 +11,7 @@ import numpy as np
 from rlkit.envs.tokens import TokenTask
 from rlkit.errors import UsageError, unknown_name
 from rlkit.fields import check
-from rlkit.group.config import PREFERENCE_OBJECTIVES
+from rlkit.group.config import PREFERENCE_OBJECTIVES, LossConfig
 from rlkit.group.judging import RewardFunction
 from rlkit.group.policies.protocol import TokenPolicy, check_policy
 from rlkit.group.policies.sampling import check_room
@@ -96,6 +96,12 @@ def method_named(
     takes = "weights" in parameters and parameters["weights"].default is None
     if asked and not takes:
         raise UsageError(f"{name} reads columns by name and takes no weights; give its own options")
+    of_loss = {one.name for one in dataclasses.fields(LossConfig)}
+    for option in options.keys() - parameters.keys() & of_loss:
+        raise UsageError(
+            f"{option!r} is no option of {name} but an argument of its loss: loss={{{option!r}: ...}}, or "
+            f"--loss {option}=..."
+        )
     given: dict[str, Any] = {"weights": weights} if takes else {}
     if axis_name is not None:
         given["axis_name"] = axis_name

@@ -302,6 +302,7 @@ def test_methods_find_what_they_read(name, method):
         ({"config": SMALL.replace(learning_rate=-1.0)}, "learning_rate"),
         ({"config": SMALL.replace(packed=3)}, "packed=3: expected a divisor of group_size=4"),
         ({"config": SMALL.replace(packed=2)}, "reads one completion per row"),
+        ({"options": {"clip_high": 0.3}}, "argument of its loss"),
         ({"loss": {"clip_hihg": 0.3}}, "did you mean 'clip_high'"),
         ({"loss": {"aggregation": "tokenmean"}}, "did you mean 'token_mean'"),
         ({"loss": {"clip_low": -0.1}}, "clip_low=-0.1"),
