@@ -21,6 +21,7 @@ from rlkit.design.eureka import HumanNormalised, human_normalised
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.loop import Loop
 from rlkit.design.models import recorded
+from rlkit.design.recorded import check_config
 from rlkit.design.report import report
 from rlkit.design.results import BASELINES, Result
 from rlkit.design.transcripts import Transcript
@@ -31,6 +32,7 @@ from rlkit.experiment.runs import store
 from rlkit.experiment.training import cache
 from rlkit.experiment.training import config as configs
 from rlkit.experiment.training.provenance import machine, provenance
+from rlkit.experiment.training.resuming import started_with
 from rlkit.experiment.training.signals import listening
 from rlkit.rewards.designed import SUFFIX, seal
 
@@ -131,6 +133,9 @@ def _go(path: Path, config: DesignConfig, loop: Loop, say: Callable[[str], None]
     begin, cpu = time.perf_counter(), time.process_time()
     with listening() as stop, store.locked(path, say):
         loop.journal, loop.stop = Journal(path / JOURNAL), stop
+        check_config(path, config)
+        if started_with(path) is None:
+            store.append_jsonl(path / store.TIMINGS, {"event": "start", "config": configs.to_dict(config)})
         loop.designer = recorded(loop.designer, path)
         found = machine(1, (config.env,))
         if loop.journal.once("machine", lambda: found) != found:
@@ -160,8 +165,8 @@ def _write(path: Path, config: DesignConfig, loop: Loop, result: Result) -> None
         store.write_json(path / WINNER, sealed)
         text = result.winner.candidate.text
         store.replace(path / "winner.reward", lambda file: file.write(text.encode()))
-    summary = summarise(config, result) | {"asked": asked(loop.designer)}
-    store.write_json(path / RESULT, summary)
+    summary = summarise(config, result) | {"asked": asked(loop.designer), "journal": loop.journal.last}
+    store.write_json(path / RESULT, summary, digest=True)
     report(path)
     store.write_json(path / store.DONE, {"winner": summary["winner"]})
 

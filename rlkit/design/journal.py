@@ -29,7 +29,7 @@ class Journal:
     """
 
     def __init__(self, path: Path | None = None, *, write: bool = True):
-        self.path, self.steps, self._last = path, {}, ""
+        self.path, self.steps, self.last = path, {}, ""  # last: the digest of the newest line
         if path is not None and path.exists():
             self._load(path, write)
 
@@ -47,7 +47,7 @@ class Journal:
                 pass
             if not right:
                 raise UsageError(f"line {number} of {path} has been changed since it was written; restore it")
-            self.steps[name], self._last = found, digest
+            self.steps[name], self.last = found, digest
         if whole < len(data):
             if data[whole:][:1] != b"{":
                 raise UsageError(f"{path} does not end with a line of a journal; restore it")
@@ -55,7 +55,7 @@ class Journal:
                 os.truncate(path, whole)
 
     def _digest(self, name: str, data: Any) -> str:
-        text = json.dumps([self._last, name, data], sort_keys=True, allow_nan=False)
+        text = json.dumps([self.last, name, data], sort_keys=True, allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def __contains__(self, name: str) -> bool:
@@ -65,10 +65,10 @@ class Journal:
         """Write a step, and return its data as a later process would read it."""
         text = json.dumps(data, allow_nan=False)
         data = json.loads(text)
-        self._last = self._digest(name, data)
+        self.last = self._digest(name, data)
         self.steps[name] = data
         if self.path is not None:
-            line = json.dumps({"step": name, "data": data, "digest": self._last}) + "\n"
+            line = json.dumps({"step": name, "data": data, "digest": self.last}) + "\n"
             with outside.at(self.path), open(self.path, "ab") as file:
                 file.write(line.encode())
                 file.flush()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from rlkit.design.types import Candidate, Outcome, Record, Verdict
 from rlkit.errors import UsageError
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import config as configs
+from rlkit.experiment.training import integrity
+from rlkit.experiment.training.resuming import started_with
 
 
 class Design(NamedTuple):
@@ -72,15 +75,54 @@ def read_design(folder: str | Path) -> Design:
         raise UsageError(f"{path} is not the folder of a design: it has no {JOURNAL}")
     file = path / store.CONFIG
     config = configs.from_dict(store.read_json(file), f"in {file}", DesignConfig)
-    steps = Journal(path / JOURNAL, write=False).steps
+    journal = Journal(path / JOURNAL, write=False)
+    steps = journal.steps
+    check_config(path, config)
     records = tuple(_records(steps, config))
     validated = _outcomes(steps, "validated")
     fresh = _outcomes(steps, "fresh")
     winner = next((name for name in fresh if name not in BASELINES), "")
     named = {("winner" if name == winner else name): outcome for name, outcome in fresh.items()}
     audited = steps.get("winner audited", {"verdicts": []})["verdicts"]
-    summary = store.read_json(path / "result.json") if (path / "result.json").exists() else {}
+    summary = _summary(path, journal)
     return Design(path, config, records, validated, named, winner, _verdicts(audited), summary)
+
+
+def check_config(path: Path, config: DesignConfig) -> None:
+    """Refuse a configuration that is not the one that a design was begun with.
+
+    Args:
+      path: folder of the design; its first session noted the configuration.
+      config: that of its ``config.json``; how many candidates train at once may be another number.
+
+    Raises:
+      UsageError: it is another one; names what differs.
+    """
+    noted = started_with(path)
+    if not isinstance(noted, dict):  # what says it is gone
+        return
+    begun = configs.to_dict(configs.from_dict(noted, f"in {path / store.TIMINGS}", DesignConfig))
+    changed = integrity.differences(begun | {"workers": config.workers}, configs.to_dict(config))
+    if changed:
+        raise UsageError(
+            f"{path / store.CONFIG} is not what the design was begun with: {'; '.join(changed[:3])}; "
+            "restore it, or begin a new design with --from"
+        )
+
+
+def _summary(path: Path, journal: Journal) -> dict[str, Any]:
+    """The content of ``result.json``, which says with which line of the journal the design ended."""
+    file = path / "result.json"
+    if not os.path.lexists(file):
+        if (path / store.DONE).exists():
+            raise UsageError(f"{file} is missing, and the design has ended; restore it")
+        return {}
+    found = store.read_json(file)
+    if not isinstance(found, dict) or store.DIGEST not in found:
+        raise UsageError(f"{file} is not what was written: it has no digest; restore it")
+    if found.get("journal") != journal.last:
+        raise UsageError(f"{path / JOURNAL} does not end as it did when the design ended; restore it")
+    return found
 
 
 def _outcomes(steps: dict[str, Any], what: str) -> dict[str, Outcome]:

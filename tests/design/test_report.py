@@ -9,6 +9,7 @@ import pytest
 from test_loop import CONFIG, Answers, loop
 
 from rlkit import cli
+from rlkit.design.folder import resume
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.recorded import read_design
 from rlkit.design.report import context, render, report
@@ -124,3 +125,50 @@ def test_what_is_no_design_has_none(folder, tmp_path, capsys) -> None:
     with pytest.raises(UsageError, match="has been changed"):
         report(tmp_path)
     assert not re.search("Traceback", capsys.readouterr().err)
+
+
+def test_what_a_design_ended_with_is_what_its_report_is_made_from(folder, tmp_path) -> None:
+    """The configuration, the result and the end of the journal are not changed behind anybody's back."""
+    for name in (JOURNAL, store.CONFIG):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    settings = json.loads((tmp_path / store.CONFIG).read_text())
+    store.append_jsonl(tmp_path / store.TIMINGS, {"event": "start", "config": settings})
+    journal = (tmp_path / JOURNAL).read_bytes()
+    summary = {"sentence": "It gained 0.1.", "journal": Journal(tmp_path / JOURNAL).last}
+    result = tmp_path / "result.json"
+    store.write_json(result, summary, digest=True)
+    assert read_design(tmp_path).summary["sentence"] == "It gained 0.1."
+    whole = result.read_text()
+    for damaged, words in (
+        (whole.replace("0.1", "0.9"), "is not what was written"),
+        (json.dumps(summary), "has no digest"),
+        ("[1]", "has no digest"),
+    ):
+        result.write_text(damaged)
+        with pytest.raises(UsageError, match=rf"result\.json .*{words}"):
+            read_design(tmp_path)
+    result.write_text(whole)
+    (tmp_path / JOURNAL).write_bytes(b"".join(journal.splitlines(keepends=True)[:-1]))
+    with pytest.raises(UsageError, match="does not end as it did"):
+        read_design(tmp_path)
+    (tmp_path / JOURNAL).write_bytes(journal)
+    configs.save(tmp_path / store.CONFIG, dataclasses.replace(read_design(tmp_path).config, workers=7))
+    read_design(tmp_path)  # how many train at once changes nothing
+    configs.save(tmp_path / store.CONFIG, dataclasses.replace(read_design(tmp_path).config, score="max"))
+    with pytest.raises(UsageError, match=r"begun with: score was 'mean' and is 'max'"):
+        read_design(tmp_path)
+    with pytest.raises(UsageError, match=r"begun with: score was 'mean' and is 'max'"):
+        resume(tmp_path)
+    (tmp_path / store.CONFIG).write_text(json.dumps(settings))
+    result.unlink()
+    assert read_design(tmp_path).summary == {}
+    store.write_json(tmp_path / store.DONE, {})
+    with pytest.raises(UsageError, match=r"result\.json is missing"):
+        report(tmp_path)
+
+
+def test_half_a_character_in_a_file_can_be_shown(folder, tmp_path) -> None:
+    (tmp_path / JOURNAL).write_bytes((folder / JOURNAL).read_bytes())
+    settings = json.loads((folder / store.CONFIG).read_text()) | {"words": "half \ud800"}
+    (tmp_path / store.CONFIG).write_text(json.dumps(settings))
+    assert r"half \ud800" in report(tmp_path).read_text(encoding="utf-8")

@@ -39,7 +39,8 @@ def page(
     )
     environment.filters |= {"safe_svg": Markup, **(filters or {})}
     formats = {"percent": percent, "number": plain, "short": short}
-    return environment.from_string(_read(package, template)).render({**formats, **words})
+    text = environment.from_string(_read(package, template)).render({**formats, **words})
+    return text.encode("utf-8", "backslashreplace").decode()  # half a character cannot be written
 
 
 def _read(package: str, name: str) -> str:

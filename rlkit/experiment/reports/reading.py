@@ -216,7 +216,7 @@ def _timings(path: Path, note: Callable[[str], None]) -> tuple[Times, list[Start
             starts.append(Start(update, where))
         for field, name in fields.get(event, {}).items():
             value = line.get(field)
-            if isinstance(value, (int, float)) and 0 <= value < 1e12:
+            if isinstance(value, (int, float)) and value is not True and 0 <= value < 1e12:
                 sums[name] += value
             else:
                 note(f"line {number} of {path.name} has no {field!r}, a number of at least 0")

@@ -1,6 +1,7 @@
 """What a run is made of, as data: one frozen dataclass that travels through JSON unchanged."""
 
 import ast
+import contextlib
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,7 +187,8 @@ def fill(cls: type, data: dict[str, Any], where: str, **ready: Any) -> Any:
         if isinstance(default, tuple):
             value = tuple(value) if isinstance(value, list) else value
         elif isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
+            with contextlib.suppress(OverflowError):  # the check below says that it is no float
+                value = float(value)
         if default is not None and type(value) is not type(default):
             wanted = f"expected {type(default).__name__}, e.g. {default!r}"
             raise UsageError(f"{name}={shown(value)} {where}: {wanted}")

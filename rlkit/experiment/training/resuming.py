@@ -57,7 +57,7 @@ def newest(
     if found is None and damaged:
         raise UsageError(f"{damaged[-1]}; restore it from a copy, or start a new run")
     if found is None:
-        _same(folder, _started_with(folder), config)
+        _same(folder, started_with(folder), config)
         return Found(None, [])
     return Found(found, _compare(folder, found, machine, shown))
 
@@ -72,7 +72,7 @@ def _same(folder: Path, old: Any, new: dict[str, Any]) -> None:
         )
 
 
-def _started_with(folder: Path) -> Any:
+def started_with(folder: Path) -> Any:
     """The configuration that the first start of a run noted, if it can be read."""
     try:
         rows = store.read_jsonl(folder / store.TIMINGS)
