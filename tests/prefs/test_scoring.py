@@ -116,6 +116,8 @@ def test_models_that_agents_cannot_be_paid_by_are_refused():
         scorer(MEMBER, SEEN, MEMBER.init(jax.random.key(0)))
     with pytest.raises(UsageError, match="this is an ensemble"):
         scorer(MODEL, SEEN, PARAMS, members="one")
+    with pytest.raises(UsageError, match=r"cannot read the 3 numbers of obs"):
+        scorer(MODEL, inputs(ENV.spec, ("obs",)), PARAMS)
     with pytest.raises(UnknownNameError, match="did you mean 'mean'"):
         scorer(MODEL, SEEN, PARAMS, members="meen")
     with pytest.raises(UnknownNameError, match="did you mean 'height'"):

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.errors import FlaxError
 
 from rlkit.errors import UsageError, unknown_name
 from rlkit.prefs.feedback.inputs import Inputs
@@ -86,7 +87,15 @@ def scorer(
 
 def _check(model: RewardModel, inputs: Inputs, params: PyTree, members: str) -> None:
     """Compare the reward of a step among others with that of the same step alone."""
-    ndim = len(jax.eval_shape(lambda: steps_of(model.apply(params, _example(inputs.size)))).shape)
+    try:
+        found = jax.eval_shape(lambda: steps_of(model.apply(params, _example(inputs.size))))
+    except (FlaxError, TypeError) as error:
+        raise UsageError(
+            f"the model with these weights cannot read the {inputs.size} numbers of "
+            f"{', '.join(inputs.reads)} ({str(error).splitlines()[0]:.120}); expected inputs of the kind that "
+            "it was made for"
+        ) from None
+    ndim = len(found.shape)
     if (ndim == 2) != (members == "one"):
         kind = "one model" if ndim == 2 else "an ensemble"
         raise UsageError(
