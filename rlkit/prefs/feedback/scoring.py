@@ -92,8 +92,8 @@ def _check(model: RewardModel, inputs: Inputs, params: PyTree, members: str) -> 
     except (FlaxError, TypeError) as error:
         raise UsageError(
             f"the model with these weights cannot read the {inputs.size} numbers of "
-            f"{', '.join(inputs.reads)} ({str(error).splitlines()[0]:.120}); expected inputs of the kind that "
-            "it was made for"
+            f"{', '.join(inputs.reads)} ({str(error).splitlines()[0]:.120}); expected inputs of the kind "
+            "that it was made for"
         ) from None
     ndim = len(found.shape)
     if (ndim == 2) != (members == "one"):
