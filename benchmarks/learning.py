@@ -49,7 +49,7 @@ _CRAFT: dict[str, Any] = {
 
 TASKS = {
     "lunarlander-ppo": Task("box2d/lunarlander", ppo, _LANDER, 1_000_000),
-    "halfcheetah-sac": Task("host:HalfCheetah-v5", sac, _CHEETAH, 15_000, 4),
+    "halfcheetah-sac": Task("host:HalfCheetah-v5", sac, _CHEETAH, 30_000, 4),
     "craft-mini-ppo": Task("craft/mini", ppo, PPOConfig(**_CRAFT), 300_000),
     "craft-mini-pqn": Task(
         "craft/mini", pqn, PQNConfig(epsilon_steps=60_000.0, epsilon_end=0.01, **_CRAFT), 300_000
