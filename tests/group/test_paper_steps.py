@@ -12,7 +12,7 @@ import pytest
 
 from rlkit import group
 
-P, G, T, TOTAL = 3, 4, 3, 10
+P, G, T, TOTAL = 4, 4, 3, 10
 RNG = np.random.default_rng(0)
 LENGTHS = RNG.integers(1, T + 1, (P, G))
 LENGTHS[0] = T
@@ -27,10 +27,12 @@ C = {
     "format": BITS(P, G), "unsafe": BITS(P, G), "refuses": BITS(P, G), "reward": RNG.random((P, G)),
     "semantic_answers": RNG.random((P, G, 3)), "quality_answers": RNG.random((P, G, 2)),
     "draft_reward": RNG.random((P, G)), "satisfied": BITS(P, G, 3), "criterion_weight": RNG.random((P, 3)),
-    "factual": np.array([[1.0, 0, 0], [0, 1, 1], [0, 0, 0]]), "correct": BITS(P, G),
+    "factual": np.array([[1.0, 0, 0], [0, 1, 1], [0, 0, 0], [1, 0, 1]]), "correct": BITS(P, G),
     "atomic": RNG.random((P, G)),
     "conciseness": RNG.random((P, G)), "consistency": RNG.integers(-1, 2, (P, G)).astype(float),
-    "f1": RNG.random((P, G)), "flag": BITS(P, G, T),
+    "f1": RNG.random((P, G)), "flag": BITS(P, G, T), "guide_log_prob": -RNG.random((P, G, T)),
+    "own": np.array([0.0, 1, 1, 0]), "extension": RNG.random((P, G)), "other": RNG.random((P, G)),
+    "answer": RNG.integers(-1, 3, (P, G)), "pair": np.array([1, 0, 3, 2]),
 }  # fmt: skip
 C["draft_reward"][1] = 2.0  # a prompt of which no refinement is better than its draft
 C["criterion_weight"][1, 2] = 0.0  # a criterion that does not exist
@@ -134,6 +136,44 @@ def flagged(x, late):
     return by_completion(clipped(np.exp(x - OLD), advantage - 0.1 * C["flag"] * np.abs(advantage)))
 
 
+def guided(x, late, bounds=None):
+    z = np.zeros(P)
+    for p in range(P):
+        for g, sign in ((C["reward"][p].argmax(), 1), (C["reward"][p].argmin(), -1)):
+            weight = 1 + sign * 0.5 * 0.1 * (C["guide_log_prob"] - REF)[p, g]
+            weight = weight if bounds is None else np.clip(weight, *bounds)
+            z[p] += sign * (0.1 * weight * (x - REF)[p, g] * MASK[p, g]).sum()
+    return np.log1p(np.exp(-z)).mean()
+
+
+def gaps(x, late):
+    counts = MASK * (C["own"] == late)[:, None, None]
+    advantage = (C["reward"] - C["reward"].mean(1, keepdims=True))[..., None]
+    return (clipped(np.exp(x - OLD), advantage) * counts).sum() / (counts.sum(-1) > 0).sum()
+
+
+def dimensions(x, late):
+    reached = (C["reward"].max(1) >= 0.87).astype(int) + (C["other"].max(1) >= 0.87)
+    counts = MASK * (reached >= 1)[:, None, None]
+    assert 0 < (reached >= 1).sum() < P
+    return by_completion(clipped(np.exp(x - OLD), z(C["reward"] + 2 * C["other"])[..., None]), counts)
+
+
+def series(x, late):
+    both = (C["correct"] == 1) & (C["format"] == 1)
+    reward = 0.9 * C["correct"] + 0.1 * C["format"] + 0.5 * C["extension"] * both
+    return by_completion(clipped(np.exp(x - OLD), z(reward)[..., None]))
+
+
+def crossed(x, late):
+    labels = []
+    for said in C["answer"]:
+        votes = [(said == a).sum() for a in range(3)]
+        labels.append(int(np.argmax(votes)) if max(votes) else -1)
+    reward = (C["answer"] == np.array(labels)[C["pair"]][:, None]) & (C["answer"] >= 0)
+    return by_completion(clipped(np.exp(x - OLD), z(reward.astype(float))[..., None]))
+
+
 CASES = {
     "waltz_rl_feedback": ({"kl_coef": 0.01}, feedback),
     "waltz_rl_feedback, not gated": (
@@ -149,13 +189,19 @@ CASES = {
     "crf": ({}, concise),
     "atom_searcher": ({}, curriculum),
     "perceval": ({}, flagged),
+    "tgdpo": ({}, guided),
+    "tgdpo, bounded": ({"bounds": (0.99, 1.01)}, functools.partial(guided, bounds=(0.99, 1.01))),
+    "pit": ({"gap": "reward", "own": "own"}, gaps),
+    "mora": ({"weights": {"reward": 1.0, "other": 2.0}, "threshold": 0.87}, dimensions),
+    "time_master": ({"accuracy": "correct"}, series),
+    "co_reward": ({}, crossed),
 }
 
 
 @functools.cache
 def steps():
     """Loss and gradient of every case, early and late in training, in one program."""
-    f = lambda x: jnp.asarray(x, jnp.float32)
+    f = lambda x: jnp.asarray(x, jnp.int32 if np.issubdtype(x.dtype, np.integer) else jnp.float32)
     batch = group.Completions(
         prompt=jnp.zeros((P, 2), jnp.int32), prompt_mask=jnp.ones((P, 2)), mask=f(MASK),
         tokens=jnp.zeros((P, G, T), jnp.int32), behaviour_log_prob=f(OLD), reference_log_prob=f(REF),
