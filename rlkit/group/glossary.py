@@ -14,6 +14,7 @@ METRICS = {
     "reward/mean": Meaning("reward that completions of a group are compared by, mean"),
     "reward/std": Meaning("standard deviation of the reward within groups, mean", "0: see frac_zero_std"),
     "reward/*/mean": Meaning("a reward function over the completions that it applies to, mean"),
+    "reward/*/std": Meaning("the same, standard deviation", "0: the function tells nothing apart"),
     "reward/*/missing": Meaning("share of completions that a reward function does not apply to (NaN, None)"),
     "frac_zero_std": Meaning(
         "share of groups whose completions all earn the same",

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import UsageError, unknown_name
-from rlkit.group.statistics import AxisName, over_devices
+from rlkit.group.statistics import AxisName, masked_moments, over_devices
 from rlkit.group.types import Completions, Context, Method, Stage
 from rlkit.types import Metrics, PyTree, Terms
 
@@ -33,8 +33,9 @@ def columns(*names: str, axis_name: AxisName = None) -> Stage:
       axis_name: mapped axis whose members hold other prompts, for the metrics.
 
     Returns:
-      A stage. For each term of one number a completion it reports ``reward/NAME/mean`` over the completions
-      that the term applies to, and ``reward/NAME/missing``, the share that it does not apply to.
+      A stage. For each term of one number a completion it reports ``reward/NAME/mean`` and
+      ``reward/NAME/std`` (``ddof=1``) over the completions that the term applies to, and
+      ``reward/NAME/missing``, the share that it does not apply to.
     """
 
     def read(batch: Completions, ctx: Context) -> Terms:
@@ -51,12 +52,11 @@ def scores(fn: Callable[[Completions, Context], Terms], axis_name: AxisName = No
         metrics = {}
         for name, term in terms.items():
             if term.ndim == 2:
-                there = ~jnp.isnan(term)
-                count = over_devices(jnp.sum(there), axis_name)
-                total = over_devices(jnp.sum(jnp.where(there, term, 0.0)), axis_name)
+                there = (~jnp.isnan(term)).astype(jnp.float32)
                 size = over_devices(jnp.float32(term.size), axis_name)
-                metrics[f"reward/{name}/mean"] = total / jnp.maximum(count, 1)
-                metrics[f"reward/{name}/missing"] = 1.0 - count / size
+                middle, std = masked_moments(term, there, axis_name=axis_name)
+                metrics[f"reward/{name}/mean"], metrics[f"reward/{name}/std"] = middle, std
+                metrics[f"reward/{name}/missing"] = 1.0 - over_devices(jnp.sum(there), axis_name) / size
         return state, terms, metrics
 
     return Stage(tuple, apply)

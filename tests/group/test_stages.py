@@ -45,7 +45,13 @@ def test_chain_named_and_masked():
     assert (doubled == 2).all()
     assert told == {}
     _, told = run(group.named("first", group.columns("a")))
-    assert set(told) == {"first/reward/a/mean", "first/reward/a/missing"}
+    assert set(told) == {f"first/reward/a/{name}" for name in ("mean", "std", "missing")}
+    some = np.random.default_rng(0).random((P, G)).astype(np.float32)
+    some[0, 1], some[2, 3] = np.nan, np.nan
+    _, told = run(group.columns("a"), batch=completions(rewards={"a": some}))
+    assert float(told["reward/a/mean"]) == pytest.approx(np.nanmean(some), rel=1e-5)
+    assert float(told["reward/a/std"]) == pytest.approx(np.nanstd(some, ddof=1), rel=1e-5)
+    assert float(told["reward/a/missing"]) == pytest.approx(2 / some.size)
     with pytest.raises(UsageError, match="two stages report the metric 'reward/a/mean'"):
         run(group.chain(group.columns("a"), group.columns("a")))
     some = jnp.arange(P) < 2
