@@ -40,6 +40,7 @@ _LAZY = {
     "evaluate_policy": "rlkit.group.evaluation",
     "pass_at_k": "rlkit.group.evaluation",
     "majority_at_k": "rlkit.group.evaluation",
+    "preference_batch": "rlkit.group.recorded",
     "warm_started": "rlkit.group.imitation",
 }
 
