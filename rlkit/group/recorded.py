@@ -55,8 +55,8 @@ def preference_batch(
     check_policy(policy)
     if tokenizer.size != policy.vocabulary:
         raise UsageError(
-            f"{policy.title} knows {policy.vocabulary} tokens, the tokenizer has {tokenizer.size}: they do not "
-            "fit; take the policy's own"
+            f"{policy.title} knows {policy.vocabulary} tokens, the tokenizer has {tokenizer.size}: they do "
+            "not fit; take the policy's own"
         )
     prompts, completions = _encoded(rows, tokenizer)
     longest = max(len(tokens) for pair in completions for tokens in pair)
