@@ -66,24 +66,24 @@ def preference_batch(
     prompt, prompt_mask = np.zeros((count, widest), np.int32), np.zeros((count, widest), np.float32)
     tokens = np.full((count, 2, longest), tokenizer.eos, np.int32)
     mask, cut = np.zeros(tokens.shape, np.float32), np.zeros((count, 2), bool)
-    for p, (asked, pair) in enumerate(zip(prompts, completions, strict=True)):
-        prompt[p, : len(asked)], prompt_mask[p, : len(asked)] = asked, 1.0
+    for p, (text, pair) in enumerate(zip(prompts, completions, strict=True)):
+        prompt[p, : len(text)], prompt_mask[p, : len(text)] = text, 1.0
         for g, said in enumerate(pair):
             kept = said[:longest]
             tokens[p, g, : len(kept)], mask[p, g, : len(kept)] = kept, 1.0
             cut[p, g] = len(said) > longest
-    seen = jax.jit(
-        lambda params: (
-            score(
-                policy, params, prompt, prompt_mask, tokens, temperature=temperature, entropy=False
-            ).log_prob
-        )
-    )(reference)
-    arrays = map(jnp.asarray, (prompt, prompt_mask, tokens, mask))
+    asked, lengths, written, counts = (jnp.asarray(x) for x in (prompt, prompt_mask, tokens, mask))
+
+    @jax.jit
+    def opinion(params: PyTree) -> jax.Array:
+        found = score(policy, params, asked, lengths, written, temperature=temperature, entropy=False)
+        return found.log_prob
+
+    seen = opinion(reference)
     chosen = jnp.tile(jnp.array([1.0, 0.0]), (count, 1))
     return Completions(
-        *arrays, behaviour_log_prob=seen, rewards={"chosen": chosen}, reference_log_prob=seen,
-        truncated=jnp.asarray(cut),
+        asked, lengths, written, counts, behaviour_log_prob=seen, rewards={"chosen": chosen},
+        reference_log_prob=seen, truncated=jnp.asarray(cut),
     )  # fmt: skip
 
 
