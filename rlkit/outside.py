@@ -51,6 +51,8 @@ def explain(error: BaseException, place: str | Path | None = None, doing: str = 
     if number is not None:
         named = getattr(error, "filename", None)
         where = place if place is not None else named
+        if number == errno.ENOENT and not where and _nowhere():
+            return "the folder that this was started in was removed: change to another one (cd)"
         what = f"cannot {doing} {where}" if where else f"cannot {doing} a file"
         return f"{what}: {os.strerror(number)}; {ADVICE.get(number, _ELSEWHERE)}"
     if isinstance(error, OSError):
@@ -61,6 +63,15 @@ def explain(error: BaseException, place: str | Path | None = None, doing: str = 
     if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)[:2000]:
         return _MEMORY
     return None
+
+
+def _nowhere() -> bool:
+    """Whether the working folder is gone."""
+    try:
+        os.getcwd()
+    except OSError:
+        return True
+    return False
 
 
 def _hidden(error: BaseException) -> int | None:

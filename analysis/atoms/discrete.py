@@ -21,6 +21,7 @@ from rlkit.analysis.atoms.redundancy import (
 )
 from rlkit.analysis.moments.lagged import check_lag, used_pairs
 from rlkit.analysis.moments.options import known_options
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.moments.sides import read_sides, single
 from rlkit.analysis.moments.validate import check_samples, check_units
 from rlkit.errors import UsageError
@@ -47,8 +48,7 @@ def bin_rows(z: jax.Array, bins: int = 2, method: str = "mean", mask: jax.Array 
             f"bins={bins} with method={method!r}: use method='mean' with 2 bins "
             "or method='quantile' with 2 or more"
         )
-    z = jnp.asarray(z)
-    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
+    z = as_samples(z)
     kept = z if mask is None else jnp.where(jnp.asarray(mask).astype(bool)[:, None], z, jnp.nan)
     # A value equal to an edge must not pass it because the edge was rounded, as whole numbers would.
     slack = 16 * jnp.finfo(z.dtype).eps * jnp.nanmax(jnp.abs(kept), axis=0)
@@ -114,7 +114,7 @@ def contingency(codes: Sequence[jax.Array], bins: int, weight: jax.Array) -> jax
 
 
 def _codes(z, lag, bins, method, mask):
-    z = jnp.asarray(z)
+    z = as_samples(z)
     check_lag(z.shape[0], lag)
     past, future = bin_rows(z[:-lag], bins, method, mask), bin_rows(z[lag:], bins, method, mask)
     dtype = z.dtype if jnp.issubdtype(z.dtype, jnp.floating) else jnp.result_type(float)
@@ -131,7 +131,7 @@ def _seen(past, future, weight) -> jax.Array:
 
 def _prepared(z, sides, lag, first, valid, mask, check):
     """Samples, and the mask of pairs, after the checks that all discrete estimators share."""
-    z = jnp.asarray(z)
+    z = as_samples(z)
     if z.ndim != 2:
         raise UsageError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
     mask = used_pairs(z.shape[0], lag, first, valid, mask)

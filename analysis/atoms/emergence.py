@@ -13,6 +13,7 @@ from rlkit.analysis.moments import copula, validate
 from rlkit.analysis.moments.dimension import leading_components
 from rlkit.analysis.moments.lagged import alive, correlation, lagged_moments, ledoit_wolf, used_pairs
 from rlkit.analysis.moments.options import known_options
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.moments.sides import is_concrete, read_sides
 from rlkit.errors import UsageError, unknown_name
 
@@ -110,7 +111,7 @@ def phi_id(
     """
     _check_options(redundancy, estimator, pairs, shrinkage, correct, beta, gaussianise)
     scale = unit_scale(unit)
-    z = jnp.asarray(z)
+    z = as_samples(z)
     if z.ndim != 2:
         raise UsageError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
     validate.check_units(z.shape[1])

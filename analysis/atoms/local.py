@@ -50,6 +50,7 @@ from rlkit.analysis.moments.lagged import (
     used_pairs,
 )
 from rlkit.analysis.moments.options import known_options
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.moments.sides import is_concrete, read_sides, single
 from rlkit.analysis.moments.validate import check_samples, check_units, lagged_units
 from rlkit.analysis.moments.variation import varies
@@ -206,10 +207,9 @@ def local_atoms(
     """
     check_redundancy(redundancy)
     unit_scale(unit)
-    z = jnp.asarray(z)
+    z = as_samples(z)
     if z.ndim != 2:
         raise UsageError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
-    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
     x, y = read_sides((x, y), z.shape[1], "(x, y)")
     mask = used_pairs(z.shape[0], lag, first, valid, mask)
     if moments is None:
@@ -395,11 +395,12 @@ def all_pairs_local_atoms(
     check_redundancy(redundancy)
     if chunk < 1:
         raise UsageError(f"chunk={chunk} must be at least 1 pair")
+    z = as_samples(z)
     check_units(jnp.shape(z)[-1])
     mask = used_pairs(jnp.shape(z)[0], lag, first, valid, mask)
     check_samples(z, lag, mask, policy=check, singular=True)
     run = _compiled() if is_concrete(z, mask) else _all_pairs
-    return run(jnp.asarray(z), mask, redundancy, lag, _ddof(redundancy, ddof), chunk).to(unit)
+    return run(z, mask, redundancy, lag, _ddof(redundancy, ddof), chunk).to(unit)
 
 
 @cache
@@ -410,7 +411,6 @@ def _compiled():
 
 def _all_pairs(z, mask, redundancy, lag, ddof, chunk):
     n = z.shape[-1]
-    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
     chunk = min(chunk, n)
     moments = lagged_moments(z, lag, mask)
     matrix = correlation(moments)

@@ -18,6 +18,7 @@ from rlkit.analysis.atoms.lattice import Atoms
 from rlkit.analysis.atoms.local import local_atoms
 from rlkit.analysis.moments.lagged import alive, correlation, lagged_moments, used_pairs
 from rlkit.analysis.moments.options import known_options
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.moments.sides import read_sides
 from rlkit.analysis.moments.validate import check_samples
 from rlkit.analysis.moments.variation import varies
@@ -85,7 +86,7 @@ def pigozzi_levin_emergence(
     Raises:
       UsageError: bad samples, or halves that are no two disjoint sets.
     """
-    z = jnp.asarray(z)
+    z = as_samples(z)
     if z.ndim != 2:
         raise UsageError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
     mask = used_pairs(z.shape[0], lag, first, valid)
@@ -112,7 +113,6 @@ def pigozzi_levin_emergence(
 
 def _standard_scores(z: jax.Array, valid: jax.Array | None) -> tuple[jax.Array, jax.Array]:
     """z-scores over the valid steps (ddof 0), 0 for constant units and left-out steps; which units vary."""
-    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
     keep = jnp.ones((z.shape[0], 1), bool) if valid is None else jnp.asarray(valid).astype(bool)[:, None]
     count = keep.sum()
     mean = jnp.where(keep, z, 0).sum(0) / count

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.moments.sides import is_concrete
 from rlkit.analysis.moments.validate import check_policy, report
 from rlkit.errors import unknown_name
@@ -46,11 +47,11 @@ def rank_normal(
       plotting_position: ``"half"`` for ``(rank - 1/2) / N``, ``"plain"`` for ``rank / (N + 1)``, ``"blom"``.
 
     Returns:
-      [T, n] in the dtype of ``z``.
+      [T, n] in the dtype of ``z`` but at least in float32.
     """
     if plotting_position not in _SHIFTS:
         raise unknown_name("plotting position", plotting_position, _SHIFTS)
-    z = jnp.asarray(z)
+    z = as_samples(z)
     valid = None if valid is None else jnp.asarray(valid).astype(bool)
     if key is None:
         ranks = jax.vmap(lambda column: average_ranks(column, valid), 1, 1)(z)
@@ -68,7 +69,7 @@ def tie_fraction(z: jax.Array, valid: jax.Array | None = None) -> jax.Array:
 
     Ties keep a unit from becoming normal; report this beside every copula result.
     """
-    z = jnp.asarray(z)
+    z = as_samples(z)
 
     def one(column):
         kept = column if valid is None else jnp.where(valid, column, jnp.inf)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.moments.variation import varies
 from rlkit.products import matmul
 
@@ -36,10 +37,9 @@ class Drift(NamedTuple):
 
 def _centred(z, first, valid):
     """(centred samples [T, n], 0 where invalid; valid [T]; episode [T]; varying [n]), standardised."""
-    z = jnp.asarray(z)
+    z = as_samples(z)
     if z.ndim != 2:
         raise ValueError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
-    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
     flags = {}
     for name, flag, default in (("first", first, False), ("valid", valid, True)):
         flag = jnp.full(z.shape[0], default) if flag is None else jnp.asarray(flag).astype(bool)
@@ -101,7 +101,7 @@ def effective_dimension(
     """
     rows, valid, _, varying = _centred(z, None, valid)
     if not standardise:
-        raw = jnp.asarray(z).astype(rows.dtype)
+        raw = as_samples(z)
         keep = valid[:, None]
         mean = jnp.where(keep, raw, 0).sum(0) / valid.sum()
         raw = jnp.where(keep & varying, raw - mean, 0)

@@ -13,6 +13,7 @@ import numpy as np
 from jax import lax
 
 from rlkit.analysis.moments.blocks import correlation_of, largest_correlation
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.moments.variation import varies
 from rlkit.errors import UsageError
 from rlkit.products import matmul
@@ -189,16 +190,14 @@ def lagged_moments(
         pass one when the sums must not depend on later samples even in the last bit.
 
     Returns:
-      The moments, in the dtype of ``z``.
+      The moments, in the dtype of ``z`` but at least in float32.
 
     Raises:
       UsageError: if the lag leaves no pair or a mask has the wrong length.
     """
-    z = jnp.asarray(z)
+    z = as_samples(z)
     if z.ndim != 2:
         raise UsageError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
-    if not jnp.issubdtype(z.dtype, jnp.floating):
-        z = z.astype(jnp.result_type(float))
     check_lag(z.shape[0], lag)
     weight = _pair_weights(z, lag, mask, weights)
     if weight is None:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.analysis.moments.lagged import Moments, check_lag, lagged_moments
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.products import matmul
 
 
@@ -107,7 +108,7 @@ def windowed_moments(
     Raises:
       ValueError: if the window is no multiple of the hop or longer than the recording.
     """
-    z = jnp.asarray(z)
+    z = as_samples(z)
     check_lag(z.shape[0], lag)
     pairs = z.shape[0] - lag
     if hop < 1 or window < hop or window % hop:

@@ -14,6 +14,7 @@ import numpy as np
 
 from rlkit.analysis.moments.blocks import singular_below
 from rlkit.analysis.moments.lagged import check_lag
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.moments.sides import is_concrete
 from rlkit.analysis.moments.variation import varies
 from rlkit.errors import UsageError, unknown_name
@@ -102,7 +103,7 @@ def check_samples(
     check_policy(policy)
     if policy == "off" or not is_concrete(z, mask, sides):
         return Findings()
-    z = np.asarray(z)
+    z = np.asarray(as_samples(z)) if not isinstance(z, np.ndarray) or z.dtype.kind not in "fiub" else z
     if z.ndim != 2:
         raise UsageError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
     index = np.arange(z.shape[1]) if sides is None else np.flatnonzero(np.asarray(sides[0]) | sides[1])
@@ -119,6 +120,7 @@ def check_samples(
                 f"(first at used sample {step}): mask those steps or drop the unit"
             )
     kind = _precision(z.dtype)
+    _check_squares(past, future, kind, lambda unit: name(index[unit]))
     matrix, living = _lagged_correlation(past, future, kind)
     findings, lines = _degenerate(matrix, living, kind, lambda unit: name(index[unit]))
     if singular and (sides is None or len(index) == 2):
@@ -138,6 +140,18 @@ def check_samples(
         report(text if policy == "error" else f"{text}: {outcome}", policy, remedy)
     constant = tuple(int(index[unit]) for unit in findings.constant)
     return Findings(constant, back(findings.duplicates), back(findings.singular), findings.sets)
+
+
+def _check_squares(past: np.ndarray, future: np.ndarray, kind, name) -> None:
+    """Raise a UsageError where sums of squares overflow, which would give NaN without a word."""
+    size = np.maximum(np.abs(past).max(0), np.abs(future).max(0)).astype(np.float64)
+    wrong = np.flatnonzero(size > np.sqrt(np.finfo(kind).max / len(past)))
+    if wrong.size:
+        unit = wrong[0]
+        raise UsageError(
+            f"z holds values of size {size[unit]:.3g} in {name(unit)}, whose squares overflow in "
+            f"{np.dtype(kind).name}: divide the unit by its size, which changes no information"
+        )
 
 
 def _precision(dtype) -> type:

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.moments.sides import read_partition
 from rlkit.errors import UsageError
 from rlkit.products import matmul
@@ -20,8 +21,7 @@ def half_means(z: jax.Array, side: jax.Array, active: jax.Array | None = None) -
     Returns:
       ``[..., 2]``: the mean of the ``True`` half, then of the other.
     """
-    z = jnp.asarray(z)
-    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
+    z = as_samples(z)
     side = jnp.asarray(read_partition(side, z.shape[-1]))
     active = jnp.ones(side.shape, dtype=bool) if active is None else jnp.asarray(active, dtype=bool)
     halves = jnp.stack([side & active, ~side & active], axis=-1).astype(z.dtype)
@@ -49,4 +49,5 @@ def vector_halves(z: jax.Array, side: jax.Array) -> tuple[jax.Array, jax.Array]:
             "gaussian.block_information"
         )
     chosen = np.asarray(read_partition(side, jnp.shape(z)[-1]))
-    return jnp.asarray(z)[..., chosen], jnp.asarray(z)[..., ~chosen]
+    z = as_samples(z)
+    return z[..., chosen], z[..., ~chosen]

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from rlkit.analysis.atoms.lattice import unit_scale
 from rlkit.analysis.moments.dimension import effective_dimension
 from rlkit.analysis.moments.lagged import alive, lagged_moments
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.products import matmul
 
 
@@ -148,6 +149,7 @@ def _checked(z: jax.Array, valid: jax.Array | None) -> tuple[jax.Array, jax.Arra
     z = jnp.asarray(z)
     if z.ndim != 2 or not jnp.issubdtype(z.dtype, jnp.floating):
         raise ValueError(f"z is {z.dtype}{z.shape}; expected float latents [T, n] (vmap over batches)")
+    z = as_samples(z)
     valid = jnp.ones(z.shape[0], dtype=bool) if valid is None else jnp.asarray(valid, dtype=bool)
     if valid.shape != z.shape[:1]:
         raise ValueError(f"valid has shape {valid.shape}; expected [{z.shape[0]}], one entry a step")

@@ -31,6 +31,7 @@ from rlkit.analysis.moments.lagged import (
     mean,
     pair_mask,
 )
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.moments.sides import read_partition
 from rlkit.analysis.parts.partitions import fiedler_bipartition, information_graph
 from rlkit.analysis.study import nulls, resampling, surrogates
@@ -138,7 +139,7 @@ def measure_emergence(
     """
     _check_options(routes, null, redundancy, quantities, draws)
     scale = unit_scale(unit)
-    key, z = typed_key(key), jnp.asarray(z)
+    key, z = typed_key(key), as_samples(z)
     if null == "episodes":
         if first is None:
             raise ValueError("null='episodes' deals episodes out anew: give first, the starts of episodes")
@@ -236,7 +237,6 @@ def _together(routes: tuple[str, ...], context: Context) -> list[tuple[str, ...]
 
 def prepared(z, valid, mask, side, options: Options):
     """Standardised units, moments, context, and whether both halves have an active unit."""
-    z = z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
     if options.gaussianise:
         z = rank_normal(z, valid)
     moments = lagged_moments(z, options.lag, mask)

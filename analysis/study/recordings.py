@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.analysis.moments.dimension import active_units, drift, effective_dimension, effective_sample_size
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.study.headline import QUANTITIES, Emergence, measure_emergence
 from rlkit.analysis.study.shared import Shared, measure_shared
 from rlkit.keys import typed_key
@@ -62,7 +63,7 @@ def measure_recordings(
     Returns:
       The same with leading axes.
     """
-    z = jnp.asarray(z)
+    z = as_samples(z)
     if z.ndim < 3:
         raise ValueError(f"z must have shape [..., steps, units] with leading axes, got {z.shape}")
     if "side" in options:
@@ -115,7 +116,7 @@ def recording_quality(
     valid: jax.Array | np.ndarray | None = None,
 ) -> Quality:
     """How much recordings ``[..., T, n]`` can say; arguments as for :func:`measure_recordings`."""
-    z = jnp.asarray(z)
+    z = as_samples(z)
     lead = z.shape[:-2]
     flat = lambda a: None if a is None else jnp.asarray(a).reshape(-1, *a.shape[len(lead) :])
     found = _qualities((flat(z), flat(first), flat(valid)))

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.analysis.study.surrogates import episode_layout
 from rlkit.keys import typed_key
 from rlkit.products import FULL, matmul
@@ -65,7 +66,7 @@ def fit_own_past(
     Raises:
       ValueError: ``order`` is below 1 or as long as the recording.
     """
-    z = jnp.asarray(z)
+    z = as_samples(z)
     steps = z.shape[0]
     if not 1 <= order < steps // 2:
         raise ValueError(f"order={order}: expected 1 to {steps // 2 - 1} steps of own past in {steps} steps")
@@ -183,7 +184,7 @@ def own_past(
     Returns:
       [T, n] surrogate.
     """
-    z = jnp.asarray(z)
+    z = as_samples(z)
     fit = fit_own_past(z, first, valid, order) if fit is None else fit
     key_joint, key_own = jax.random.split(typed_key(key))
     pick = lambda key, shape: jnp.floor(jax.random.uniform(key, shape) * fit.count).astype(jnp.int32)
@@ -237,7 +238,7 @@ def episode_shuffle(key: Key, z: jax.Array, first: jax.Array, *, valid: jax.Arra
     Returns:
       [T, n] surrogate, to be compared with the chosen steps of the recording.
     """
-    z = jnp.asarray(z)
+    z = as_samples(z)
     chosen = equal_episodes(first) if valid is None else jnp.asarray(valid).astype(bool)
     start, _, place = episode_layout(first)
     begins = (chosen & (place == 0))[:, None]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.analysis.moments.samples import as_samples
 from rlkit.keys import typed_key
 from rlkit.products import matmul
 from rlkit.types import Key
@@ -161,7 +162,7 @@ def circular_shift(
     Returns:
       [T, n] surrogate.
     """
-    z = jnp.asarray(z)
+    z = as_samples(z)
     steps, units = z.shape
     start, length, k = episode_layout(_no_episodes(steps) if first is None else first)
     lots = jax.random.uniform(typed_key(key), (steps, units if side is None else 1))[start]
@@ -182,7 +183,7 @@ def joint_shuffle(key: Key, z: jax.Array, first: jax.Array | None = None) -> jax
       z: [T, n] samples.
       first: [T] true at the first step of every episode: steps then stay in their episode.
     """
-    z = jnp.asarray(z)
+    z = as_samples(z)
     lots = jax.random.uniform(typed_key(key), (z.shape[0],))
     start = episode_layout(_no_episodes(z.shape[0]) if first is None else first)[0]
     return z[jnp.lexsort((lots, start))]
@@ -208,10 +209,10 @@ def random_projection(key: Key, z: jax.Array, first: jax.Array | None = None) ->
 
 
 def _samples(z: Any) -> jax.Array:
-    z = jnp.asarray(z)
+    z = as_samples(z)
     if z.ndim != 2:
         raise ValueError(f"z must have shape [steps, units], got {z.shape}; use vmap for more axes")
-    return z if jnp.issubdtype(z.dtype, jnp.floating) else z.astype(jnp.result_type(float))
+    return z
 
 
 def _no_episodes(steps: int) -> jax.Array:

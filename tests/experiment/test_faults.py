@@ -350,3 +350,15 @@ def test_a_command_that_fails_on_the_outside_is_no_defect(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "error: cannot use /somewhere/file: No space left on device; free some space\n"
     )
+
+
+def test_a_working_folder_that_was_removed_is_said(tmp_path, monkeypatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(FileNotFoundError) as caught:
+        os.getcwd()
+    said = outside.explain(caught.value)
+    assert said == "the folder that this was started in was removed: change to another one (cd)"
+    monkeypatch.chdir(tmp_path)
+    assert "No such file" in outside.explain(caught.value)

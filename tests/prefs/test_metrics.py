@@ -105,3 +105,24 @@ def test_position_and_process_preference():
 def test_bad_input_is_told(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+def test_scores_that_are_no_numbers_are_not_counted_as_wrong_or_right():
+    """Comparing hides NaN, and a broken model looks like a mediocre one."""
+    nan = jnp.nan
+    margin, label = jnp.array([1.0, nan, -1.0]), jnp.array([1.0, 0.0, 0.0])
+    assert np.isnan(metrics.pair_accuracy(margin, label))
+    assert metrics.pair_accuracy(margin, label, jnp.array([1.0, 0.0, 1.0])) == 1.0  # it does not count
+    assert metrics.pair_accuracy(margin, label.at[1].set(0.5)) == 1.0
+    assert np.isnan(metrics.position_consistency(margin, -label))
+    assert metrics.best_of_n(jnp.array([0.1, nan, 0.3, 0.2])) == 2
+    proxy = jnp.array([[1.0, nan, 3.0], [1.0, 2.0, 3.0]])
+    curve = metrics.best_of_n_curve(proxy, jnp.ones((2, 3)), (1, 2))
+    np.testing.assert_array_equal(np.isnan(curve), [[True] * 2, [False] * 2])
+    grouped = metrics.macro_by_group(jnp.array([1.0, nan, 0.5]), jnp.array([0, 1, 3]), 4)
+    assert np.isnan(grouped.macro)
+    assert np.isnan(grouped.worst)
+    assert np.isnan(metrics.rank_correlation(margin, label))
+    with pytest.raises(UsageError, match=r"probability\[0, 1\]=nan: expected numbers in \[0, 1\]"):
+        metrics.first_error(jnp.array([[0.9, nan]]), jnp.ones((1, 2), bool))
+    assert metrics.first_error(jnp.array([[0.9, nan]]), jnp.array([[True, False]])) == -1

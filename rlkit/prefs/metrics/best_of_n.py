@@ -12,9 +12,13 @@ from rlkit.prefs.checks import axes, same_shape
 
 
 def best_of_n(scores: jax.Array, valid: jax.Array | None = None) -> jax.Array:
-    """Index of the best candidate: ``[..., N] -> int32 [...]``; the first among equals."""
+    """Index of the best candidate: ``[..., N] -> int32 [...]``; the first among equals.
+
+    A score of NaN is that of no candidate: it wins where no other does only.
+    """
     same_shape("best_of_n", scores=scores, valid=valid)
     there = scores if valid is None else jnp.where(valid, scores, -jnp.inf)
+    there = jnp.where(jnp.isnan(there), -jnp.inf, there)  # argmax takes NaN for the largest
     return jnp.argmax(there, -1).astype(jnp.int32)
 
 
@@ -45,7 +49,7 @@ def best_of_n_curve(proxy: jax.Array, gold: jax.Array, ns: Sequence[int]) -> jax
       ns: each from 1 to N.
 
     Returns:
-      float32 ``[Q, len(ns)]``.
+      float32 ``[Q, len(ns)]``; NaN for a question with a proxy of NaN.
     """
     axes("best_of_n_curve", "proxy", proxy, 2, "[Q, N]")
     same_shape("best_of_n_curve", proxy=proxy, gold=gold)
@@ -60,7 +64,7 @@ def best_of_n_curve(proxy: jax.Array, gold: jax.Array, ns: Sequence[int]) -> jax
         )
         count = jax.ops.segment_sum(jnp.ones(total), tie, total)
         shared = jax.ops.segment_sum(value, tie, total) / jnp.maximum(count, 1.0)
-        return jnp.sum(weights * shared[tie], 1)
+        return jnp.where(jnp.any(jnp.isnan(p)), jnp.nan, jnp.sum(weights * shared[tie], 1))
 
     return jax.vmap(one)(proxy, gold)
 

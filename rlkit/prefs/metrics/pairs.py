@@ -24,7 +24,7 @@ def pair_accuracy(
       ties: margins of exactly 0 count ``"half"``, are ``"wrong"``, or are left out (``"skip"``).
 
     Returns:
-      ``[...]``; NaN if nothing is left.
+      ``[...]``; NaN if nothing is left, or if a margin that counts is NaN.
     """
     same_shape("pair_accuracy", margin=margin, label=label, weight=weight)
     if ties not in TIES:
@@ -33,6 +33,7 @@ def pair_accuracy(
     equal = margin == 0
     used = jnp.where(equal, 0.0, used) if ties == "skip" else used
     right = jnp.where(equal, 0.5 if ties == "half" else 0.0, (margin > 0) == (label > 0.5))
+    right = jnp.where(jnp.isnan(margin) & (used != 0), jnp.nan, right)  # NaN is not less than 0
     return jnp.sum(used * right, -1) / jnp.sum(used, -1)
 
 
@@ -63,7 +64,10 @@ def macro_by_group(
     count = jax.ops.segment_sum(weight, group, groups)
     total = jax.ops.segment_sum(weight * value, group, groups)
     by_group = jnp.where(count > 0, total / jnp.maximum(count, 1e-9), jnp.nan)
-    return Grouped(jnp.nanmean(by_group), by_group, count, jnp.nanmin(by_group))
+    there = count > 0  # a group whose values are NaN is there
+    macro = jnp.sum(jnp.where(there, by_group, 0.0)) / jnp.sum(there)
+    worst = jnp.min(jnp.where(there, by_group, jnp.inf))
+    return Grouped(macro, by_group, count, jnp.where(jnp.any(there), worst, jnp.nan))
 
 
 def nll(margin: jax.Array, label: jax.Array) -> jax.Array:
@@ -104,7 +108,9 @@ def position_consistency(forward: jax.Array, backward: jax.Array) -> jax.Array:
       backward: margin, first shown less second shown, with them exchanged, ``[..., B]``.
 
     Returns:
-      ``[...]``; a judge that always takes what is shown first has 0. Margins of 0 count as inconsistent.
+      ``[...]``; a judge that always takes what is shown first has 0. Margins of 0 count as inconsistent,
+      and with a margin of NaN the share is NaN.
     """
     same_shape("position_consistency", forward=forward, backward=backward)
-    return jnp.mean(jnp.sign(forward) * jnp.sign(backward) < 0, -1)
+    product = jnp.sign(forward) * jnp.sign(backward)
+    return jnp.mean(jnp.where(jnp.isnan(product), jnp.nan, product < 0), -1)

@@ -9,11 +9,13 @@ from rlkit.prefs.checks import axes, same_shape
 def _ranks(x: jax.Array) -> jax.Array:
     """Ranks along the last axis, the mean rank for equals."""
     below = jnp.sum(x[..., None, :] < x[..., :, None], -1)
-    return below + 0.5 * (jnp.sum(x[..., None, :] == x[..., :, None], -1) - 1)
+    ranks = below + 0.5 * (jnp.sum(x[..., None, :] == x[..., :, None], -1) - 1)
+    return jnp.where(jnp.isnan(x), jnp.nan, ranks)
 
 
 def rank_correlation(first: jax.Array, second: jax.Array) -> jax.Array:
-    """Spearman's rank correlation with mean ranks for ties: ``[..., N] -> [...]``; NaN if either is constant.
+    """Spearman's rank correlation with mean ranks for ties: ``[..., N] -> [...]``; NaN if either is constant
+    or holds NaN.
 
     Memory grows as N².
     """
