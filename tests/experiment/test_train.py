@@ -82,6 +82,8 @@ def test_windows_do_not_depend_on_how_rows_arrive():
         for (point, a), (other, b) in zip(wanted, windows(cuts), strict=True):
             assert point == other
             np.testing.assert_array_equal(a, b)
+    with pytest.raises(UsageError, match="was logging 1 metrics, the program now has 2"):
+        cut_windows(rows[:, :1], np.zeros((2, 3, 2), np.float32), 4, 4, 11)
 
 
 def test_a_schedule_knows_its_stops():

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from rlkit.errors import UsageError
+
 Line = dict[str, Any]
 
 
@@ -57,7 +59,16 @@ def cut_windows(
     Returns:
       ``(windows, pending)``: ``(log point, rows)`` of each complete window, and what remains. The
       windows do not depend on how the rows arrived.
+
+    Raises:
+      UsageError: the rows have other metrics than the pending ones, which another version wrote.
     """
+    if pending.shape[2] != rows.shape[2]:
+        raise UsageError(
+            f"this run was logging {pending.shape[2]} metrics, the program now has {rows.shape[2]}: it was "
+            "begun by another version, or with other code of yours; continue it with that, or begin anew "
+            "with --from config.json"
+        )
     rows = np.concatenate([pending, rows], axis=1)
     begin = update - rows.shape[1]
     points = [u for u in range(begin + 1, update + 1) if u % every == 0 or u == last]
