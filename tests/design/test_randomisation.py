@@ -1,6 +1,5 @@
 """How far parameters may go for a trained policy, and designs with parameters that differ by episode."""
 
-import itertools
 import json
 import math
 
@@ -10,6 +9,7 @@ import pytest
 from rlkit.agents import PPOConfig, ppo
 from rlkit.design.clients import Answering
 from rlkit.design.config import DesignConfig
+from rlkit.design.llm import seeds_of
 from rlkit.design.randomisation import Bounds, feasible
 from rlkit.design.ranges import choose_ranges
 from rlkit.design.transcripts import Transcript
@@ -80,11 +80,12 @@ def test_a_model_chooses_ranges_inside_the_bounds(tmp_path) -> None:
         json.dumps({"ranges": [{"name": "length", "low": True, "high": 2}]}),
         json.dumps({"ranges": [{"name": "length", "low": 1, "high": 2}] * 2}),
     ]
-    asked, answers = [], itertools.cycle(texts)
+    asked = []
+    answers = dict(zip(seeds_of(jax.random.key(0), len(texts)), texts, strict=True))
 
-    def answer(messages, seed):
+    def answer(messages, seed):  # called from several threads, in any order
         asked.append((messages, seed))
-        return next(answers)
+        return answers[seed]
 
     task = DesignTask(make("classic/pendulum"))
     client = Transcript(Answering(answer), tmp_path / "t.jsonl")
