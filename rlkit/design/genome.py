@@ -277,7 +277,7 @@ def json_schema(schema: Schema) -> dict[str, Any]:
     kinds = [kind for kind in schema.kinds if kind != "none"]
     term = {"kind": {"type": "string", "enum": kinds}, **place, "weight": number}
     if len(schema.gates) > 1:
-        term["gate"] = _object(gate, ["when"])
+        term["gate"] = _object(gate, list(gate))  # a gate that is not "always" is of a field
     item = _object(term, ["kind", "field", "target", "scale", "weight"])
     terms = {"type": "array", "minItems": 1, "maxItems": schema.slots, "items": item}
     return _object({"terms": terms}, ["terms"])

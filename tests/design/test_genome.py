@@ -123,6 +123,7 @@ def test_the_json_schema_names_what_from_json_takes(schema) -> None:
     item = json_schema(schema)["properties"]["terms"]["items"]["properties"]
     assert set(item["kind"]["enum"]) == set(schema.kinds) - {"none"}
     assert item["field"]["enum"] == [m.name for m in schema.measures]
+    assert set(item["gate"]["required"]) == set(Gate._fields)  # a reader refuses a gate of no field
 
 
 def test_forbidden_features_are_in_no_schema() -> None:
