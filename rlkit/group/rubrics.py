@@ -115,10 +115,13 @@ def reflection_text_reward(reward: jax.Array, tags: jax.Array, reflection: jax.A
 
     Args:
       reward: of the image, ``[P, G]``.
-      tags: score of the format of tags, in [-1, 0].
-      reflection: score of the form of the reflection, in [-1, 0].
+      tags: score of the format of tags, in [-1, 0], ``[P, G]``.
+      reflection: score of the form of the reflection, in [-1, 0], ``[P, G]``.
+
+    Returns:
+      ``[P, G]``.
     """
-    return reward + 0.5 * (tags + reflection) / 2.0
+    return reward + (tags + reflection) / 4.0
 
 
 def consistency_reward(

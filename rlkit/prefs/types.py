@@ -98,7 +98,7 @@ def segment(feats: Any, mask: Any = None) -> Segment:
       UsageError: another number of axes, a mask of another shape or dtype, an item without any step, or
         features of steps that are not finite.
     """
-    feats = _array("feats", feats)
+    feats = _array("segment: feats", feats)
     tokens = jnp.issubdtype(feats.dtype, jnp.integer)
     ndim, wanted = (2, "integer [B, T]") if tokens else (3, "float [B, T, D], or integers [B, T]")
     shape = axes("segment", "feats", feats, ndim, wanted)
@@ -117,8 +117,8 @@ def segment(feats: Any, mask: Any = None) -> Segment:
     return Segment(feats, mask)
 
 
-def _array(name: str, given: Any) -> Any:
-    """What was given as an array.
+def _array(where: str, given: Any) -> Any:
+    """What was given as an array; ``where`` begins the message.
 
     Raises:
       UsageError: it is none, e.g. a list of items of unequal length.
@@ -127,12 +127,11 @@ def _array(name: str, given: Any) -> Any:
         return given
     try:
         array = np.asarray(given)
-    except ValueError:
-        array = np.asarray(None)
-    if array.dtype.kind not in "biuf":
+    except ValueError:  # rows of unequal length
+        array = None
+    if array is None or array.dtype.kind not in "biuf":
         raise UsageError(
-            f"segment: {name}={given!r:.60} is no array of numbers; give items of unequal length as "
-            "pad([...])"
+            f"{where}={given!r:.60} is no array of numbers; give items of unequal length as pad([...])"
         )
     return array
 
@@ -179,7 +178,7 @@ def pairs(
       UsageError: arrays of unequal length without masks, labels outside [0, 1], ties alone (they say nothing
         of which reward is right, except that none differs), negative weights, or shapes that do not agree.
     """
-    first, second = (x if isinstance(x, Segment) else _array("items", x) for x in (first, second))
+    first, second = (x if isinstance(x, Segment) else _array("pairs: items", x) for x in (first, second))
     lengths = [x.shape[1] for x in (first, second) if not isinstance(x, Segment) and x.ndim > 1]
     if len(set(lengths)) > 1:
         raise UsageError(

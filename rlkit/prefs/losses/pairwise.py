@@ -177,6 +177,9 @@ def symmetrised_logistic(
 
     Returns:
       ``[...]``.
+
+    Raises:
+      UsageError: shapes differ, or a weight below 0.
     """
     same_shape("symmetrised_logistic", forward=forward, backward=backward)
     in_range("symmetrised_logistic", "weight", weight, 0.0, np.inf)

@@ -14,7 +14,7 @@ from rlkit.prefs.checks import axes, same_shape
 def best_of_n(scores: jax.Array, valid: jax.Array | None = None) -> jax.Array:
     """Index of the best candidate: ``[..., N] -> int32 [...]``; the first among equals.
 
-    A score of NaN is that of no candidate: it wins where no other does only.
+    A score of NaN counts as the lowest.
     """
     same_shape("best_of_n", scores=scores, valid=valid)
     there = scores if valid is None else jnp.where(valid, scores, -jnp.inf)
