@@ -36,7 +36,15 @@ from rlkit.analysis.moments.sides import read_partition
 from rlkit.analysis.parts.partitions import fiedler_bipartition, information_graph
 from rlkit.analysis.study import nulls, resampling, surrogates
 from rlkit.analysis.study.nulls import NULLS, NullTest
-from rlkit.analysis.study.routes import STATISTICS, Context, Options, Values, partition, related
+from rlkit.analysis.study.routes import (
+    STATISTICS,
+    Context,
+    Options,
+    Values,
+    pairs_with_numbers,
+    partition,
+    related,
+)
 from rlkit.errors import unknown_name
 from rlkit.keys import typed_key
 from rlkit.types import Key
@@ -57,6 +65,8 @@ class Emergence(NamedTuple):
       count: [] lagged pairs used.
       drawn: by route ``(values, beyond)``, dictionaries by quantity of arrays [draws]: the surrogates'
         values, and what they have beyond the baseline of the hypothesis; empty unless asked for.
+      undefined: [] int32, pairs of active units that have no number, as one variable is a function of the
+        other three: ``"pairs"`` is the mean over the others.
     """
 
     tests: dict[str, NullTest]
@@ -64,6 +74,7 @@ class Emergence(NamedTuple):
     active: jax.Array
     count: jax.Array
     drawn: dict[str, tuple[Values, Values]]
+    undefined: jax.Array
 
     def __getitem__(self, name):  # pyrefly: ignore[bad-override]
         """The test of the route called ``name``; integers index the fields."""
@@ -104,7 +115,8 @@ def measure_emergence(
       lag: steps from past to future.
       routes: how many units become two. ``"means"``: the means of the two halves (arXiv 2605.06746);
         ``"vectors"``: the halves whole (NaN with fewer than 2n + 1 pairs); ``"pairs"``: the mean over all
-        pairs of units; ``"macro"``: Ψ, Δ and Γ of arXiv 2004.08220 with the two means as macro variable.
+        pairs of units that have a number (NaN with fewer than half of them); ``"macro"``: Ψ, Δ and Γ of arXiv
+        2004.08220 with the two means as macro variable.
       null: the hypothesis, one of :data:`rlkit.analysis.study.nulls.NULLS`. ``"own-past"``: every unit an
         autoregression of order 2, residual vectors resampled: what units of a layer share by common noise
         is explained, what one unit's past says about another is not. ``"phases"`` randomises phases and
@@ -150,10 +162,13 @@ def measure_emergence(
     if first is not None or valid is not None:
         mask = pair_mask(jnp.zeros(z.shape[0], bool) if first is None else first, lag, valid)
     side = None if side is None else jnp.asarray(read_partition(side, z.shape[1]))
-    left_out = "constant units and later copies are left out"
+    outcome = "constant units and later copies are left out"
     # The halves of two units are these units.
     singular = bool({"pairs", "macro"} & set(routes)) or z.shape[-1] == 2
-    outcome = f"{left_out}, and what other pairs enter is NaN" if singular else left_out
+    if "pairs" in routes and z.shape[-1] > 2:
+        outcome += "; of means over pairs so are other such pairs (NaN if they are most)"
+    if "macro" in routes or z.shape[-1] == 2:
+        outcome += "; macro criteria and halves that such pairs enter are NaN"
     validate.check_samples(z, lag, mask, policy=check, outcome=outcome, singular=singular)
     if gaussianise:
         check_ties(z, valid, policy=check)
@@ -202,7 +217,7 @@ def _check_options(routes, null, redundancy, quantities, draws) -> None:
 
 @partial(jax.jit, static_argnames="options")
 def _measure(z, key, first, valid, mask, side, options: Options) -> Emergence:
-    standard, moments, context, defined = prepared(z, valid, mask, side, options)
+    standard, moments, context, defined, undefined = prepared(z, valid, mask, side, options)
     known = lambda tree: jax.tree.map(lambda v: jnp.where(defined, v, jnp.nan), tree)
     tests, drawn = {}, {}
     for i, routes in enumerate(_together(options.routes, context)):
@@ -215,7 +230,7 @@ def _measure(z, key, first, valid, mask, side, options: Options) -> Emergence:
         for route, (test, values) in found.items():
             tests[route], drawn[route] = known(test), known(values)
     tests = {route: tests[route] for route in options.routes}
-    return Emergence(tests, context.side, context.active, moments.count, drawn)
+    return Emergence(tests, context.side, context.active, moments.count, drawn, undefined)
 
 
 def _related(surrogate: nulls.Surrogate, routes: tuple[str, ...], context: Context) -> Any:
@@ -236,7 +251,8 @@ def _together(routes: tuple[str, ...], context: Context) -> list[tuple[str, ...]
 
 
 def prepared(z, valid, mask, side, options: Options):
-    """Standardised units, moments, context, and whether both halves have an active unit."""
+    """Standardised units, moments, context, whether both halves have an active unit, and the pairs of active
+    units without a number."""
     if options.gaussianise:
         z = rank_normal(z, valid)
     moments = lagged_moments(z, options.lag, mask)
@@ -248,8 +264,9 @@ def prepared(z, valid, mask, side, options: Options):
         side = fiedler_bipartition(information_graph(matrix[:n, n:]), active)
     side = jnp.asarray(side).astype(bool)
     defined = jnp.any(side & active) & jnp.any(~side & active)
-    context = Context(side, active, mask, options, chosen)
-    return _standardised(z, moments, active, valid), moments, context, defined
+    pairs, undefined = pairs_with_numbers(matrix, active)
+    context = Context(side, active, mask, options, chosen, pairs)
+    return _standardised(z, moments, active, valid), moments, context, defined, undefined
 
 
 def _active(moments: Moments, matrix: jax.Array) -> jax.Array:

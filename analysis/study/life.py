@@ -49,6 +49,7 @@ class Life(NamedTuple):
       null_alignment: ``{metric: {"global" | "local": {null: NullComparison}}}``; the nulls are
         ``"projections"``, and for the two emergence metrics also ``"shuffled"`` and ``"autocorrelation"``.
       prediction: of the final return from the early part of each metric; empty with fewer than four seeds.
+      undefined: pairs of active units without a number, ``[S, K]``, which means over pairs leave out.
     """
 
     tests: dict[str, NullTest]
@@ -59,6 +60,7 @@ class Life(NamedTuple):
     alignment: dict[str, Alignment]
     null_alignment: dict[str, dict[str, dict[str, NullComparison]]]
     prediction: dict[str, Prediction]
+    undefined: np.ndarray
 
 
 def study_life(
@@ -127,13 +129,13 @@ def study_life(
         return jax.tree.map(np.asarray, found)
 
     more = -(-(final_draws or draws) // draws)
-    tests, drawn, beyond = _measured(measure, returns.shape[1], routes, keys[0], more)
+    tests, drawn, beyond, undefined = _measured(measure, returns.shape[1], routes, keys[0], more)
     metrics = _metrics(tests["means"], baselines_over(latents, first, lag))
     known = np.isfinite(returns).all(1)
     for metric in metrics.values():
         known &= np.isfinite(metric).all((1, 2))
     quality = jax.tree.map(np.asarray, recording_quality(latents, first))
-    life = Life(tests, beyond, quality, metrics, np.flatnonzero(known), {}, {}, {})
+    life = Life(tests, beyond, quality, metrics, np.flatnonzero(known), {}, {}, {}, undefined)
     if known.sum() < 2 or returns.shape[1] < 2:
         return life
     kept = {name: metric[known] for name, metric in metrics.items()}
@@ -187,7 +189,8 @@ def baselines_over(latents: jax.Array, first: jax.Array | None = None, lag: int 
 
 def _measured(measure: Callable[..., Emergence], count: int, routes: Sequence[str], key: Key, more: int):
     """Tests ``[S, K]`` by route, the features of ``draws`` surrogates [B, S, K, F], and the last recordings'
-    surrogates beyond their baseline [S, B']. One program of one checkpoint's shape measures all."""
+    surrogates beyond their baseline [S, B'], and pairs without a number [S, K]. One program of one
+    checkpoint's shape measures all."""
     found = [measure(k, jax.random.fold_in(key, k)) for k in range(count)]
     last = [measure(count - 1, jax.random.fold_in(key, count + i)) for i in range(more - 1)]
     tests, beyond = {}, {}
@@ -196,7 +199,7 @@ def _measured(measure: Callable[..., Emergence], count: int, routes: Sequence[st
         over = [result.tests[route] for result in found[:-1]] + [ended]
         tests[route] = jax.tree.map(lambda *leaves: np.stack(leaves, 1), *over)
     drawn = np.stack([_features(result.drawn["means"][0]) for result in found], 2)
-    return tests, drawn, beyond
+    return tests, drawn, beyond, np.stack([result.undefined for result in found], 1)
 
 
 def _pooled(parts: Sequence[Emergence], route: str) -> tuple[NullTest, dict[str, np.ndarray]]:

@@ -32,6 +32,7 @@ from rlkit.analysis.study.nulls import NULLS
 from rlkit.products import matmul
 
 SQUARINGS = 12
+ENOUGH = 0.5  # least share of pairs that a mean over pairs may be of
 MACRO_QUANTITIES = ("psi", "psi_corrected", "delta", "gamma")
 
 Values = dict[str, jax.Array]
@@ -86,6 +87,8 @@ class Context(NamedTuple):
     options: Options
     chosen: bool
     """the bipartition was chosen by the recording itself"""
+    pairs: jax.Array
+    """[n (n - 1) / 2] bool, in the order of ``unordered_pairs``: those that means over pairs are of"""
 
     @property
     def series(self) -> str:
@@ -175,20 +178,39 @@ def _vectors(standard, context: Context):
     return standard, statistic
 
 
-def _pairs(standard, context: Context):
-    active, quantities = context.active, context.options.quantities
-    # Each pair in one order: a mean over both is that of the atoms and their mirror images.
+def pairs_with_numbers(matrix: jax.Array, active: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Which pairs means over pairs are of, from correlations [2n, 2n]: of active units, and regular.
+
+    A pair is singular where a variable of past and future is a function of the other three, as in recordings
+    of few distinct states. Its information is infinite, so it has no part in a mean, as constant units have
+    none; but it is no mean over pairs any more where most of them are left out.
+
+    Returns:
+      [n (n - 1) / 2] bool in the order of ``unordered_pairs``, all false if fewer than ``ENOUGH`` of the
+      pairs of active units are regular; and int32 [] how many of them are not.
+    """
     i, j = unordered_pairs(active.shape[0])
     pairs = active[i] & active[j]
+    kept = pairs & pair_defined(*pair_correlations(matrix, i, j))
+    return kept & (kept.sum() >= ENOUGH * pairs.sum()), (pairs & ~kept).sum()
+
+
+def _pairs(standard, context: Context):
+    pairs, quantities = context.pairs, context.options.quantities
+    # Each pair in one order: a mean over both is that of the atoms and their mirror images.
+    i, j = unordered_pairs(context.active.shape[0])
 
     def statistic(z: jax.Array, side: jax.Array, matrix: jax.Array):
         del side  # surrogates of these keep the groups of the recording
         correlations = pair_correlations(_of_active(matrix, context), i, j)
-        information = only_where(pair_defined(*correlations), correlated_information(*correlations))
-        atoms = _mmi(information, _baseline(context, correlations))
+        atoms = _mmi(correlated_information(*correlations), _baseline(context, correlations))
         both = lambda found: {name: (found[name] + mirrored(found)[name]) / 2 for name in quantities}
-        mean = lambda v: jnp.where(pairs, v, 0).sum() / pairs.sum()
-        return jax.tree.map(mean, tuple(both(found) for found in atoms))
+        # Of the recording's pairs: a surrogate may lack one of them by chance.
+        kept = pairs & pair_defined(*correlations)
+        count = jnp.where(kept.sum() >= ENOUGH * pairs.sum(), kept.sum(), 0)
+        mean = lambda v: jnp.where(kept, v, 0).sum() / count
+        enough = lambda v: jnp.where(count > 0, mean(v), jnp.nan)
+        return jax.tree.map(enough, tuple(both(found) for found in atoms))
 
     return standard, statistic
 

@@ -80,14 +80,14 @@ def measure_shared(
         raise ValueError(f"routes={tuple(routes)}: one at a time under null='shuffle'")
     wanted = {route: jnp.asarray(route in routes) for route in shared.routes}
     asked = _Asked(jnp.int32(HYPOTHESES.index(null)), wanted, jnp.int32(-(-(draws + 1) // _size(shared))))
-    found, side, active, count = _program(shared, tuple(jax.local_devices()))(items, asked)
+    found, side, active, count, undefined = _program(shared, tuple(jax.local_devices()))(items, asked)
     tests, drawn = {}, {}
     for route in routes:
         values, own = ({name: by[name] for name in quantities} for by in found[route])
         if not NULLS[null].baseline:
             own = jax.tree.map(jnp.zeros_like, own)
         tests[route], drawn[route] = _compared(values, own, draws)
-    return Emergence(tests, side, active, count, drawn)
+    return Emergence(tests, side, active, count, drawn, undefined)
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -115,7 +115,7 @@ def _program(shared: Shared, devices: tuple[jax.Device, ...]) -> Any:
 
 def _recording(shared: Shared, item: Any, asked: _Asked):
     """By route values and baselines ``[1 + B']`` of one recording and its surrogates; bipartition, active
-    units and pairs."""
+    units, lagged pairs, and pairs of units without a number."""
     key, z, first, valid = item
     mask = None
     if first is not None or valid is not None:
@@ -123,7 +123,7 @@ def _recording(shared: Shared, item: Any, asked: _Asked):
     if shared.components is not None:
         z = leading_components(z, shared.components, valid=valid)
     options = Options(shared.lag, shared.routes, "own-past", shared.draws, "mmi", shared.quantities, False)
-    standard, moments, context, defined = headline.prepared(z, valid, mask, None, options)
+    standard, moments, context, defined, undefined = headline.prepared(z, valid, mask, None, options)
     evaluate = _evaluation(standard, context, headline.starts(first, valid), valid, asked)
     keys = jax.random.fold_in(key, 0)
     size = _size(shared)
@@ -138,7 +138,7 @@ def _recording(shared: Shared, item: Any, asked: _Asked):
     blank = jax.tree.map(lambda leaf: jnp.zeros((room, *leaf.shape), leaf.dtype), shape)
     found = jax.lax.fori_loop(0, asked.rounds, turn, blank)
     found = jax.tree.map(lambda v: jnp.where(defined, v, jnp.nan), found)
-    return found, context.side, context.active, moments.count
+    return found, context.side, context.active, moments.count, undefined
 
 
 def _evaluation(

@@ -36,8 +36,21 @@ def conclusions(data: Mapping[str, Any]) -> list[str]:
         )
     for verdict in data["hypotheses"]:
         said.append(_hypothesis(verdict))
+    said += _undefined(measured)
     done = [cell for cell in measured if not cell["arm"]]
     return [*said, _alignment(done), _prediction(done)] if done else said
+
+
+def _undefined(measured: Sequence[Mapping[str, Any]]) -> list[str]:
+    found = [one for cell in measured for one in cell.get("undefined_pairs", [])]
+    recordings = sum(one["recordings"] for one in found)
+    if not recordings:
+        return []
+    most = max(one["most"] for one in found)
+    return [
+        f"In {recordings} recordings some pairs of units (at most {most}) have no number, as one of past and "
+        "future is a function of the rest; means over pairs leave them out."
+    ]
 
 
 def _hypothesis(verdict: Mapping[str, Any]) -> str:
@@ -103,7 +116,8 @@ Latents (the output of the policy's feature extractor) were recorded at evenly s
 whole training, in the agents' own rollouts and by matched replay: {replay} stored observations of the
 reference seeds at the start, half-way and at the end of their training, the same for all checkpoints and
 seeds. Emergence was measured by integrated information decomposition (Mediano et al. 2021) with Gaussian
-minimum mutual information at lag one, of all pairs of units and of the means of the two halves of the
+minimum mutual information at lag one, of all pairs of units (those with singular covariance left out, and
+no value given where they were most) and of the means of the two halves of the
 Fiedler bipartition of the lag-one information graph: Φ_R, CE3 = stx + sty + sts, CE4 = CE3 + str, sts, and
 stx + sty, in nats per step. Each was compared with {draws} surrogates in which every unit goes on from its
 own past alone. Partition, moments and surrogates of a checkpoint came from that checkpoint alone. Global

@@ -89,7 +89,8 @@ def statistics(recorded: Recorded, key: Key, draws: int) -> dict[str, np.ndarray
     Returns:
       By level (``"pairs"``, ``"halves"``) ``value`` and ``beyond null`` ``[S, K, 5]`` in the order of
       :data:`STATISTICS`; of the halves also ``drawn`` and ``shuffled`` ``[B, S, K, 5]``, of surrogates with
-      the same memory and without any; ``projections`` ``[200, S, K, 5]``; ``baselines`` ``[S, K, 5]``.
+      the same memory and without any; ``undefined`` ``[S, K]``, pairs of units without a number, which means
+      over pairs leave out; ``projections`` ``[200, S, K, 5]``; ``baselines`` ``[S, K, 5]``.
     """
     keys = jax.random.split(key, 3)
     routes = tuple(LEVELS.values())
@@ -103,6 +104,7 @@ def statistics(recorded: Recorded, key: Key, draws: int) -> dict[str, np.ndarray
     for level, route in LEVELS.items():
         found[f"{level}/value"] = _five(measured[route].value)
         found[f"{level}/beyond null"] = _five(measured[route].excess)
+    found["undefined"] = np.asarray(measured.undefined)
     found["halves/drawn"] = np.moveaxis(_five(measured.drawn["means"][0]), -2, 0)
     found["halves/shuffled"] = np.moveaxis(_five(shuffled.drawn["means"][0]), -2, 0)
     projected = random_projection_metrics(

@@ -37,7 +37,9 @@ def gather(study: Study, root: str | Path) -> tuple[dict[str, Any], dict[str, di
                      ("done", "missing", "failed" or "skipped") and note; of those that are done steps, seeds,
                      left_out, seconds, final_return (and by seed final_returns),
                      emergence (Φ_R of all pairs beyond null at the end, matched; by seed emergences),
-                     not_normal and, but of arms, own, matched:
+                     not_normal, undefined_pairs (by protocol the recordings in which pairs of units have no
+                     number, and the most pairs in one; means over pairs leave them out) and, but of arms,
+                     own, matched:
           alignment    by metric {global, local: {mean, low, high}}
           nulls        by metric of the halves and null {value, null_mean, null_sd, p, draws}
           prediction   by metric {r2, r2_interval, spearman, spearman_interval}
@@ -110,10 +112,17 @@ def _cell(study: Study, cell: Cell, where: Path) -> tuple[dict[str, Any], dict[s
         "seconds": _seconds(where),
         "not_normal": arrays["not_normal"].mean(),
     }
+    row["undefined_pairs"] = [_undefined(arrays, name) for name in PROTOCOLS]
     row |= {"final_return": interval(final.mean(1))._asdict(), "final_returns": final.mean(1)}
     last = np.asarray(found_in.statistic(arrays, "matched", HEADLINE)[:, -1], np.float64)
     row |= {"emergence": interval(last)._asdict(), "emergences": last}
     return row | {name: _protocol(one) for name, one in by.items()}, by
+
+
+def _undefined(arrays: Mapping[str, np.ndarray], protocol: str) -> dict[str, int]:
+    """Recordings of a protocol with pairs of units that have no number, and the most of these in one."""
+    found = np.asarray(arrays.get(f"{protocol}/undefined", 0))
+    return {"recordings": int((found > 0).sum()), "most": int(found.max())}
 
 
 def _protocol(one: Evidence) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from rlkit.analysis.study import (
     phase_randomised,
     random_projection,
 )
+from rlkit.analysis.study.shared import Shared
 from rlkit.errors import UsageError
 
 KEY = jax.random.key(0)
@@ -341,3 +342,42 @@ def test_a_delayed_copy_has_no_number_on_any_route_and_a_warning(routes):
         found = measure_emergence(np.stack([x[1:], x[:-1]], 1), KEY, routes=routes, draws=0)
     for route in routes:
         assert np.isnan(found[route].value["phi_r"]), route
+
+
+def few_states(steps=200, units=8):
+    """Units of which the first two follow a cycle: no number for their pair, and one for all others."""
+    rng = np.random.default_rng(5)
+    z = oracles.var_series(0.6 * np.eye(units) + 0.03 * rng.normal(size=(units, units)), steps, 4)
+    z[:, 0], z[:, 1] = np.cos(0.3 * np.arange(steps)), np.sin(0.3 * np.arange(steps))
+    return z.astype(np.float32)
+
+
+def test_pairs_without_a_number_are_left_out_of_means_over_pairs():
+    z = few_states()
+    with pytest.warns(AnalysisWarning, match="of means over pairs so are other such pairs"):
+        found = measure_emergence(z, KEY, routes=("pairs",), draws=4)
+    assert int(found.undefined) == 1
+    everyone = phi_id(z, check="off")
+    for name in ("phi_r", "ce3"):
+        values = np.asarray(everyone[name])[np.triu_indices(8, 1)]
+        mirrored = np.asarray(everyone[name]).T[np.triu_indices(8, 1)]
+        assert np.isnan(values).sum() == 1
+        np.testing.assert_allclose(
+            found["pairs"].value[name], (np.nanmean(values) + np.nanmean(mirrored)) / 2, atol=2e-5
+        )
+        for field in ("excess", "p", "sd"):
+            assert np.isfinite(getattr(found["pairs"], field)[name]), field
+    # A unit that is a function of its own past has no number with any other one.
+    time = np.arange(200)
+    some, most = z.copy(), z.copy()
+    some[:, 2] = most[:, 2] = (-1.0) ** time
+    most[:, 3:6] = np.array([0.99, 0.98, 0.97]) ** time[:, None]
+    recordings = np.stack([z, some, most, z[:, 2:][:, [0, 1, 2, 3, 4, 5, 0, 1]]])
+    many = measure_recordings(recordings, KEY, draws=4, routes=("pairs",), shared=Shared(("pairs",), 4))
+    assert many.undefined.tolist() == [1, 8, 23, 0]
+    assert many.active.sum(1).tolist() == [8, 8, 8, 6]
+    np.testing.assert_allclose(many["pairs"].value["phi_r"][0], found["pairs"].value["phi_r"], rtol=1e-5)
+    for field in ("value", "excess", "p"):
+        assert np.isfinite(getattr(many["pairs"], field)["phi_r"]).tolist() == [True, True, False, True], (
+            field
+        )

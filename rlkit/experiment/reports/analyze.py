@@ -24,6 +24,7 @@ Members of a sweep are other settings, so each is measured by itself: nothing is
     points          one entry per recording:
       update, step
       active               by seed: units that vary and are no copies
+      undefined_pairs      by seed: pairs of these units without a number, which means over pairs leave out
       effective_samples    by seed: independent samples that the slowest pair of units is worth
       effective_dimension  by seed: directions in which standardised units vary
       drifting             by seed: units with a trend over the recording
@@ -254,6 +255,7 @@ def points(life: Life, latents: dict[int, dict[str, np.ndarray]], per_update: in
         recorded = latents[update]
         entry: dict[str, Any] = {"update": int(update), "step": int(update) * per_update}
         entry |= {name: np.asarray(getattr(quality, name))[:, k].tolist() for name in ("active", "drifting")}
+        entry["undefined_pairs"] = life.undefined[:, k].tolist()
         entry |= {
             name: _numbers(np.asarray(getattr(quality, name))[:, k])
             for name in ("effective_samples", "effective_dimension")
@@ -321,6 +323,13 @@ def warnings(life: Life, units: int) -> list[str]:
         said.append(
             f"In {dead} of {recordings} recordings some of {units} units are constant or copies; they are "
             "left out."
+        )
+    undefined = int((life.undefined > 0).sum())
+    if undefined:
+        said.append(
+            f"In {undefined} of {recordings} recordings some pairs of units, at most {life.undefined.max()}, "
+            "have no number, as one of past and future is a function of the rest (few distinct states); means "
+            "over pairs leave them out, and are unknown where they are most."
         )
     narrow = quality.effective_dimension < 0.25 * quality.active
     if narrow.any():
@@ -436,6 +445,7 @@ def _prediction(life: Life) -> dict[str, Any]:
 def _arrays(life: Life) -> dict[str, np.ndarray]:
     """Everything measured, ``[S, K]`` and ``[S, K, F]``: names like ``means/phi_r/value``."""
     arrays = {f"quality/{name}": np.asarray(x) for name, x in life.quality._asdict().items()}
+    arrays["quality/undefined_pairs"] = life.undefined
     arrays |= {f"metric/{name}": values for name, values in life.metrics.items()}
     for route, test in life.tests.items():
         for field in NullTest._fields:
