@@ -328,8 +328,8 @@ def warnings(life: Life, units: int) -> list[str]:
     if undefined:
         said.append(
             f"In {undefined} of {recordings} recordings some pairs of units, at most {life.undefined.max()}, "
-            "have no number, as one of past and future is a function of the rest (few distinct states); means "
-            "over pairs leave them out, and are unknown where they are most."
+            "have no number, as one of past and future is a function of the rest (few distinct states); "
+            "means over pairs leave them out, and are unknown where they are most."
         )
     narrow = quality.effective_dimension < 0.25 * quality.active
     if narrow.any():
