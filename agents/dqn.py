@@ -27,10 +27,10 @@ from rlkit.encoding import action_decoder
 from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
 from rlkit.errors import UsageError
-from rlkit.fields import Config, check, leaf, static
+from rlkit.fields import Config, leaf, settled, static
 from rlkit.keys import typed_key
 from rlkit.normalize import RunningMoments
-from rlkit.optimisers import decayed_adam, descend
+from rlkit.optimisers import check_optimiser, decayed_adam, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network, chosen_network
@@ -148,8 +148,7 @@ def dqn(
       UnknownNameError: the reward or ``record`` names a feature that does not exist.
     """
     check_environment(env)
-    config, reward, space = config or DQNConfig(), reward or task(), env.spec.action_space
-    check(config)
+    config, reward, space = settled(config, DQNConfig), reward or task(), env.spec.action_space
     if not isinstance(space, Discrete):
         raise UsageError(f"{env.spec.id} has the actions {space}; DQN needs Discrete ones: take SAC or PPO")
     usual = functools.partial(headed_network, space.n, config=config, torso=config.torso)
@@ -162,6 +161,7 @@ def dqn(
         normalize_obs=config.normalize_obs, flat=len(shape) == 1, auto_reset=auto_reset,
         axis_name=axis_name,
     )  # fmt: skip
+    check_optimiser(optimiser, config, network.initialiser.shapes)
     spec = _Spec(
         collector=collects,
         network=network,

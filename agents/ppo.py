@@ -24,12 +24,12 @@ from rlkit.draws import Draw, raw, split
 from rlkit.elementary import bounded, means
 from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
-from rlkit.fields import Config, check, leaf, static
+from rlkit.fields import Config, leaf, settled, static
 from rlkit.keys import typed_key
 from rlkit.minibatches import check_minibatches, epochs, minibatch_indices
 from rlkit.networks import TORSOS
 from rlkit.normalize import standardise
-from rlkit.optimisers import decayed_adam
+from rlkit.optimisers import check_optimiser, decayed_adam
 from rlkit.packing import stacked
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
@@ -155,8 +155,7 @@ def ppo(
       UsageError: a hyper-parameter is out of range, or the network returns the wrong thing.
       UnknownNameError: the reward reads a feature that the environment does not have.
     """
-    config, reward = config or PPOConfig(), reward or task()
-    check(config)
+    config, reward = settled(config, PPOConfig), reward or task()
     check_environment(env)
     dist = action_distribution(env.spec.action_space)
     usual = functools.partial(actor_critic, outputs=dist.size, actions=env.spec.action_space, config=config)
@@ -170,6 +169,7 @@ def ppo(
         flat=len(shape) == 1, record=record, auto_reset=auto_reset, axis_name=axis_name,
     )  # fmt: skip
     needs = ("distribution", RAW, *(("value", *MEMORIES) if recurrent else ()))
+    check_optimiser(optimiser, config, network.initialiser.shapes)
     spec = _Spec(
         network, dist, collects, looking(network, collects.encode), needs, optimiser, auxiliary, axis_name,
         latent, recurrent, latents,

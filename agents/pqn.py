@@ -27,11 +27,11 @@ from rlkit.encoding import action_decoder
 from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
 from rlkit.errors import UsageError
-from rlkit.fields import Config, check, leaf, static
+from rlkit.fields import Config, leaf, settled, static
 from rlkit.keys import typed_key
 from rlkit.minibatches import check_minibatches, epochs, minibatch_indices
 from rlkit.networks import TORSOS
-from rlkit.optimisers import decayed_radam, descend
+from rlkit.optimisers import check_optimiser, decayed_radam, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network, chosen_network, outputs_over
@@ -143,8 +143,7 @@ def pqn(
       UnknownNameError: the reward reads a feature that the environment does not have.
     """
     check_environment(env)
-    config, reward, space = config or PQNConfig(), reward or task(), env.spec.action_space
-    check(config)
+    config, reward, space = settled(config, PQNConfig), reward or task(), env.spec.action_space
     if not isinstance(space, Discrete):
         raise UsageError(f"{env.spec.id} has the actions {space}; PQN needs Discrete ones: take SAC or PPO")
     usual = functools.partial(headed_network, space.n, config=config, torso=config.torso)
@@ -159,6 +158,7 @@ def pqn(
         flat=len(shape) == 1, record=record, auto_reset=auto_reset, axis_name=axis_name,
     )  # fmt: skip
     look, needs = looking(network, collects.encode), MEMORIES if recurrent else ()
+    check_optimiser(optimiser, config, network.initialiser.shapes)
     spec = _Spec(collects, network, look, dist, optimiser, config, recurrent, axis_name, latents)
     collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
     return agent_of(

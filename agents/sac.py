@@ -28,14 +28,14 @@ from rlkit.encoding import action_encoder, observation_encoder
 from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
 from rlkit.errors import UsageError
-from rlkit.fields import Config, check, leaf, static
+from rlkit.fields import Config, leaf, settled, static
 from rlkit.initialisers import Initialiser, orthogonal
 from rlkit.keys import typed_key
 from rlkit.normalize import RunningMoments
-from rlkit.optimisers import adam, descend
+from rlkit.optimisers import adam, check_optimiser, descend
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
-from rlkit.policies import Network, check_network, network_of
+from rlkit.policies import Network, check_network, given_network
 from rlkit.q_learning import soft_value, temperature_loss, track
 from rlkit.reads import latent_offer
 from rlkit.replay import Replay
@@ -162,8 +162,7 @@ def sac(
       UnknownNameError: the reward or ``record`` names a feature that does not exist.
     """
     check_environment(env)
-    config, reward, space = config or SACConfig(), reward or task(), env.spec.action_space
-    check(config)
+    config, reward, space = settled(config, SACConfig), reward or task(), env.spec.action_space
     if not isinstance(space, Box):
         raise UsageError(
             f"{env.spec.id} has the actions {space}; SAC needs a Box of real numbers: take DQN, PQN or PPO"
@@ -172,8 +171,8 @@ def sac(
     if network is None:
         # A small gain: at first actions of all sizes are tried, whatever is seen.
         network = headed_network(dist.size, encoder.shape, config, values=False, gain=0.01)
-    elif isinstance(network, nn.Module):
-        network = network_of(network, encoder.shape)
+    else:
+        network = given_network(network, encoder.shape)
     check_memoryless(network)
     offers = (latent_offer(check_network(network, encoder.shape, dist.size)),)
     critic = critic or critics(2, config.sizes, config.activation, config.layer_norm, config.precision)
@@ -183,6 +182,7 @@ def sac(
         env, reward, num_envs=config.num_envs, num_steps=config.num_steps, offers=offers, record=record,
         normalize_obs=config.normalize_obs, auto_reset=auto_reset, axis_name=axis_name,
     )  # fmt: skip
+    check_optimiser(optimiser, config, network.initialiser.shapes)
     spec = _Spec(
         collector=collects,
         network=network,

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import UsageError
+from rlkit.fields import shown
 from rlkit.keys import typed_key
 from rlkit.reads import private_features
 from rlkit.spaces import Discrete, Space
@@ -83,27 +84,41 @@ def reset_with(env: Environment, keys: Key, params: Any) -> tuple[jax.Array, Env
     return observe(env, keys[1], inner, params), EnvState(inner, jnp.zeros((), jnp.int32))
 
 
-def improper(actions: Any, space: Space, skipped: np.ndarray | None = None) -> str | None:
-    """What is wrong with actions ``[...]`` or ``[B, ...]`` of a space, as the end of a sentence.
+def proper(
+    action: Any, space: Space, batch: tuple[int, ...] = (), skipped: np.ndarray | None = None
+) -> np.ndarray:
+    """An action, or a batch of them, as an array of the space's dtype.
 
     Args:
-      actions: numbers, not traced.
+      action: numbers, not traced.
       space: where they should be.
+      batch: the axes before those of the space.
       skipped: bool ``[B]``: rows that are not looked at.
+
+    Raises:
+      UsageError: the action has another shape, is no number, not whole where the space is, or lies outside.
     """
-    array = np.asarray(actions)
-    if skipped is not None:
-        array = array[~skipped]
-    if np.issubdtype(array.dtype, np.floating) and np.isnan(array).any():
-        return "is not a number (NaN); look for a loss or an observation that is not finite"
+    array, expected = np.asarray(action), (*batch, *space.shape)
+    array = array.astype(np.float32) if array.dtype == jnp.bfloat16 else array
+    wrong = lambda why: UsageError(f"action={shown(action)} {why}")
+    if array.dtype.kind not in "biuf":
+        raise wrong(f"is of the type {array.dtype}; expected numbers of the shape {expected}")
+    if array.shape != expected:
+        raise wrong(f"has shape {array.shape}; expected {expected}")
+    dtype = np.dtype(jax.dtypes.canonicalize_dtype(space.dtype))
+    looked = array if skipped is None else array[~skipped]
+    if array.dtype.kind == "f" and np.isnan(looked).any():
+        raise wrong("is not a number (NaN); look for a loss or an observation that is not finite")
     if isinstance(space, Discrete):
         low, high = np.asarray(space.start), np.asarray(space.last)
     else:
         low, high = space.bounds()
     slack = 1e-5 * np.maximum(1.0, np.abs(np.where(np.isfinite(high - low), high - low, 1.0)))
-    if np.any(array < low - slack) or np.any(array > high + slack):
-        return f"is outside {np.min(low):g} .. {np.max(high):g}; clip it"
-    return None
+    if np.any(looked < low - slack) or np.any(looked > high + slack):
+        raise wrong(f"is outside {np.min(low):g} .. {np.max(high):g}; clip it")
+    if dtype.kind != "f" and np.any(looked != np.round(looked)):
+        raise wrong("is no whole number; the space is one of integers")
+    return array.astype(dtype)
 
 
 def advance(env: Environment, key: Key, state: EnvState, action: jax.Array, params: Any) -> Advance:
@@ -139,14 +154,14 @@ def step(env: Environment, key: Key, state: EnvState, action: jax.Array, params:
     :func:`rlkit.envs.rollout` does.
 
     Raises:
-      UsageError: the action is NaN or outside its space. Only actions that are numbers already can be looked
-        at: compiled programs cannot stop.
+      UsageError: the action is NaN, of another shape, or outside its space. Only actions that are numbers
+        already can be looked at: compiled programs cannot stop.
     """
-    if (
-        not isinstance(action, jax.core.Tracer)
-        and (why := improper(action, env.spec.action_space)) is not None
-    ):
-        raise UsageError(f"{env.spec.id}: action={action!r:.80} {why}")
+    if not isinstance(action, jax.core.Tracer):
+        try:
+            action = jnp.asarray(proper(action, env.spec.action_space))
+        except UsageError as error:
+            raise UsageError(f"{env.spec.id}: {error}") from None
     out = advance(env, key, state, action, params)
     before, after = (features(env, s.inner, params) for s in (state, out.state))
     reward, terms = task_reward(env, before, action, after, params)

@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from rlkit.envs.check import check_environment
-from rlkit.envs.core import advance, features, improper, reset, task_reward
+from rlkit.envs.core import advance, features, proper, reset, task_reward
 from rlkit.errors import UsageError, check_count, unknown_name
 from rlkit.parameters import resolve
 from rlkit.reads import reward_reads, task_reads
@@ -194,7 +194,7 @@ class GymnasiumEnv(gymnasium.Env):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         if self._slot is None:
             raise gymnasium.error.ResetNeeded("step was called before reset; call reset first")
-        action = _checked(action, self.source.spec.action_space, ())
+        action = proper(action, self.source.spec.action_space, ())
         self._slot, outcome = self._run.step(self._slot, action, self._given)
         outcome = jax.device_get(outcome)
         ended = bool(outcome.terminated), bool(outcome.truncated)
@@ -269,7 +269,7 @@ class GymnasiumVectorEnv(VectorEnv):
                 f"the episodes of the slots {np.flatnonzero(skipped).tolist()} are over; call "
                 "reset(options={'reset_mask': terminated | truncated}) first"
             )
-        actions = _checked(actions, self.source.spec.action_space, (self.num_envs,), skipped)
+        actions = proper(actions, self.source.spec.action_space, (self.num_envs,), skipped)
         for index in np.flatnonzero(skipped):
             self._renew(index)
         before = self._slots
@@ -343,26 +343,6 @@ class GymnasiumVectorEnv(VectorEnv):
         states = jax.device_get(self._slots.state.inner)
         rows = (jax.tree.map(lambda x, i=i: x[i], states) for i in range(self.num_envs))
         return tuple(self.source.render(row, self.params) for row in rows)
-
-
-def _checked(
-    action: Any, space: Space, batch: tuple[int, ...], skipped: np.ndarray | None = None
-) -> np.ndarray:
-    """The action as an array of the space's dtype; wrong shapes and numbers are errors.
-
-    The actions of ``skipped`` slots are not looked at.
-    """
-    array = np.asarray(action)
-    expected = (*batch, *space.shape)
-    if array.shape != expected:
-        raise ValueError(f"action has shape {array.shape}; expected {expected}")
-    if isinstance(space, Discrete):
-        inside = (array >= space.start) & (array <= space.last)
-        if not np.all(inside if skipped is None else inside | skipped):
-            raise ValueError(f"action={action!r} is outside {space.start} .. {space.last}")
-    elif (why := improper(array, space, skipped)) is not None:
-        raise ValueError(f"action={action!r} {why}")
-    return array.astype(jax.dtypes.canonicalize_dtype(space.dtype))
 
 
 _MODES = {mode.name.lower(): mode for mode in AutoresetMode}

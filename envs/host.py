@@ -26,7 +26,7 @@ from rlkit.envs.host_spaces import action_space, observation_space
 from rlkit.envs.host_tasks import HostTask, known_task, reader, specification
 from rlkit.envs.host_worker import Blueprint, limited, seen_space, time_limit_of
 from rlkit.envs.source import Source
-from rlkit.errors import UsageError, missing_extra, unknown_name
+from rlkit.errors import UsageError, check_count, missing_extra, unknown_name
 from rlkit.reads import recorded_names
 from rlkit.types import EnvSpec, Features, Key, PyTree, Terms
 
@@ -209,8 +209,7 @@ def from_gymnasium(
         raise unknown_name("vectorization", vectorization, VECTORIZATIONS)
     if not time_limit > 0:
         raise UsageError(f"time_limit={time_limit!r}: expected seconds above 0")
-    if max_streams < 1:
-        raise UsageError(f"max_streams={max_streams!r}: expected at least 1")
+    check_count("max_streams", max_streams)
     task = task or HostTask()
     make = _maker(env)
     example = _made(make, id)
@@ -267,6 +266,11 @@ def _made(make: Callable[..., gymnasium.Env], id: str | None) -> gymnasium.Env:
         raise UsageError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(env, gymnasium.Env):
         raise UsageError(f"{name} made a {type(env).__name__}; expected a gymnasium.Env")
+    for space in ("observation_space", "action_space"):
+        if not isinstance(getattr(env, space, None), gymnasium.spaces.Space):
+            raise UsageError(
+                f"{name}: {type(env).__name__} has no {space}; expected a gymnasium.spaces.Space"
+            )
     return env
 
 

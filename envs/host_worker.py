@@ -27,7 +27,22 @@ and holds ``"returned"``."""
 
 def plain(env: Any, obs: Any, reward: float, terminated: bool, info: dict, memory: dict) -> tuple:
     """The meter of an environment of which nothing is known."""
-    return bool(info.get("is_success", info.get("success", False))), memory["returned"], ()
+    told = info.get("is_success", info.get("success", False))
+    return flag(told, "success"), memory["returned"], ()
+
+
+def flag(value: Any, what: str) -> bool:
+    """What an environment says is so or not. Texts, NaN and arrays count as true in Python, and say nothing.
+
+    Raises:
+      ValueError: it is no bool and no finite number.
+    """
+    if value is True or value is False:
+        return value
+    known = isinstance(value, bool | int | float | np.number | np.bool_ | np.ndarray) and np.ndim(value) == 0
+    if not known or not np.isfinite(value):
+        raise ValueError(f"returned {what}={value!r:.60}; expected True or False")
+    return bool(value)
 
 
 def seen_space(space: spaces.Space) -> tuple[spaces.Space, bool]:
@@ -65,6 +80,23 @@ def record_dtype(space: spaces.Space) -> Any:
     return np.uint8 if space.dtype == np.uint8 else np.float32
 
 
+def number(reward: Any) -> float:
+    """A reward as a number.
+
+    Raises:
+      ValueError: it is none, or not finite in float32.
+    """
+    if isinstance(reward, str) or np.ndim(reward) != 0 or reward is None:
+        raise ValueError(f"returned the reward {reward!r:.60}; expected a number")
+    value = float(reward)
+    if not abs(value) <= _LARGEST:
+        raise ValueError(f"returned the reward {value!r}, which is not finite in float32")
+    return value
+
+
+_LARGEST = float(np.finfo(np.float32).max)
+
+
 class Recorded(gymnasium.Wrapper):
     """A Gymnasium environment that observes records.
 
@@ -83,7 +115,7 @@ class Recorded(gymnasium.Wrapper):
         self.dtype = record_dtype(self.seen)
         self.split = math.prod(self.seen.shape or ())  # where the facts begin
         self.width = width = self.split + self.facts_width()
-        self.straight = len(self.seen.shape or ()) == 1
+        self.shape = self.seen.shape or ()
         self.inner = env.unwrapped  # looked up once: a property of every wrapper in between
         low, high = (0, 255) if self.dtype == np.uint8 else (-np.inf, np.inf)
         self.observation_space = spaces.Box(low, high, (width,), self.dtype)
@@ -101,7 +133,7 @@ class Recorded(gymnasium.Wrapper):
             raise self._failed(error) from error
         self.doing = None
         self.memory = {"returned": 0.0}
-        return self._record(obs, 0.0, False, info), {}
+        return self._told(obs, 0.0, False, False, info)[0], {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict]:
         self.doing = "step"
@@ -110,22 +142,38 @@ class Recorded(gymnasium.Wrapper):
         except Exception as error:
             raise self._failed(error) from error
         self.doing = None
-        reward = float(reward)
-        self.memory["returned"] += reward
-        return self._record(obs, reward, terminated, info), reward, bool(terminated), bool(truncated), {}
+        return *self._told(obs, reward, terminated, truncated, info), {}
 
     def _failed(self, error: Exception) -> RuntimeError:
         return RuntimeError(f"slot {self.slot} failed in {self.doing}: {type(error).__name__}: {error}")
 
+    def _told(self, obs: Any, reward: Any, terminated: Any, truncated: Any, info: Any) -> tuple:
+        """Record, reward and flags of what the environment returned, which may be anything."""
+        try:
+            flags = flag(terminated, "terminated"), flag(truncated, "truncated")
+            if not isinstance(info, dict):
+                raise ValueError(f"returned info={info!r:.60}; expected a dict")
+            reward = number(reward)
+            self.memory["returned"] += reward
+            return self._record(obs, reward, flags[0], info), reward, *flags
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise RuntimeError(f"slot {self.slot} {error}") from error
+
     def _record(self, obs: Any, reward: float, terminated: bool, info: dict) -> np.ndarray:
         seen: Any = spaces.flatten(self.env.observation_space, obs) if self.flattened else obs
+        if np.shape(seen) != self.shape:
+            raise ValueError(f"returned an observation of shape {np.shape(seen)}; expected {self.shape}")
         success, fitness, more = self.meter(self.inner, seen, reward, terminated, info, self.memory)
         facts = (reward, self.memory["returned"], success, fitness, *more)
         record = np.empty(self.width, self.dtype)
-        record[: self.split] = seen if self.straight else np.ravel(seen)
+        record[: self.split] = seen if len(self.shape) == 1 else np.ravel(seen)
         if self.dtype is np.float32:
             record[self.split :] = facts
         else:
+            if getattr(seen, "dtype", None) != np.uint8 and np.any(record[: self.split] != np.ravel(seen)):
+                raise ValueError(
+                    "returned an observation that is no array of bytes (uint8), as its space says"
+                )
             record[self.split :] = np.array(facts, np.float32).view(np.uint8)
         return record
 

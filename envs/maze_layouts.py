@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.errors import UsageError, unknown_name
+from rlkit.errors import UsageError, check_count, unknown_name
 from rlkit.types import Key
 
 # umaze, medium and large are the maps of the D4RL benchmark (arXiv 2004.07219).
@@ -91,7 +91,10 @@ def random_rooms(key: Key, rooms: tuple[int, int] = (2, 2), room_size: int = 4) 
       Walls, bool ``[rooms[0] * (room_size + 1) + 1, rooms[1] * (room_size + 1) + 1]``. The default
       shape is that of the map ``"rooms"``.
     """
-    pitch = room_size + 1
+    if not isinstance(rooms, tuple) or len(rooms) != 2:
+        raise UsageError(f"rooms={rooms!r}: expected two numbers, from bottom to top and from left to right")
+    rooms = check_count("rooms[0]", rooms[0]), check_count("rooms[1]", rooms[1])
+    pitch = check_count("room_size", room_size) + 1
     height, width = (n * pitch + 1 for n in rooms)
     y, x = np.mgrid[:height, :width]
     walls = (y % pitch == 0) | (x % pitch == 0)
@@ -121,6 +124,7 @@ def tree_rooms(key: Key, rooms: int = 4, room_size: int = 5) -> jax.Array:
     Returns:
       Walls, bool ``[rooms * (room_size + 1) + 1, rooms * (room_size + 1) + 1]``.
     """
+    rooms, room_size = check_count("rooms", rooms), check_count("room_size", room_size)
     pitch, side = room_size + 1, rooms * (room_size + 1) + 1
     lines = np.arange(side) % pitch == 0
     steps = jnp.array([[1, 0], [-1, 0], [0, 1], [0, -1]], jnp.int32)  # (row, column)

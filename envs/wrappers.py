@@ -5,7 +5,7 @@ A wrapper forwards whatever it does not change. State that it needs is added to 
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs import core
-from rlkit.envs.wrapping import StatefulWrapper, Wrapped, Wrapper
+from rlkit.envs.wrapping import StatefulWrapper, Wrapped, Wrapper, wrapped
 from rlkit.errors import UsageError, check_count
+from rlkit.fields import Range, check_value
 from rlkit.reads import private_features, task_terms
 from rlkit.spaces import Box, Discrete, Space
 from rlkit.types import Environment, EnvSpec, Features, FeatureSpec, Key, PyTree, Terms
@@ -25,14 +26,14 @@ _STICK, _LOOK = 1, 2  # folded into a key for what the wrapped environment does 
 
 def _box_of(space: Space, who: str) -> Box:
     if not isinstance(space, Box):
-        raise ValueError(f"{who} needs a box, but got {space}")
+        raise UsageError(f"{who} needs a box, but got {space}")
     return space
 
 
 def _vector_box(env: Environment, wrapper: str) -> Box:
-    space = env.spec.observation_space
+    space = wrapped(env).spec.observation_space
     if not isinstance(space, Box) or len(space.shape) != 1:
-        raise ValueError(f"{wrapper} needs observations that are vectors; {env.spec.id} has {space}")
+        raise UsageError(f"{wrapper} needs observations that are vectors; {env.spec.id} has {space}")
     return space
 
 
@@ -61,13 +62,16 @@ def select_observation(env: Environment, indices: Sequence[int]) -> Environment:
     ``select_observation(make("classic/cartpole"), (0, 2))`` hides the velocities.
 
     Raises:
-      ValueError: observations are not vectors, or an index is out of range.
+      UsageError: observations are not vectors, or an index is out of range.
     """
     size = _vector_box(env, "select_observation").shape[0]
-    indices = tuple(int(i) for i in indices)
-    if not indices or any(not 0 <= i < size for i in indices):
-        raise ValueError(f"indices={indices}: expected one or more of 0 .. {size - 1}")
-    return _SelectObservation(env, indices)
+    try:
+        chosen = tuple(check_count("index", i, 0) for i in indices)
+    except (TypeError, UsageError):
+        chosen = ()
+    if not chosen or max(chosen) >= size:
+        raise UsageError(f"indices={indices!r:.80}: expected one or more of 0 .. {size - 1}")
+    return _SelectObservation(env, chosen)
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def time_in_observation(env: Environment) -> Environment:
     It makes tasks with a time limit Markov (Pardo et al. 2018, arXiv 1712.00378, section 3).
 
     Raises:
-      ValueError: observations are not vectors.
+      UsageError: observations are not vectors.
     """
     _vector_box(env, "time_in_observation")
     return _TimeInObservation(env)
@@ -214,7 +218,7 @@ def action_repeat(env: Environment, n: int) -> Environment:
     Raises:
       UsageError: ``n`` is not a positive integer.
     """
-    return _ActionRepeat(env, check_count("n", n))
+    return _ActionRepeat(wrapped(env), check_count("n", n))
 
 
 @dataclass(frozen=True)
@@ -250,10 +254,12 @@ def sticky_actions(env: Environment, p: float = 0.25) -> Environment:
     replaced. The task reward sees the action that was asked for.
 
     Raises:
-      ValueError: ``p`` is not in ``[0, 1)``.
+      UsageError: ``p`` is not in ``[0, 1)``.
     """
-    if not 0 <= p < 1:
-        raise ValueError(f"p={p}: expected a probability below 1")
+    wrapped(env)
+    check_value("p", p, 0.25, Range(0.0, None, 1.0))
+    if p == 1:
+        raise UsageError(f"p={p!r}: expected a probability below 1, or no new action is ever carried out")
     return _StickyActions(env, float(p))
 
 
@@ -308,12 +314,12 @@ def discretise(env: Environment, bins: int | None = None) -> Environment:
       bins: values per entry, rounded in a box of integers; None takes every integer of such a box.
 
     Raises:
-      ValueError: actions are not a bounded box, ``bins < 2`` (or None for real numbers), or there were more
+      UsageError: actions are not a bounded box, ``bins < 2`` (or None for real numbers), or there were more
         than 4096 actions.
     """
-    space = env.spec.action_space
+    space = wrapped(env).spec.action_space
     if not isinstance(space, Box) or not space.bounded:
-        raise ValueError(f"discretise needs actions in a bounded box; {env.spec.id} has {space}")
+        raise UsageError(f"discretise needs actions in a bounded box; {env.spec.id} has {space}")
     if bins is not None or not space.integer:
         bins = check_count("bins", bins, 2)
     if bins is None:
@@ -321,7 +327,7 @@ def discretise(env: Environment, bins: int | None = None) -> Environment:
     else:
         count = float(bins) ** math.prod(space.shape)
     if count > 4096:
-        raise ValueError(
+        raise UsageError(
             f"bins={bins} on {math.prod(space.shape)} entries makes {count:.0f} actions; "
             "expected at most 4096"
         )
@@ -362,9 +368,9 @@ def frame_stack(env: Environment, n: int) -> Environment:
     At the start of an episode the first observation stands for those before it.
 
     Raises:
-      ValueError: ``n < 1``, or observations are not a box.
+      UsageError: ``n < 1``, or observations are not a box.
     """
-    _box_of(env.spec.observation_space, "frame_stack")
+    _box_of(wrapped(env).spec.observation_space, "frame_stack")
     return _FrameStack(env, check_count("n", n))
 
 
@@ -411,11 +417,12 @@ def observe_features(
     Raises:
       UsageError: no names, or a feature that the agent cannot see.
       UnknownNameError: a feature that does not exist.
-      ValueError: observations to be kept are not vectors.
+      UsageError: observations to be kept are not vectors.
     """
-    names = (names,) if isinstance(names, str) else tuple(names)
+    known = ", ".join(feature.name for feature in wrapped(env).spec.features)
+    names = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else ()
     if not names:
-        raise UsageError(f"names=(): expected one or more of {', '.join(f.name for f in env.spec.features)}")
+        raise UsageError(f"names={names}: expected one or more of {known}")
     for name in names:
         if not env.spec.feature(name).observable and not privileged:
             raise UsageError(

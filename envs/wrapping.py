@@ -6,8 +6,26 @@ from typing import Any, NamedTuple
 
 import jax
 
+from rlkit.envs.suggest import not_an_environment
+from rlkit.errors import InvalidEnvironmentError
 from rlkit.reads import private_features
 from rlkit.types import Environment, EnvSpec, Features, FeatureSpec, Key, PyTree, Terms
+
+
+def wrapped(env: Any) -> Environment:
+    """What a wrapper was given, if it can be wrapped.
+
+    Raises:
+      InvalidEnvironmentError: it is no environment, or runs on the host.
+    """
+    if (sentence := not_an_environment(env)) is not None:
+        raise InvalidEnvironmentError(sentence)
+    if not env.spec.pure:
+        raise InvalidEnvironmentError(
+            f"{env.spec.id} runs on the host, where wrappers of rlkit.envs do not: wrap the Gymnasium "
+            "environment, and give rlkit.envs.from_gymnasium a function that makes it"
+        )
+    return env
 
 
 @dataclass(frozen=True)

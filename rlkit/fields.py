@@ -16,7 +16,7 @@ An agent calls :func:`check` when it is built, so that nothing compiles for a va
 import dataclasses
 import math
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import jax
 import numpy as np
@@ -112,6 +112,24 @@ def check(config: Any) -> None:
         if entry.default is not dataclasses.MISSING:
             bounds = entry.metadata.get("range", Range())
             check_value(entry.name, getattr(config, entry.name), entry.default, bounds)
+
+
+C = TypeVar("C")
+
+
+def settled(config: C | None, kind: type[C]) -> C:
+    """A configuration that was given, checked, or the default of its kind.
+
+    Raises:
+      UsageError: it is of another kind, or as :func:`check` says.
+    """
+    if config is None:
+        config = kind()
+    if not isinstance(config, kind):
+        hint = f"; did you mean {kind.__name__}(**config)?" if isinstance(config, dict) else ""
+        raise UsageError(f"config={shown(config)} is no {kind.__name__}{hint}")
+    check(config)
+    return config
 
 
 def check_value(name: str, value: Any, default: Any, bounds: Range = Range()) -> None:

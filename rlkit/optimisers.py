@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from rlkit.errors import UsageError
 from rlkit.packing import packing
 from rlkit.types import PyTree
 
@@ -31,6 +32,30 @@ def packed(inner: optax.GradientTransformation) -> optax.GradientTransformation:
         return layout.unpack(vector), state
 
     return optax.GradientTransformation(init, update)
+
+
+def check_optimiser(optimiser: Callable[..., Any], config: Any, params: PyTree) -> None:
+    """Check the optimiser of an agent, without compiling.
+
+    Args:
+      optimiser: ``optimiser(config, update) -> transformation``.
+      config: the agent's.
+      params: shapes of parameters that it is for.
+
+    Raises:
+      UsageError: it is no such function, or what it gives is no transformation.
+    """
+    wanted = "expected a function optimiser(config, update) that returns an optax.GradientTransformation"
+    if hasattr(optimiser, "update") or not callable(optimiser):
+        hint = "; did you mean lambda config, update: ...?" if hasattr(optimiser, "update") else ""
+        raise UsageError(f"optimiser={optimiser!r:.80}: {wanted}{hint}")
+    try:
+        found = optimiser(config, jnp.zeros((), jnp.int32))
+    except TypeError as error:
+        raise UsageError(f"optimiser cannot be called with (config, update): {error}; {wanted}") from error
+    if not callable(getattr(found, "init", None)) or not callable(getattr(found, "update", None)):
+        raise UsageError(f"optimiser returns {found!r:.80}; {wanted}")
+    jax.eval_shape(found.init, params)
 
 
 def adam(config: Any, update: jax.Array | int = 0) -> optax.GradientTransformation:

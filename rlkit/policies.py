@@ -7,9 +7,11 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.errors import InvalidRngError
 
 from rlkit.encoding import observation_encoder
 from rlkit.errors import UsageError
+from rlkit.fields import shown
 from rlkit.initialisers import Initialiser, orthogonal, own
 from rlkit.memory import restart
 from rlkit.networks import GATE_GAINS, ActorCritic, Outputs, torso_encoder
@@ -116,7 +118,24 @@ def chosen_network(
         shape = torso_encoder(space, torso).shape
         return usual(shape), shape
     shape = observation_encoder(space, flat=False).shape
-    return network_of(network, shape) if isinstance(network, nn.Module) else network, shape
+    return given_network(network, shape), shape
+
+
+def given_network(network: nn.Module | Network, shape: tuple[int, ...]) -> Network:
+    """The functions of what a user gave as a network, for encoded observations of a shape.
+
+    Raises:
+      UsageError: it is neither a module nor a :class:`Network`, or the module cannot be called.
+    """
+    if isinstance(network, Network):
+        return network
+    if isinstance(network, nn.Module):
+        return network_of(network, shape)
+    hint = f"; did you mean {network.__name__}(...)?" if isinstance(network, type) else ""
+    raise UsageError(
+        f"network={shown(network)}: expected a flax module, or a rlkit.policies.Network of pure functions"
+        f"{hint}"
+    )
 
 
 def outputs_over(network: Network, params: PyTree, memory: PyTree, x: jax.Array, first: PyTree) -> Outputs:
@@ -161,7 +180,13 @@ def check_network(network: Network, shape: tuple[int, ...], size: int) -> int:
     """
     carry = jax.eval_shape(network.memory)
     x = jax.ShapeDtypeStruct(shape, jnp.float32)
-    out: Any = jax.eval_shape(network.apply, network.initialiser.shapes, carry, x)
+    try:
+        out: Any = jax.eval_shape(network.apply, network.initialiser.shapes, carry, x)
+    except InvalidRngError as error:
+        raise UsageError(
+            f"the network draws random numbers when it is called ({error}); expected a function of "
+            "parameters and observations: leave dropout and noise out (deterministic=True)"
+        ) from error
     if not isinstance(out, Outputs):
         raise UsageError(
             f"the network returns {type(out).__name__}; expected rlkit.networks.Outputs(distribution, value, "
@@ -170,15 +195,49 @@ def check_network(network: Network, shape: tuple[int, ...], size: int) -> int:
     for name, expected, meaning in (
         ("distribution", (size,), "parameters of the action distribution"),
         ("value", (), "a scalar: index or squeeze the last axis"),
+        ("latent", None, "a vector [n]"),
     ):
-        found = getattr(out, name).shape
-        if found != expected:
-            raise UsageError(f"the network's {name} has shape {found}; expected {expected}, {meaning}")
-    if len(out.latent.shape) != 1:
-        raise UsageError(f"the network's latent has shape {out.latent.shape}; expected a vector [n]")
+        found = getattr(out, name)
+        if not hasattr(found, "dtype") or not jnp.issubdtype(found.dtype, jnp.floating):
+            raise UsageError(
+                f"the network's {name} is {_kind(found)}; expected an array of floats, {meaning}"
+            )
+        if found.shape != expected if expected is not None else len(found.shape) != 1:
+            wanted = "" if expected is None else f"{expected}, "
+            raise UsageError(f"the network's {name} has shape {found.shape}; expected {wanted}{meaning}")
     like = lambda tree: jax.tree.map(lambda a: (a.shape, str(a.dtype)), tree)
     if like(out.carry) != like(carry):
         raise UsageError(
             f"the network's carry is {like(out.carry)}; expected {like(carry)}, as its memory() says"
         )
+    _check_leading_axes(network, carry, shape, out)
     return out.latent.shape[0]
+
+
+_AXES = (2, 3)  # of a sequence, and of slots: any two lengths
+
+
+def _check_leading_axes(network: Network, carry: PyTree, shape: tuple[int, ...], one: Outputs) -> None:
+    """Raise a UsageError unless sequences of slots give what one observation does, with two axes more."""
+    slots = _AXES[1]
+    x = jax.ShapeDtypeStruct((*_AXES, *shape), jnp.float32)
+    many = lambda tree, *lead: jax.tree.map(lambda a: jax.ShapeDtypeStruct((*lead, *a.shape), a.dtype), tree)
+    first = jax.ShapeDtypeStruct(_AXES, bool)
+    run = lambda params, memory, x, first: outputs_over(network, params, memory, x, first)[:3]
+    expected, what = many(one[:3], *_AXES), f"observations of shape {(*_AXES, *shape)}"
+    try:
+        found = jax.eval_shape(run, network.initialiser.shapes, many(carry, slots), x, first)
+    except (TypeError, ValueError, IndexError) as error:
+        raise UsageError(
+            f"the network cannot be called with {what}: {error}; leave leading axes alone"
+        ) from error
+    for name, given, wanted in zip(Outputs._fields, found, expected, strict=False):
+        if given.shape != wanted.shape:
+            raise UsageError(
+                f"the network's {name} has shape {given.shape} for {what}; expected {wanted.shape}: leave "
+                "leading axes alone (index the last ones with [..., i])"
+            )
+
+
+def _kind(value: Any) -> str:
+    return f"of {value.dtype}" if hasattr(value, "dtype") else f"a {type(value).__name__}"

@@ -184,9 +184,10 @@ def reward_reads(reward: Reward, spec: EnvSpec) -> tuple[str, ...]:
 
     Raises:
       UnknownNameError: it reads a feature that the environment does not have.
-      UsageError: it reads one that the environment forbids.
-      ValueError: it does not return a scalar reward and scalar terms.
+      UsageError: it reads one that the environment forbids, or is no reward.
+      UsageError: it does not return a scalar float and scalar terms.
     """
+    _check_kind(reward)
     seen: set[str] = set()
 
     def probe(key: jax.Array, transition: Transition):
@@ -203,7 +204,22 @@ def reward_reads(reward: Reward, spec: EnvSpec) -> tuple[str, ...]:
     )
     for name, value in {"reward": total, **terms}.items():
         if value.shape != (1,):
-            raise ValueError(
+            raise UsageError(
                 f"the reward's {name!r} has shape {value.shape[1:]} on one transition; expected a scalar ()"
             )
+    if not jnp.issubdtype(total.dtype, jnp.floating):
+        raise UsageError(f"the reward is {total.dtype}; expected floats: .astype(jnp.float32)")
     return tuple(sorted(seen))
+
+
+def _check_kind(reward: Any) -> None:
+    """Raise a UsageError unless this is a reward, with what was probably meant."""
+    if callable(getattr(reward, "init", None)) and callable(getattr(reward, "apply", None)):
+        return
+    hint = ""
+    if isinstance(reward, str):
+        hint = f"; did you mean rlkit.rewards.read({reward!r:.60})?"
+    elif callable(reward):
+        name = getattr(reward, "__name__", "f")
+        hint = f"; did you mean {name}(), or rlkit.rewards.from_function({name}, name)?"
+    raise UsageError(f"reward={reward!r:.80} is no reward; expected a rlkit.types.Reward{hint}")

@@ -24,10 +24,10 @@ from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
 from rlkit.envs.wrappers import observe_features
 from rlkit.errors import UsageError
-from rlkit.fields import check
+from rlkit.fields import settled
 from rlkit.keys import typed_key
 from rlkit.minibatches import check_minibatches
-from rlkit.optimisers import decayed_radam
+from rlkit.optimisers import check_optimiser, decayed_radam
 from rlkit.parallel import replica_keys
 from rlkit.parameters import hyperparameters
 from rlkit.policies import Network, check_network
@@ -74,8 +74,7 @@ def toponav(
       exist.
     """
     check_environment(env)
-    config, reward, space = config or TopoNavConfig(), reward or task(), env.spec.action_space
-    check(config)
+    config, reward, space = settled(config, TopoNavConfig), reward or task(), env.spec.action_space
     if not isinstance(space, Discrete):
         raise UsageError(f"{env.spec.id} has the actions {space}; TopoNav needs Discrete ones")
     _check_memory(env, config)
@@ -91,6 +90,7 @@ def toponav(
         env, reward, num_envs=config.num_envs, num_steps=config.num_steps, carry=memory, offers=offers,
         auto_reset=auto_reset, axis_name=axis_name,
     )  # fmt: skip
+    check_optimiser(optimiser, config, sub.initialiser.shapes)
     spec = Spec(
         collector=collects,
         look=looking(env, names),

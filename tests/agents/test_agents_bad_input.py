@@ -3,14 +3,18 @@
 import dataclasses
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import optax
 import pytest
 
-from rlkit.agents import DQNConfig, PQNConfig, SACConfig, dqn, pqn, sac
+from rlkit.agents import DQNConfig, PPOConfig, PQNConfig, SACConfig, dqn, ppo, pqn, sac
 from rlkit.critics import HeadedTorso
 from rlkit.envs import make
 from rlkit.errors import UnknownNameError, UsageError
-from rlkit.rewards import progress
+from rlkit.networks import Outputs
+from rlkit.rewards import progress, task
+from rlkit.types import Reward
 
 CART, PENDULUM = make("classic/cartpole"), make("classic/pendulum")
 MAKERS = {sac: (SACConfig, PENDULUM), dqn: (DQNConfig, CART), pqn: (PQNConfig, CART)}
@@ -85,6 +89,69 @@ def test_networks_that_return_the_wrong_thing_are_refused(maker):
         maker(env, network=Bare())
     with pytest.raises(UsageError, match=r"distribution has shape \(7,\); expected \(2,\)"):
         maker(env, network=HeadedTorso(7))
+
+
+class Own(nn.Module):
+    """A network of which one output is changed."""
+
+    change: str
+
+    @nn.compact
+    def __call__(self, carry, x):
+        z = nn.Dense(8)(x)
+        out = Outputs(nn.Dense(2)(z), nn.Dense(1)(z)[..., 0], z)
+        if self.change == "noise":
+            return out._replace(value=out.value + jax.random.normal(self.make_rng("noise")))
+        changes = {
+            "int": {"distribution": out.distribution.astype(jnp.int32)},
+            "none": {"value": None},
+            "first": {"value": nn.Dense(1)(z)[0]},
+            "sum": {"value": z.sum()},
+        }
+        return out._replace(**changes[self.change])
+
+
+@pytest.mark.parametrize("maker", [ppo, sac, dqn, pqn])
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Own("int"), "distribution is of int32; expected an array of floats"),
+        (Own("none"), "value is a NoneType; expected an array of floats"),
+        (
+            Own("first"),
+            r"value has shape .* for observations of shape \(2, 3, .*: leave leading",
+        ),
+        (Own("sum"), r"value has shape \(\) for observations .* expected \(2, 3\)"),
+        (Own("noise"), "draws random numbers when it is called"),
+        (Own, r"expected a flax module, .*; did you mean Own\(...\)"),
+        ("mlp", "network='mlp': expected a flax module"),
+    ],
+)
+def test_outputs_that_would_teach_nothing_are_named(maker, network, message):
+    _, env = (MAKERS | {ppo: (PPOConfig, CART)})[maker]
+    with pytest.raises(UsageError, match=message):
+        maker(env, network=network)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"config": {"num_envs": 3}}, r"is no PPOConfig; did you mean PPOConfig\(\*\*config\)"),
+        ({"config": DQNConfig()}, "config=DQNConfig.* is no PPOConfig"),
+        ({"reward": "task()"}, r"is no reward; .* did you mean rlkit.rewards.read\('task\(\)'\)"),
+        ({"reward": task}, r"did you mean task\(\), or rlkit.rewards.from_function\(task, name\)"),
+        (
+            {"reward": Reward(lambda key: (), lambda memory, t, params: (memory, t.done.astype(int), {}))},
+            "is int32; expected floats",
+        ),
+        ({"optimiser": optax.adam(1e-3)}, "did you mean lambda config, update"),
+        ({"optimiser": lambda: optax.adam(1e-3)}, r"cannot be called with \(config, update\)"),
+        ({"optimiser": lambda config, update: "adam"}, "optimiser returns 'adam'"),
+    ],
+)
+def test_arguments_of_another_kind_say_what_was_meant(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        ppo(CART, **arguments)
 
 
 @pytest.mark.parametrize("maker", [sac, dqn])

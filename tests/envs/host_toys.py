@@ -84,3 +84,16 @@ class Parts(gymnasium.Env):
     def step(self, action):
         observation = {"place": 2, "speed": np.zeros(2, np.float32)}
         return observation, float(10 * action[0] + action[1]), False, False, {}
+
+
+class Odd(Counter):
+    """Returns something else than it should in the second step."""
+
+    def __init__(self, changes: dict, dtype: str = "float32"):
+        super().__init__(dtype=dtype)
+        self.changes = changes
+
+    def step(self, action):
+        names = "obs", "reward", "terminated", "truncated", "info"
+        out = dict(zip(names, super().step(action), strict=True))
+        return tuple((out | (self.changes if self.t == 2 else {})).values())

@@ -16,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from host_toys import Counter, Failing, Parts
+from host_toys import Counter, Failing, Odd, Parts
 
 from rlkit.envs import check_environment, from_gymnasium, make, reset, rollout, source, start
 from rlkit.envs.host_batch import HostError
+from rlkit.envs.host_worker import COMMON, Blueprint, plain
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.rewards import from_function, init_slots, relabel
 from rlkit.spaces import Box, Discrete
@@ -313,6 +314,8 @@ class TestMaking:
             (lambda: make("host:CartPole-v1", time_limit=0), UsageError, "time_limit=0"),
             (lambda: from_gymnasium(3), UsageError, "expected a Gymnasium environment or what makes one"),
             (lambda: from_gymnasium(lambda: 3), UsageError, "made a int"),
+            (lambda: from_gymnasium(gymnasium.Env), UsageError, "Env has no observation_space"),
+            (lambda: from_gymnasium(Counter, max_streams=1.5), UsageError, "max_streams=1.5"),
             (lambda: from_gymnasium(lambda: Failing()), UsageError, "cannot be made: TypeError"),
         ],
     )
@@ -402,6 +405,42 @@ class TestFailures:
             jax.block_until_ready(_run(env, 4, 10)[2].reward)
         assert message in _messages(error)
         assert isinstance(env.failure(error.value), HostError)
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"reward": None}, "slot 0 returned the reward None; expected a number"),
+            ({"reward": np.ones(1)}, "slot 0 returned the reward array([1.]); expected a number"),
+            ({"reward": float("nan")}, "slot 0 returned the reward nan, which is not finite in float32"),
+            ({"reward": 1e300}, "slot 0 returned the reward 1e+300, which is not finite in float32"),
+            ({"obs": np.zeros(1, np.float32)}, "an observation of shape (1,); expected (2,)"),
+            ({"obs": None}, "an observation of shape (); expected (2,)"),
+            ({"terminated": "False"}, "slot 0 returned terminated='False'; expected True or False"),
+            ({"terminated": None}, "slot 0 returned terminated=None; expected True or False"),
+            ({"truncated": np.array([False, True])}, "slot 0 returned truncated=array([False,  True])"),
+            ({"info": None}, "slot 0 returned info=None; expected a dict"),
+            ({"info": {"success": "no"}}, "slot 0 returned success='no'; expected True or False"),
+            ({"info": {"success": float("nan")}}, "slot 0 returned success=nan"),
+        ],
+    )
+    def test_what_is_no_answer_is_said(self, changes, message):
+        """None of these may become a number: texts and NaN are true, and one entry fills two."""
+        slot = Blueprint(functools.partial(Odd, changes), 0, plain, len(COMMON))()
+        slot.reset(seed=0)
+        slot.step(3)
+        with pytest.raises(RuntimeError, match=re.escape(message)):
+            slot.step(3)
+
+    def test_pictures_are_bytes_and_paid_in_numbers(self):
+        for changes, message in (
+            ({"obs": np.full(2, 0.5)}, "no array of bytes"),
+            ({"reward": float("nan")}, "the reward nan"),
+        ):
+            slot = Blueprint(functools.partial(Odd, changes, "uint8"), 0, plain, len(COMMON))()
+            slot.reset(seed=0)
+            slot.step(3)
+            with pytest.raises(RuntimeError, match=message):
+                slot.step(3)
 
     def test_after_a_failure_a_state_can_be_run_again(self):
         Failing.made = 3

@@ -9,6 +9,7 @@ import pytest
 from toy import Counter
 
 from rlkit.envs import Off, make, reset, rollout, start, step
+from rlkit.envs.maze_layouts import random_rooms, tree_rooms
 from rlkit.envs.wrappers import (
     action_repeat,
     discretise,
@@ -215,6 +216,14 @@ def test_wrappers_nest():
         (lambda: discretise(PENDULUM, 1), "bins=1"),
         (lambda: discretise(PENDULUM, 5000), "at most 4096"),
         (lambda: frame_stack(CARTPOLE, 0), "n=0"),
+        (lambda: sticky_actions(CARTPOLE, "x"), "p='x': expected a number"),
+        (lambda: select_observation(CARTPOLE, (1.5,)), r"indices=\(1\.5,\): expected one or more"),
+        (lambda: select_observation(CARTPOLE, 3), "indices=3: expected one or more"),
+        (lambda: observe_features(CARTPOLE, None), r"names=\(\): expected one or more of cart_position"),
+        (lambda: frame_stack("classic/cartpole", 2), "did you mean rlkit.envs.make"),
+        (lambda: frame_stack(make("host:CartPole-v1"), 2), "runs on the host, where wrappers .* do not"),
+        (lambda: random_rooms(jax.random.key(0), (0, 2)), r"rooms\[0\]=0: expected an integer"),
+        (lambda: tree_rooms(jax.random.key(0), 2.5), "rooms=2.5: expected an integer of at least 1"),
     ],
 )
 def test_bad_arguments_are_refused(build, message):
