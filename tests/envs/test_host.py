@@ -20,7 +20,8 @@ from host_toys import Counter, Failing, Odd, Parts
 
 from rlkit.envs import check_environment, from_gymnasium, make, reset, rollout, source, start
 from rlkit.envs.host_batch import HostError
-from rlkit.envs.host_worker import COMMON, Blueprint, plain
+from rlkit.envs.host_worker import COMMON, Blueprint
+from rlkit.envs.host_worker import plain as plain_meter
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.rewards import from_function, init_slots, relabel
 from rlkit.spaces import Box, Discrete
@@ -425,7 +426,7 @@ class TestFailures:
     )
     def test_what_is_no_answer_is_said(self, changes, message):
         """None of these may become a number: texts and NaN are true, and one entry fills two."""
-        slot = Blueprint(functools.partial(Odd, changes), 0, plain, len(COMMON))()
+        slot = Blueprint(functools.partial(Odd, changes), 0, plain_meter, len(COMMON))()
         slot.reset(seed=0)
         slot.step(3)
         with pytest.raises(RuntimeError, match=re.escape(message)):
@@ -436,7 +437,7 @@ class TestFailures:
             ({"obs": np.full(2, 0.5)}, "no array of bytes"),
             ({"reward": float("nan")}, "the reward nan"),
         ):
-            slot = Blueprint(functools.partial(Odd, changes, "uint8"), 0, plain, len(COMMON))()
+            slot = Blueprint(functools.partial(Odd, changes, "uint8"), 0, plain_meter, len(COMMON))()
             slot.reset(seed=0)
             slot.step(3)
             with pytest.raises(RuntimeError, match=message):
