@@ -13,7 +13,7 @@ from rlkit.envs.tokens.core import (
     verify_groups,
 )
 from rlkit.envs.tokens.registry import TABLE, make_task
-from rlkit.envs.tokens.texts import texts
+from rlkit.envs.tokens.texts import Words, texts, tokenizer_of
 
 __all__ = [
     "TABLE",
@@ -22,11 +22,13 @@ __all__ = [
     "TokenSpec",
     "TokenTask",
     "Tool",
+    "Words",
     "make_task",
     "read_groups",
     "sample_prompts",
     "spelt",
     "task_reward",
     "texts",
+    "tokenizer_of",
     "verify_groups",
 ]

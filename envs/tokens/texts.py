@@ -1,14 +1,15 @@
 """Prompts of a data set of texts, for language models."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs.tokens.core import Prompt, TermSpec, TokenSpec, TokenTask
-from rlkit.errors import UsageError, check_count
+from rlkit.errors import UsageError, check_count, unknown_name
 from rlkit.types import Key, Terms
 
 
@@ -19,11 +20,49 @@ class TextTokenizer(Protocol):
     def size(self) -> int: ...
 
     @property
-    def eos(self) -> int: ...
+    def eos(self) -> int | None: ...
 
     def encode(self, text: str) -> list[int]: ...
 
     def decode(self, tokens: Sequence[int]) -> str: ...
+
+
+class Words(NamedTuple):
+    """The words of a vocabulary with spaces between them: how tasks that are no texts are written."""
+
+    vocabulary: tuple[str, ...]
+    eos: int | None  # the end-of-text token, which texts leave out; None: there is none
+
+    @property
+    def size(self) -> int:
+        """Tokens there are."""
+        return len(self.vocabulary)
+
+    def encode(self, text: str) -> list[int]:
+        """Tokens of a text.
+
+        Raises:
+          UnknownNameError: a word is not in the vocabulary; the message suggests the nearest.
+        """
+        places = _places(self.vocabulary)
+        for word in text.split():
+            if word not in places:
+                raise unknown_name("word", word, self.vocabulary, where="of the task's vocabulary")
+        return [places[word] for word in text.split()]
+
+    def decode(self, tokens: Sequence[int]) -> str:
+        """The text of tokens, without the end-of-text token."""
+        return " ".join(self.vocabulary[token] for token in tokens if token != self.eos)
+
+
+@functools.cache
+def _places(vocabulary: tuple[str, ...]) -> dict[str, int]:
+    return {word: i for i, word in enumerate(vocabulary)}
+
+
+def tokenizer_of(task: TokenTask) -> Any:
+    """What turns a task's texts into tokens and back: its own tokenizer, or the words of its vocabulary."""
+    return Words(task.spec.vocabulary, task.spec.eos) if task.text is None else task.text
 
 
 def texts(

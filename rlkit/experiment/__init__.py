@@ -12,12 +12,14 @@ from rlkit.experiment.train import Trained, train
 from rlkit.experiment.training.config import TrainConfig
 from rlkit.experiment.training.devices import use_host_devices
 from rlkit.experiment.training.export import export_policy
+from rlkit.experiment.training.fit_config import FitRunConfig
 from rlkit.experiment.training.group_config import GroupRunConfig
 from rlkit.experiment.training.loading import load, load_group
 from rlkit.experiment.training.members import Members, sweep
 from rlkit.experiment.training.run import resume, run
 
 __all__ = [
+    "FitRunConfig",
     "GroupRunConfig",
     "Members",
     "TrainConfig",

@@ -34,6 +34,11 @@ _LAZY = {
     "GroupTrainer": "rlkit.group.training",
     "trainer": "rlkit.group.training",
     "train": "rlkit.experiment.grouped",  # by name only: nothing of this floor uses what is above it
+    "RecordedConfig": "rlkit.group.trainer_config",
+    "Fitter": "rlkit.group.fitting",
+    "fitter": "rlkit.group.fitting",
+    "fit": "rlkit.experiment.grouped",
+    "read_rows": "rlkit.group.rows",
     "from_text": "rlkit.group.judging",
     "on_device": "rlkit.group.judging",
     "spread": "rlkit.group.spreading",

@@ -16,7 +16,7 @@ from rlkit.group.judging import RewardFunction
 from rlkit.group.policies.protocol import TokenPolicy, check_policy
 from rlkit.group.policies.sampling import check_room
 from rlkit.group.presets import PRESETS, preset
-from rlkit.group.trainer_config import GroupConfig
+from rlkit.group.trainer_config import GroupConfig, RecordedConfig
 from rlkit.group.types import Method
 from rlkit.registry import load_target
 
@@ -108,7 +108,9 @@ def method_named(
     return preset(name, **(given | options))
 
 
-def with_loss_fields(method: Method, changes: Mapping[str, Any], config: GroupConfig) -> Method:
+def with_loss_fields(
+    method: Method, changes: Mapping[str, Any], config: GroupConfig | RecordedConfig
+) -> Method:
     """A method whose loss has other arguments, by name of a field of :class:`rlkit.group.LossConfig`.
 
     Raises:

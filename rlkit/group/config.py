@@ -9,7 +9,7 @@ from rlkit.fields import Config, leaf, static
 POLICY_OBJECTIVES = (
     "clip", "unclipped", "cispo", "sapo", "vespo", "dppo_tv", "dppo_kl", "dro", "reinforce",
 )  # fmt: skip
-PREFERENCE_OBJECTIVES = ("dpo", "ipo", "hinge", "kto", "f_sft", "a2po")
+PREFERENCE_OBJECTIVES = ("dpo", "ipo", "hinge", "kto", "f_sft", "sft", "a2po")
 RATIOS = ("token", "sequence")
 AGGREGATIONS = ("token_mean", "seq_mean_token_mean", "seq_mean_token_sum", "constant")
 KL_ESTIMATORS = ("k1", "k2", "k3", "abs")

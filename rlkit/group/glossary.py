@@ -34,7 +34,28 @@ METRICS = {
         "implicit reward of what is preferred less that of the other, mean of the pairs",
         "0 at the start; without an end: the reference is left behind, raise beta or stop earlier",
     ),
-    "preferred": Meaning("share of pairs whose margin has the right sign", "1/2: nothing is learnt yet"),
+    "preferred": Meaning(
+        "share of pairs whose margin has the right sign; of KTO's completions, on the right side of its "
+        "reference point",
+        "1/2: nothing is learnt yet",
+    ),
+    "implicit/chosen": Meaning(
+        "implicit reward, beta times the log-ratio to the reference, of what is preferred, mean",
+        "below 0 while the margin grows: the chosen become less likely too; smaller steps, larger beta",
+    ),
+    "implicit/rejected": Meaning("the same of what is not preferred"),
+    "implicit/baseline": Meaning(
+        "KTO's reference point, beta times its estimate of the divergence from the reference",
+        "0 at the start, and where mismatched completions became less likely",
+    ),
+    "log_prob/chosen": Meaning("log-probability of what is preferred, nats per completion"),
+    "log_prob/rejected": Meaning("the same of what is not preferred"),
+    "held_out/loss": Meaning(
+        "the loss on recorded rows that are never learnt from",
+        "rising while the loss falls: rows are learnt by heart; stop earlier, raise beta, get more rows",
+    ),
+    "held_out/*": Meaning("the metric of that name on recorded rows that are never learnt from"),
+    "epoch": Meaning("how often the recorded rows were gone through"),
     "kl": Meaning("divergence from the reference policy, nats per token", "0 at the start"),
     "kl_coef": Meaning("its coefficient, as the controller has it"),
     "approx_kl": Meaning(

@@ -129,7 +129,7 @@ def _shuffled(update: Update, count: int, key: Key) -> Update:
     if count == 1:
         return jax.tree.map(lambda x: x[None], update)
     order = jax.random.permutation(key, prompts).reshape(count, prompts // count)
-    scaled = ("weight", "share", "prompt_weight", "completion_weight")
+    scaled = ("weight", "share", "prompt_weight", "completion_weight", "side_weight")
     update = update._replace(**{name: getattr(update, name) * count for name in scaled})
     return jax.tree.map(lambda x: x[order], update)
 

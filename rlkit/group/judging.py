@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.envs.tokens import Prompt, TokenSpec, TokenTask
+from rlkit.envs.tokens import Prompt, TokenSpec, TokenTask, tokenizer_of
 from rlkit.errors import RlkitError, UsageError
 from rlkit.group.policies.sampling import Written
 from rlkit.group.rewards import check_rewards
@@ -117,10 +117,7 @@ def decoding(task: TokenTask, text: Decoder | None = None) -> Callable[[Sequence
     Raises:
       UsageError: ``text`` cannot decode.
     """
-    text = task.text if text is None else text
-    if text is None:
-        words, end = task.spec.vocabulary, task.spec.eos
-        return lambda tokens: " ".join(words[token] for token in tokens if token != end)
+    text = tokenizer_of(task) if text is None else text
     if not callable(getattr(text, "decode", None)):
         raise UsageError(f"text={text!r:.60}: expected a tokenizer with decode(tokens)")
     return text.decode

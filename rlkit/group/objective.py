@@ -32,7 +32,7 @@ def objective(
     Returns:
       The loss, float32 ``[]``, and metrics ``[]``: ``loss/policy``, ``kl`` (to the reference),
       ``entropy``, ``approx_kl`` (k3 to the behaviour policy), ``ratio/min``, ``ratio/max``, ``clip/low``,
-      ``clip/high`` (shares of tokens).
+      ``clip/high`` (shares of tokens); losses of preferences have others, see :mod:`rlkit.group.glossary`.
 
     Raises:
       UsageError: the reference or the entropy is needed and not there.
@@ -109,16 +109,19 @@ def _policy(config: LossConfig, log_prob: jax.Array, update: Update) -> tuple[ja
 
 
 def _preference(config: LossConfig, log_prob: jax.Array, update: Update) -> tuple[jax.Array, Metrics]:
-    """Losses of pairs read how completions are judged, +1, -1 or 0 times a weight, from the advantages."""
-    reference = needed_reference(update, f"objective={config.objective!r}")
+    """Losses of pairs and of single completions read how these are judged, +1, -1 or 0 times a weight, from
+    the advantages."""
     judged = jax.lax.stop_gradient(safe(update.advantage, update.mask))
+    if config.objective == "sft":
+        return -jnp.sum(update.weight * jnp.maximum(judged, 0.0) * log_prob), {}
+    reference = needed_reference(update, f"objective={config.objective!r}")
     share = (log_prob - reference) * update.mask
     if config.objective in ("kto", "f_sft", "a2po"):
-        loss = _completions(config, jnp.sum(share, -1), judged, update)
-        return loss, {}
+        return _completions(config, log_prob, share, judged, update)
     if config.objective == "ipo":
         judged = judged / jnp.maximum(jnp.sum(update.mask, -1, keepdims=True), 1.0)
-    difference = jnp.sum(judged * share, (1, 2))
+    each = jnp.sum(judged * share, -1)
+    difference = jnp.sum(each, 1)
     if config.objective == "dpo":
         loss = prefer.dpo_loss(config.beta * difference, config.label_smoothing)
     elif config.objective == "ipo":
@@ -127,23 +130,59 @@ def _preference(config: LossConfig, log_prob: jax.Array, update: Update) -> tupl
         loss = prefer.hinge_loss(config.beta * difference)
     weight = update.prompt_weight
     right = jnp.sum(weight * ((difference > 0) + 0.5 * (difference == 0)))
-    return jnp.sum(weight * loss), {"margin": jnp.sum(weight * config.beta * difference), "preferred": right}
+    good = jnp.sum(judged * update.mask, -1) > 0
+    told = {
+        "margin": jnp.sum(weight * config.beta * difference),
+        "preferred": right,
+        "implicit/chosen": config.beta * jnp.sum(weight * jnp.sum(jnp.where(good, each, 0.0), 1)),
+        "implicit/rejected": -config.beta * jnp.sum(weight * jnp.sum(jnp.where(good, 0.0, each), 1)),
+    }
+    return jnp.sum(weight * loss), told | _log_probs(log_prob, update)
 
 
-def _completions(config: LossConfig, log_ratio: jax.Array, judged: jax.Array, update: Update) -> jax.Array:
-    """Losses of single completions: float32 [], from sums of log-ratios [P, G]."""
+def _log_probs(log_prob: jax.Array, update: Update) -> Metrics:
+    """Mean log-probability of the completions that are judged good, and of those judged bad, nats."""
+    total = jnp.sum(log_prob * update.mask, -1)
+    return {
+        "log_prob/chosen": jnp.sum(jnp.maximum(update.side_weight, 0.0) * total),
+        "log_prob/rejected": jnp.sum(jnp.maximum(-update.side_weight, 0.0) * total),
+    }
+
+
+def _completions(
+    config: LossConfig, log_prob: jax.Array, share: jax.Array, judged: jax.Array, update: Update
+) -> tuple[jax.Array, Metrics]:
+    """Losses of single completions from log-ratios of tokens [P, G, T]."""
+    log_ratio = jnp.sum(share, -1)
     # One number per completion: its tokens share it, those that do not count have 0.
     level = jnp.where(jnp.max(judged, -1) > 0, jnp.max(judged, -1), jnp.min(judged, -1))
-    written = jnp.sum(update.mask, -1) > 0
     each = update.completion_weight
     if config.objective == "a2po":
-        return jnp.sum(each * jnp.square(config.beta * log_ratio - level))
+        return jnp.sum(each * jnp.square(config.beta * log_ratio - level)), {}
     if config.objective == "f_sft":
         shown = each * jnp.abs(level)
-        return jnp.sum(shown * prefer.f_sft(config.beta * log_ratio, config.divergence))
-    # KTO estimates the divergence from mismatched pairs of a batch. A group consists of the policy's own
-    # completions of one prompt: their mean log-ratio estimates it for that prompt, whatever the micro-batch.
-    count = jnp.maximum(jnp.sum(written, -1, keepdims=True), 1)
-    baseline = jnp.maximum(jnp.sum(log_ratio * written, -1, keepdims=True) / count, 0.0)
+        return jnp.sum(shown * prefer.f_sft(config.beta * log_ratio, config.divergence)), {}
+    baseline = _baseline(log_ratio, update)
     loss = prefer.kto_loss(log_ratio, level > 0, baseline, config.beta, jnp.abs(level))
-    return jnp.sum(each * loss)
+    implicit, gain = config.beta * log_ratio, jnp.where(level > 0, 1.0, -1.0) * (log_ratio - baseline)
+    told = {
+        "margin": jnp.sum(update.side_weight * implicit),
+        "preferred": jnp.sum(each * ((gain > 0) + 0.5 * (gain == 0))),
+        "implicit/chosen": jnp.sum(jnp.maximum(update.side_weight, 0.0) * implicit),
+        "implicit/rejected": jnp.sum(jnp.maximum(-update.side_weight, 0.0) * implicit),
+        "implicit/baseline": config.beta * jnp.sum(each * baseline),
+    }
+    return jnp.sum(each * loss), told | _log_probs(log_prob, update)
+
+
+def _baseline(log_ratio: jax.Array, update: Update) -> jax.Array:
+    """KTO's reference point ``z0 [P, 1]``.
+
+    It is estimated from mismatched pairs of a batch where they are recorded. A group consists of the
+    policy's own completions of one prompt: their mean log-ratio estimates it, whatever the micro-batch.
+    """
+    if update.batch.divergence is not None:
+        return jnp.maximum(update.batch.divergence[:, None], 0.0)
+    written = jnp.sum(update.mask, -1) > 0
+    count = jnp.maximum(jnp.sum(written, -1, keepdims=True), 1)
+    return jnp.maximum(jnp.sum(log_ratio * written, -1, keepdims=True) / count, 0.0)

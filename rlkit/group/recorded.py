@@ -1,27 +1,22 @@
 """Comparisons of texts that were recorded before, for losses of preferences without a rollout."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs.tokens.texts import TextTokenizer
-from rlkit.errors import UsageError, check_count
+from rlkit.errors import UsageError
 from rlkit.group.policies.protocol import TokenPolicy, check_policy
-from rlkit.group.policies.sampling import check_room
 from rlkit.group.policies.scoring import score
+from rlkit.group.rows import Recorded, Rows, encode_rows
 from rlkit.group.types import Completions
 from rlkit.types import PyTree
-
-COLUMNS = ("prompt", "chosen", "rejected")
 
 
 def preference_batch(
     policy: TokenPolicy,
     reference: PyTree,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Rows,
     tokenizer: TextTokenizer,
     *,
     length: int = 0,
@@ -34,8 +29,8 @@ def preference_batch(
         batch = preference_batch(policy, params, rows, tokenizer)
         method = group.preset("dpo", weights={"chosen": 1.0})
 
-    and then as with any batch (``docs/group.md``). All rows are scored by the reference at once; give parts
-    of a large data set.
+    and then as with any batch, in a loop of one's own (``docs/group_methods.md``); :func:`rlkit.group.fit`
+    trains on rows. All rows are scored by the reference at once; give parts of a large data set.
 
     Args:
       policy: what will learn.
@@ -49,8 +44,24 @@ def preference_batch(
       ``P`` rows, ``G = 2``, the chosen completion first; ``rewards["chosen"]`` is 1 and 0.
 
     Raises:
-      UsageError: no rows, a column is missing or no text, a prompt is empty, the tokenizer does not fit the
-        policy, or texts are longer than its context.
+      UsageError: no rows, a column is missing or no text, a prompt is empty, both completions are the same,
+        the tokenizer does not fit the policy, or texts are longer than its context.
+    """
+    check_tokenizer(policy, tokenizer)
+    data = encode_rows(rows, "pairs", tokenizer, length=length)
+    check_lengths(policy, data)
+    every = np.arange(len(data.prompt))
+    seen = jax.jit(
+        lambda params: recorded_log_prob(policy, params, data, every, every, len(every), temperature)
+    )
+    return recorded_batch(data, jnp.arange(len(every)), seen(reference), "chosen")
+
+
+def check_tokenizer(policy: TokenPolicy, tokenizer: TextTokenizer) -> None:
+    """Check that a policy keeps its contract and reads what a tokenizer writes.
+
+    Raises:
+      UsageError: it does not.
     """
     check_policy(policy)
     if tokenizer.size != policy.vocabulary:
@@ -58,50 +69,85 @@ def preference_batch(
             f"{policy.title} knows {policy.vocabulary} tokens, the tokenizer has {tokenizer.size}: they do "
             "not fit; take the policy's own"
         )
-    prompts, completions = _encoded(rows, tokenizer)
-    longest = max(len(tokens) for pair in completions for tokens in pair)
-    longest = min(longest, check_count("length", length)) if length else longest
-    check_room(policy, max(map(len, prompts)), longest)
-    count, widest = len(prompts), max(map(len, prompts))
-    prompt, prompt_mask = np.zeros((count, widest), np.int32), np.zeros((count, widest), np.float32)
-    tokens = np.full((count, 2, longest), tokenizer.eos, np.int32)
-    mask, cut = np.zeros(tokens.shape, np.float32), np.zeros((count, 2), bool)
-    for p, (text, pair) in enumerate(zip(prompts, completions, strict=True)):
-        prompt[p, : len(text)], prompt_mask[p, : len(text)] = text, 1.0
-        for g, said in enumerate(pair):
-            kept = said[:longest]
-            tokens[p, g, : len(kept)], mask[p, g, : len(kept)] = kept, 1.0
-            cut[p, g] = len(said) > longest
-    asked, lengths, written, counts = (jnp.asarray(x) for x in (prompt, prompt_mask, tokens, mask))
 
-    @jax.jit
-    def opinion(params: PyTree) -> jax.Array:
-        found = score(policy, params, asked, lengths, written, temperature=temperature, entropy=False)
-        return found.log_prob
 
-    seen = opinion(reference)
-    chosen = jnp.tile(jnp.array([1.0, 0.0]), (count, 1))
+def check_lengths(policy: TokenPolicy, data: Recorded) -> None:
+    """Check that every prompt with every completion fits into a policy's context.
+
+    Raises:
+      UsageError: they do not; the message names the longest.
+    """
+    prompt, said = int(data.prompt_size.max()), int(data.size.max())
+    if prompt + said > policy.context:
+        p, c = int(data.prompt_size.argmax()), int(data.size.max(1).argmax())
+        raise UsageError(
+            f"row {p} has a prompt of {prompt} tokens and row {c} a completion of {said}: {policy.title} "
+            f"reads at most {policy.context} in all; leave long prompts out, or cut completions "
+            "(completion_length)"
+        )
+
+
+def recorded_batch(data: Recorded, index: jax.Array, reference: jax.Array | None, column: str) -> Completions:
+    """Some rows as a batch.
+
+    Args:
+      data: all rows.
+      index: int32 ``[P]``, which of them.
+      reference: float32 ``[N, G, T]`` of all rows, see :func:`recorded_log_prob`; None: nothing needs it.
+      column: the reward that says what is good.
+    """
+    some = Recorded(*(jnp.asarray(x)[index] for x in data))
+    longest, length = data.prompt.shape[1], data.tokens.shape[2]
+    mask = (jnp.arange(length) < some.size[..., None]).astype(jnp.float32)
+    seen = jnp.zeros(mask.shape) if reference is None else reference[index]
     return Completions(
-        asked, lengths, written, counts, behaviour_log_prob=seen, rewards={"chosen": chosen},
-        reference_log_prob=seen, truncated=jnp.asarray(cut),
-    )  # fmt: skip
+        prompt=some.prompt,
+        prompt_mask=(jnp.arange(longest) < some.prompt_size[:, None]).astype(jnp.float32),
+        tokens=some.tokens,
+        mask=mask,
+        behaviour_log_prob=seen,
+        rewards={column: some.good},
+        reference_log_prob=None if reference is None else seen,
+        truncated=some.cut,
+    )
 
 
-def _encoded(
-    rows: Sequence[Mapping[str, Any]], tokenizer: TextTokenizer
-) -> tuple[list[list[int]], list[list[list[int]]]]:
-    """Tokens of the prompts, and of both completions with an end."""
-    if not rows:
-        raise UsageError("rows is empty; expected at least one comparison")
-    prompts, completions = [], []
-    for i, row in enumerate(rows):
-        for name in COLUMNS:
-            if not isinstance(row.get(name), str):
-                raise UsageError(
-                    f"row {i} has {name}={row.get(name)!r:.60}; expected the texts {', '.join(COLUMNS)}"
-                )
-        prompts.append(list(tokenizer.encode(row["prompt"])))
-        if not prompts[-1]:
-            raise UsageError(f"row {i} has an empty prompt")
-        completions.append([[*tokenizer.encode(row[name]), tokenizer.eos] for name in COLUMNS[1:]])
-    return prompts, completions
+def recorded_log_prob(
+    policy: TokenPolicy,
+    params: PyTree,
+    data: Recorded,
+    asked: np.ndarray | jax.Array,
+    said: np.ndarray | jax.Array,
+    size: int,
+    temperature: float,
+) -> jax.Array:
+    """Log-probabilities of the tokens of recorded completions, some rows after the other.
+
+    Args:
+      policy: whose opinion it is.
+      params: its parameters.
+      data: the rows.
+      asked: int ``[M]``, rows whose prompts are read.
+      said: int ``[M]``, rows whose completions follow them.
+      size: rows that are scored at once.
+      temperature: that the policy is trained at.
+
+    Returns:
+      float32 ``[M, G, T]``.
+    """
+    count = len(asked)
+    size = min(size, count)
+    turns = -(-count // size)
+    prompts, tokens, sizes = (jnp.asarray(x) for x in (data.prompt, data.tokens, data.prompt_size))
+    asked, said = jnp.asarray(asked), jnp.asarray(said)
+
+    def some(index: jax.Array) -> jax.Array:
+        rows = asked[index]
+        mask = (jnp.arange(prompts.shape[1]) < sizes[rows][:, None]).astype(jnp.float32)
+        completions = tokens[said[index]]
+        return score(
+            policy, params, prompts[rows], mask, completions, temperature=temperature, entropy=False
+        ).log_prob
+
+    found = jax.lax.map(some, jnp.arange(turns * size).reshape(turns, size) % count)
+    return found.reshape(turns * size, *found.shape[2:])[:count]

@@ -69,6 +69,17 @@ def collect_groups(
     return batch, told | _lengths(rollout, batch) | _terms(rollout, batch)
 
 
+def record_groups(rollout: Rollout, params: PyTree, key: Key, prompts: int) -> dict[str, jax.Array]:
+    """Groups of completions of a few fresh prompts, and what they are worth, for people to read."""
+    together = rollout.task.spec.together
+    few = rollout._replace(
+        prompts=-(-prompts // together) * together, pieces=1, reference=False, axis_name=None
+    )
+    batch, _ = collect_groups(few, params, None, key)
+    kept = {name: getattr(batch, name) for name in ("prompt", "prompt_mask", "tokens", "mask")}
+    return kept | {f"reward/{name}": value for name, value in batch.rewards.items()}
+
+
 def _one_round(rollout: Rollout, params: PyTree, reference: PyTree, key: Key) -> Completions:
     task, count = rollout.task, rollout.prompts
     first = 0 if rollout.axis_name is None else jax.lax.axis_index(rollout.axis_name) * count

@@ -25,7 +25,7 @@ class SpreadTrainer(NamedTuple):
     mesh: Mesh
     steps_per_update: int
     title: str
-    judge: Callable[[PyTree, Key, int], Metrics]
+    judge: Callable[[PyTree, Key, int], Metrics] | None
     record: Callable[[PyTree, Key, int], dict[str, jax.Array]]
     memory: Callable[[], Memory]  # of one device
     room: Callable[[int], str]
@@ -73,7 +73,7 @@ def spread(
         state, metrics = over(inner.step)(state)
         return state, {name: value[0] for name, value in metrics.items()}
 
-    first = lambda state: jax.tree.map(lambda x: x[0], state)
+    first, judge = lambda state: jax.tree.map(lambda x: x[0], state), inner.judge
     return SpreadTrainer(
         init=init,
         step=step,
@@ -81,7 +81,7 @@ def spread(
         mesh=mesh,
         steps_per_update=inner.steps_per_update * mesh.size,
         title=f"{inner.title} on {mesh.size} devices",
-        judge=lambda state, key, prompts: inner.judge(first(state), key, prompts),
+        judge=judge and (lambda state, key, prompts: judge(first(state), key, prompts)),
         record=lambda state, key, prompts: inner.record(first(state), key, prompts),
         memory=inner.memory,
         room=inner.room,

@@ -57,7 +57,43 @@ class GroupConfig(Config):
         return Sampling(self.temperature, self.top_k, self.top_p, self.min_p)
 
 
-def adamw(config: GroupConfig, step: jax.Array) -> optax.GradientTransformation:
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class RecordedConfig(Config):
+    """Hyper-parameters of learning from recorded rows; those of the loss belong to the method."""
+
+    learning_rate: float = leaf(1e-3, "step size of AdamW", low=0.0)
+    weight_decay: float = leaf(0.0, "of AdamW", low=0.0)
+    max_grad_norm: float = leaf(1.0, "global norm that gradients are clipped to", above=0.0)
+    warmup: float = leaf(0.0, "gradient steps over which the step size grows from 0", low=0.0)
+    decay: bool = static(False, "let the step size fall linearly to 0 at total_updates")
+    batch: int = static(16, "P: rows of a gradient step (on each device)", low=1)
+    micro_batches: int = static(
+        1, "pieces in which a gradient is accumulated: less memory, the same gradient", low=1
+    )
+    packed: int = static(
+        1, "completions of a prompt that share a row and read it once, 2 for pairs: less to compute", low=1
+    )
+    completion_length: int = static(
+        0, "T: tokens of a completion at most, longer ones are cut; 0: the longest one's", low=0
+    )
+    mask_truncated: bool = static(False, "completions that were cut do not count")
+    temperature: float = static(1.0, "of the policy while it learns and is judged", above=0.0)
+    entropy: bool = static(False, "measure the entropy of tokens, which the bonus needs")
+    eval_prompts: int = static(64, "fresh prompts that the task judges the policy on; 0: none", low=0)
+    eval_samples: int = static(8, "completions of each of them", low=1)
+    total_updates: int = static(1000, "updates that schedules are laid out over", low=1)
+
+    # What a trainer of groups may vary.
+    iterations, minibatches, reference_every = 1, 1, 0
+    prompts = property(lambda self: self.batch)
+
+    @property
+    def sampling(self) -> Sampling:
+        return Sampling(self.temperature)
+
+
+def adamw(config: GroupConfig | RecordedConfig, step: jax.Array) -> optax.GradientTransformation:
     """AdamW behind clipping by the global norm; ``step`` counts gradient steps."""
     rate = config.learning_rate * jnp.minimum(1.0, (step + 1) / jnp.maximum(config.warmup, 1.0))
     if config.decay:

@@ -40,6 +40,8 @@ class Completions(NamedTuple):
     truncated: jax.Array | None = None  # bool [P, G]: cut at T tokens, without an end; None: none was
     off_policy: jax.Array | None = None  # bool [P, G]: not sampled from the policy; None: all were
     extras: dict[str, jax.Array] = {}  # noqa: RUF012 (never changed) other columns, leading axis P
+    divergence: jax.Array | None = None  # float32 [P]: KTO's estimate of the policy's divergence from the
+    # reference, from mismatched prompts and completions; None: it is estimated within groups
 
 
 class Context(NamedTuple):
@@ -81,6 +83,8 @@ class Update(NamedTuple):
     share: jax.Array  # float32 [P, G, T]: of all tokens that count, for metrics; sums to 1 over the batch
     prompt_weight: jax.Array  # float32 [P]: coefficient of each prompt's loss, for losses of pairs
     completion_weight: jax.Array  # float32 [P, G]: of each completion's, for losses of single completions
+    side_weight: jax.Array  # float32 [P, G]: 1 / their number for completions judged good, -1 / their number
+    # for bad ones, 0 for others; for metrics
 
 
 class Plan(NamedTuple):

@@ -25,6 +25,8 @@ def make_update(config: LossConfig, batch: Completions, credit: Credit, axis_nam
     completions = jnp.any(mask > 0, 2).astype(jnp.float32)
     prompts = jnp.max(completions, 1)
     per = lambda counts: counts / jnp.maximum(over_devices(jnp.sum(counts), axis_name), 1.0)
+    side = jnp.sum(credit.advantage * mask, -1)
+    good, bad = (x.astype(jnp.float32) for x in (side > 0, side < 0))
     return Update(
         batch=batch,
         advantage=jax.lax.stop_gradient(credit.advantage),
@@ -33,6 +35,7 @@ def make_update(config: LossConfig, batch: Completions, credit: Credit, axis_nam
         share=mask / jnp.maximum(tokens, 1.0),
         prompt_weight=per(prompts),
         completion_weight=per(completions),
+        side_weight=jax.lax.stop_gradient(per(good) - per(bad)),
     )
 
 

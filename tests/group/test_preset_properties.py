@@ -194,7 +194,7 @@ def test_prompts_have_no_order(name):
 
 
 SHIFTED = [name for name, method in NEEDED.items() if not method.reads and name not in (
-    "kto", "implicit_bridge", "mora", "mora_decoupled")]  # fmt: skip
+    "kto", "implicit_bridge", "sft", "mora", "mora_decoupled")]  # fmt: skip
 SHIFTED += ["pit", "perceval", "tgdpo", "tgdpo_bounded"]
 LINEAR = ["dr_grpo", "rloo", "dro", "pit"]
 CURVED = ["a2po"]  # its soft maximum is not homogeneous
@@ -231,7 +231,7 @@ def test_what_is_reported_is_explained(name):
     assert not [key for key in told if not meaning(key).what]
 
 
-JUDGED_ALONE = {"kto", "implicit_bridge", "reinforce_pp", "r1_reward", "r1_reward_released", "a2po",
+JUDGED_ALONE = {"kto", "implicit_bridge", "sft", "reinforce_pp", "r1_reward", "r1_reward_released", "a2po",
                 "waltz_rl_feedback", "waltz_rl_conversation"}  # fmt: skip
 
 

@@ -74,7 +74,11 @@ def test_long_completions_are_cut():
     ("rows", "tokenizer", "message"),
     [
         ([], Letters(), "rows is empty"),
-        ([{"prompt": "a", "chosen": "b"}], Letters(), "row 0 has rejected=None"),
+        (
+            [{"prompt": "a", "chosen": "b"}],
+            Letters(),
+            "row 0 has no rejected: it has prompt, chosen; expected",
+        ),
         ([{"prompt": "", "chosen": "b", "rejected": "c"}], Letters(), "row 0 has an empty prompt"),
         (ROWS, Letters(size=9), "knows 5 tokens, the tokenizer has 9"),
         ([{"prompt": "abcdabcd", "chosen": "b", "rejected": "c"}], Letters(), "reads at most 8 in all"),

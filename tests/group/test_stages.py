@@ -289,7 +289,7 @@ BAD = {
     "no rewards": (lambda: group.check_batch(base.grpo(), completions(rewards={})), "batch.rewards is empty"),
     "one": (lambda: group.group_advantage(jnp.ones((3, 1))), "G=1 completions"),
     "micro": (
-        lambda: group.micro_batches(group.Update(*[jnp.ones((4, 2, 2))] * 7), 3),
+        lambda: group.micro_batches(group.Update(*[jnp.ones((4, 2, 2))] * 8), 3),
         "4 prompts cannot be cut into micro_batches=3",
     ),
     "term": (lambda: run(combine.linear({"c": 1.0}), {"a": jnp.ones((P, G))}), "unknown term 'c'"),

@@ -86,7 +86,7 @@ def train(args: list[str]) -> int:
     name, args = take(rest, "--agent")
     settings = config.TrainConfig() if where.source is None else config.load(where.source)
     if getattr(settings, "kind", ""):
-        again = f"rlkit group train --from {where.source}"
+        again = f"rlkit group {'fit' if settings.kind == 'fit' else 'train'} --from {where.source}"
         raise UsageError(f"{where.source} is of a {settings.kind} trainer; use: {again}")
     if name is not None and (where.source is None or name != settings.agent_name):
         own = name if is_target(name) else ""

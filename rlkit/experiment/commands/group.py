@@ -6,9 +6,10 @@ from rlkit.errors import UsageError, unknown_name
 from rlkit.experiment.commands.actions import PLACE_HELP, place, run_training
 from rlkit.experiment.commands.arguments import parse
 
-USAGE = """usage: rlkit group train [options] | presets | tasks | policies | metrics
+USAGE = """usage: rlkit group train [options] | fit [options] | presets | tasks | policies | metrics
 
-  train      train a policy of tokens; --help lists all options
+  train      train a policy of tokens on a task; --help lists all options
+  fit        train one on recorded preferences or demonstrations; --help lists all options
   presets    methods by name
   tasks      tasks of tokens, with the best reward that there is
   policies   policies by name
@@ -18,30 +19,48 @@ USAGE = """usage: rlkit group train [options] | presets | tasks | policies | met
 
 def group(args: list[str]) -> int:
     """``rlkit group COMMAND``."""
-    known = {"train": train, "presets": presets, "tasks": tasks, "policies": policies, "metrics": metrics}
+    known = {"train": train, "fit": fit}
+    known |= {"presets": presets, "tasks": tasks, "policies": policies, "metrics": metrics}
     if not args or args[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0 if args else 2
     if args[0] not in known:
         raise unknown_name("command", args[0], known, where="of rlkit group")
-    if args[0] != "train" and len(args) > 1:
+    if args[0] not in ("train", "fit") and len(args) > 1:
         raise UsageError(f"usage: rlkit group {args[0]}")
     return known[args[0]](args[1:])
 
 
 def train(args: list[str]) -> int:
     """``rlkit group train``."""
-    from rlkit.experiment.training import config
     from rlkit.experiment.training.group_config import GroupRunConfig
+
+    return _train(GroupRunConfig, "rlkit group train", args)
+
+
+def fit(args: list[str]) -> int:
+    """``rlkit group fit``."""
+    from rlkit.experiment.training.fit_config import FitRunConfig
+
+    return _train(FitRunConfig, "rlkit group fit", args)
+
+
+_COMMANDS = {"": "rlkit train", "group": "rlkit group train", "fit": "rlkit group fit"}
+
+
+def _train(cls: Any, prog: str, args: list[str]) -> int:
+    """Train what a configuration of a class describes, in a run folder."""
+    from rlkit.experiment.training import config
 
     if "-h" in args or "--help" in args:
         print(PLACE_HELP)
     where, args = place(args)
-    settings: Any = GroupRunConfig() if where.source is None else config.load(where.source)
-    if not isinstance(settings, GroupRunConfig):
-        raise UsageError(f"{where.source} is of an agent; train it with: rlkit train --from {where.source}")
+    settings: Any = cls() if where.source is None else config.load(where.source)
+    if not isinstance(settings, cls):
+        own = _COMMANDS[getattr(settings, "kind", "")]
+        raise UsageError(f"{where.source} is of another training; train it with: {own} --from {where.source}")
     if where.resumed is None:
-        settings = parse(GroupRunConfig, args, "rlkit group train", settings)
+        settings = parse(cls, args, prog, settings)
     return run_training(settings, where)
 
 

@@ -16,13 +16,14 @@ from rlkit.experiment.runs import store
 from rlkit.experiment.training import config
 from rlkit.group.glossary import meaning
 
-KIND = "group"
+KINDS = ("group", "fit")
 _SHOWN = 4  # completions of a prompt in a table of samples
 _LONGEST = 600  # characters of a text in it
-_LEARNING = ("eval/", "reward/mean", "task/")
+_LEARNING = ("eval/", "held_out/preferred", "held_out/loss", "held_out/margin", "reward/mean", "task/")
 _HEALTH = (
     "frac_zero_std", "entropy", "approx_kl", "kl", "clip/low", "clip/high", "grad_norm", "length/mean",
-    "frac_truncated", "loss/policy",
+    "frac_truncated", "loss/policy", "preferred", "margin", "implicit/chosen", "implicit/rejected",
+    "implicit/baseline", "log_prob/chosen", "log_prob/rejected",
 )  # fmt: skip
 
 
@@ -73,7 +74,18 @@ def _panel(runs: Sequence[Run], names: list[str], looks: list[Any], key: tuple[s
         for run, name, look in zip(runs, names, looks, strict=True)
         if (curve := run.curve(*key)) is not None
     ]
-    share = key[1].startswith(("frac_", "eval/success", "eval/greedy", "eval/pass", "eval/maj", "clip/"))
+    share = key[1].startswith(
+        (
+            "frac_",
+            "preferred",
+            "held_out/preferred",
+            "eval/success",
+            "eval/greedy",
+            "eval/pass",
+            "eval/maj",
+            "clip/",
+        )
+    )
     panel = figures.Panel(key[1], series, (-0.02, 1.02) if share else None, share)
     return figures.draw(panel, f"{key[0]}-{i}-{key[1]}".replace("/", "-").replace("@", "-"))
 

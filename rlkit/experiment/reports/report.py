@@ -100,9 +100,9 @@ def render(runs: Sequence[Run]) -> str:
       UsageError: runs of agents and of group trainers, which have nothing to be compared by.
     """
     kinds = {getattr(run.settings, "kind", "") for run in runs}
-    if kinds == {groups.KIND}:
+    if kinds <= set(groups.KINDS):
         return groups.render(runs)
-    if groups.KIND in kinds:
+    if kinds & set(groups.KINDS):
         raise UsageError(
             "runs of agents and of group trainers cannot be compared; make a report of each kind"
         )

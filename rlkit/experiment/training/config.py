@@ -16,7 +16,10 @@ from rlkit.registry import is_target, load_target
 from rlkit.types import Agent
 
 VERSION = 1
-KINDS = {"group": "rlkit.experiment.training.group_config:from_data"}
+KINDS = {
+    "group": "rlkit.experiment.training.group_config:from_data",
+    "fit": "rlkit.experiment.training.fit_config:from_data",
+}
 """What else than agents runs train: by the key ``kind``, functions ``from_data(data, where) -> settings``."""
 BUFFERS = ("keep", "forget")
 ON_NAN = ("stop", "skip", "rollback")
@@ -122,6 +125,11 @@ def env_options(config: Any) -> dict[str, Any]:
         except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
             options[name.replace("-", "_")] = value
     return options
+
+
+def settled(config: Any) -> Any:
+    """A configuration as a run begins with it: with what only a start can know, such as a digest of data."""
+    return config.settled() if hasattr(config, "settled") else config
 
 
 def build(config: Any) -> Any:

@@ -13,28 +13,19 @@ from rlkit.group.trainer_config import GroupConfig
 
 
 @dataclass(frozen=True)
-class GroupRunConfig(Config):
-    """Everything that decides what a training of a token policy computes."""
-
-    kind = "group"
+class PolicyRunConfig(Config):
+    """What all trainings of policies of tokens are made of."""
 
     task: str = option("tokens/modular", "task of tokens, or module:maker; `rlkit group tasks` lists them")
     task_options: tuple[str, ...] = option((), "arguments of the task, each as key=value")
-    policy: str = option("decoder", "policy: decoder, table, smollm2, or module:maker")
+    policy: str = option(
+        "decoder", "policy: decoder, table, smollm2, run (of an earlier run), or module:maker"
+    )
     policy_options: tuple[str, ...] = option((), "arguments of the policy, each as key=value")
     preset: str = option("grpo", "method; `rlkit group presets` lists them")
     preset_options: tuple[str, ...] = option((), "arguments of the method, each as key=value")
     loss: tuple[str, ...] = option(
         (), "other arguments of the method's loss, each as key=value: clip_high=0.28, entropy_coef=0.01"
-    )
-    rewards: tuple[str, ...] = option(
-        (), "reward functions of texts with TRL's signature, each as module:function"
-    )
-    weights: tuple[str, ...] = option(
-        (), "what is paid: NAME=NUMBER for terms of the task and for reward functions; none: the task's own"
-    )
-    trainer: GroupConfig = field(
-        default_factory=GroupConfig, metadata={"help": "hyper-parameters of the trainer"}
     )
     updates: int = option(
         300, "updates of each seed; schedules are laid out over them", low=1, high=2**31 - 1
@@ -44,9 +35,6 @@ class GroupRunConfig(Config):
     log_every: int = option(0, "updates between two lines of metrics.jsonl; 0 makes about 200 lines", low=0)
     probes: int = option(
         10, "times that the policy is judged, beside the start; 0 for never", low=0, high=1_000_000
-    )
-    eval_prompts: int = option(
-        64, "fresh prompts per seed that judge the policy at each probe; 0: none", low=0
     )
     sample_prompts: int = option(4, "prompts whose completions are kept at each probe; 0: none", low=0)
     checkpoint_every: int = option(0, "updates between checkpoints; 0 makes ten of them", low=0)
@@ -66,20 +54,44 @@ class GroupRunConfig(Config):
 
     def __post_init__(self) -> None:
         check(self)
-        check(self.trainer)
         for name in self.sinks:
             sinks.TABLE[name]  # raises for what is not there
         for name in ("task_options", "policy_options", "preset_options", "loss"):
             literals(name, getattr(self, name))
-        _weights(self.weights)
 
     # What run folders ask of any configuration.
     env = property(lambda self: self.task)
     agent_name = property(lambda self: self.preset)
     reward = property(lambda self: self.policy)
     probe_steps = property(lambda self: self.sample_prompts)
-    eval_episodes = property(lambda self: self.eval_prompts)
     untrained, buffer, sweep = 0, "keep", ()
+
+
+@dataclass(frozen=True)
+class GroupRunConfig(PolicyRunConfig):
+    """Everything that decides what a training of a token policy computes."""
+
+    kind = "group"
+
+    rewards: tuple[str, ...] = option(
+        (), "reward functions of texts with TRL's signature, each as module:function"
+    )
+    weights: tuple[str, ...] = option(
+        (), "what is paid: NAME=NUMBER for terms of the task and for reward functions; none: the task's own"
+    )
+    eval_prompts: int = option(
+        64, "fresh prompts per seed that judge the policy at each probe; 0: none", low=0
+    )
+    trainer: GroupConfig = field(
+        default_factory=GroupConfig, metadata={"help": "hyper-parameters of the trainer"}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self.trainer)
+        _weights(self.weights)
+
+    eval_episodes = property(lambda self: self.eval_prompts)
 
     @property
     def total_steps(self) -> int:
@@ -153,9 +165,12 @@ def from_data(data: dict[str, Any], where: str) -> GroupRunConfig:
       UnknownNameError: an unknown key; the message suggests the nearest one.
       UsageError: a value of the wrong type.
     """
+    return filled(GroupRunConfig, GroupConfig, data, where)
+
+
+def filled(cls: type, trainer: type, data: dict[str, Any], where: str) -> Any:
+    """A configuration, and that of its trainer, from JSON data."""
     own = data.get("trainer", {})
     if not isinstance(own, dict):
         raise UsageError(f"trainer={shown(own)} {where}: expected an object")
-    return config.fill(
-        GroupRunConfig, data, where, trainer=config.fill(GroupConfig, own, f"of the trainer {where}")
-    )
+    return config.fill(cls, data, where, trainer=config.fill(trainer, own, f"of the trainer {where}"))

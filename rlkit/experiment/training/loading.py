@@ -12,7 +12,7 @@ from rlkit.errors import UsageError
 from rlkit.experiment.runs import checkpoint, store
 from rlkit.experiment.training import config
 from rlkit.experiment.training.config import TrainConfig
-from rlkit.experiment.training.group_config import GroupRunConfig
+from rlkit.experiment.training.group_config import PolicyRunConfig
 from rlkit.experiment.training.population import population
 from rlkit.group.policies.protocol import TokenPolicy
 from rlkit.types import Agent, PyTree
@@ -82,12 +82,12 @@ class LoadedGroup(NamedTuple):
     task: TokenTask
     trainer: Any  # of the run
     state: PyTree  # what `trainer.step` takes
-    settings: GroupRunConfig
+    settings: PolicyRunConfig
     update: int  # updates made
 
 
 def load_group(folder: str | Path, seed: int = 0, *, update: int | None = None) -> LoadedGroup:
-    """Load what a run of ``rlkit group train`` has learned from a checkpoint::
+    """Load what a run of ``rlkit group train`` or ``rlkit group fit`` has learned from a checkpoint::
 
         policy, params, task, *_ = load_group("runs/tokens-modular/dr_grpo/...")
         prompts = sample_prompts(task, jax.random.key(0), 4)  # of rlkit.envs.tokens
@@ -105,13 +105,36 @@ def load_group(folder: str | Path, seed: int = 0, *, update: int | None = None) 
     """
     path = store.existing(folder)
     settings: Any = config.load(path / store.CONFIG)
-    if not isinstance(settings, GroupRunConfig):
+    if not isinstance(settings, PolicyRunConfig):
         raise UsageError(f"{path} is no run of a group trainer but of {settings.agent_name}; see load")
     trainer, state, _, reached = _reached(path, settings, seed, 0, update)
     one = getattr(trainer, "inner", trainer)  # of one device, where prompts are spread
     # A checkpoint holds NumPy's arrays, which no tracer can index.
     params = jax.device_put(trainer.params(state))
     return LoadedGroup(one.policy, params, one.task, trainer, state, settings, reached)
+
+
+def run_policy(task: TokenTask, *, folder: str, seed: int = 0, update: int | None = None) -> TokenPolicy:
+    """The policy that an earlier run has learned, to be trained on: preferences after demonstrations, say.
+
+    Args:
+      task: what it is for; its vocabulary must be that of the earlier run.
+      folder: run folder of ``rlkit group train`` or ``rlkit group fit``.
+      seed: which seed; all seeds of the new training begin with it.
+      update: which checkpoint; None takes the newest one.
+
+    Raises:
+      UsageError: as :func:`load_group`, or the policy does not fit the task.
+    """
+    found = load_group(folder, seed, update=update)
+    spec = task.spec
+    needed = spec.prompt_length + spec.completion_length
+    if found.policy.vocabulary != len(spec.vocabulary) or found.policy.context < needed:
+        raise UsageError(
+            f"{folder} has a policy of {found.policy.vocabulary} tokens and rows of {found.policy.context}; "
+            f"{spec.id} has {len(spec.vocabulary)} and {needed}: it does not fit"
+        )
+    return found.policy._replace(init=lambda key: found.params)
 
 
 def _reached(path: Path, settings: Any, seed: int | None, member: int, update: int | None) -> LoadedState:

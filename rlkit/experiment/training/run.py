@@ -52,8 +52,8 @@ def run(
     """Train, and keep everything in a new run folder.
 
     Args:
-      settings: what to train: a :class:`rlkit.experiment.TrainConfig`, or a
-        :class:`rlkit.experiment.GroupRunConfig`.
+      settings: what to train: a :class:`rlkit.experiment.TrainConfig`, a
+        :class:`rlkit.experiment.GroupRunConfig` or a :class:`rlkit.experiment.FitRunConfig`.
       folder: the run folder, which must not exist; None makes one below ``root``.
       root: where run folders are made.
       progress: show a progress bar.
@@ -73,6 +73,7 @@ def run(
     """
     cache.enable()
     # Before the folder: a request that cannot be carried out leaves nothing.
+    settings = config.settled(settings)
     agent = _build(settings, progress)
     _num_updates(settings, agent)
     json.dumps(config.to_dict(settings), allow_nan=False)

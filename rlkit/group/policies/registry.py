@@ -14,6 +14,9 @@ TABLE = Table(
     {
         "table": Entry("rlkit.group.policies.tables:table", "a softmax for each prompt and place"),
         "decoder": Entry("rlkit.group.policies.registry:small_decoder", "a small decoder of Llama's kind"),
+        "run": Entry(  # by name only: nothing of this floor uses what is above it
+            "rlkit.experiment.training.loading:run_policy", "what an earlier run has learned: folder=runs/..."
+        ),
         "smollm2": Entry(
             "rlkit.group.policies.registry:smollm2", "SmolLM2-135M-Instruct, or another GGUF file"
         ),

@@ -49,6 +49,7 @@ PRESETS = Table(
         "perceval": _entry("papers:perceval", "Perceval, CVPR 2026"),
         "tgdpo": _entry("preference:tgdpo", "TGDPO, 2506.14574"),
         "tgdpo_bounded": _entry("preference:tgdpo", "the same, no weight below 0", bounds=(0.0, 2.0)),
+        "sft": _entry("preference:sft", "supervised fine-tuning on demonstrations"),
         "implicit_bridge": _entry("preference:implicit_bridge", "Implicit Reward as the Bridge, 2507.00018"),
         "self_vote": _entry("labels:self_vote", "TTRL, 2504.16084: majority voting"),
         "scope": _entry("labels:scope", "SCOPE, 2512.15146"),

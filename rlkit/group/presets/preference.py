@@ -35,7 +35,8 @@ def kto(
     """KTO (2402.01306): good and bad completions without pairs; see :func:`rlkit.group.credit.judged`."""
     credit = judged(threshold, desirable, undesirable)
     loss = LossConfig(objective="kto", beta=beta)
-    return with_loss(loss, credit, weights=weights, axis_name=axis_name, reference=True)
+    size = 2 if threshold is None else 1
+    return with_loss(loss, credit, weights=weights, axis_name=axis_name, reference=True, group_size=size)
 
 
 def a2po(
@@ -87,3 +88,13 @@ def implicit_bridge(
     loss = LossConfig(objective="f_sft", beta=beta, divergence=divergence)
     credit = judged(threshold, shown=True)
     return with_loss(loss, credit, weights=weights, axis_name=axis_name, reference=True, group_size=1)
+
+
+def sft(weights: Weights = None, threshold: float = 0.5, axis_name: AxisName = None) -> Method:
+    """Supervised fine-tuning: the mean negative log-likelihood of the tokens of demonstrations.
+
+    Demonstrations are the completions whose reward is above a threshold; how tokens are averaged says the
+    loss's ``aggregation``.
+    """
+    loss, credit = LossConfig(objective="sft"), judged(threshold, shown=True)
+    return with_loss(loss, credit, weights=weights, axis_name=axis_name, group_size=1)
