@@ -39,6 +39,7 @@ _LAZY = {
     "fitter": "rlkit.group.fitting",
     "fit": "rlkit.experiment.grouped",
     "read_rows": "rlkit.group.rows",
+    "rows_digest": "rlkit.group.rows",
     "from_text": "rlkit.group.judging",
     "on_device": "rlkit.group.judging",
     "spread": "rlkit.group.spreading",
