@@ -37,6 +37,11 @@ def check_experience(trajectory: Trajectory, config: Any, needs: tuple[str, ...]
       UsageError: an extra is missing, or the leading axes are others.
     """
     name = type(config).__name__.removesuffix("Config")
+    if not isinstance(trajectory, Trajectory):
+        raise UsageError(
+            f"{name} learns from a rlkit.types.Trajectory, not from a {type(trajectory).__name__}; "
+            "rlkit.agents.trajectory_from makes one of plain arrays"
+        )
     missing = [need for need in needs if need not in trajectory.extras]
     if missing:
         raise UsageError(

@@ -1,11 +1,14 @@
 """Parameters that are handed in instead of the defaults: checked against them, and of their types."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlkit.errors import UsageError
+from rlkit.fields import check, shown
 from rlkit.types import PyTree
 
 
@@ -21,7 +24,8 @@ def resolve(name: str, own: PyTree, given: PyTree = None) -> PyTree:
       Strongly typed arrays, in the dtypes of ``own``.
 
     Raises:
-      UsageError: ``given`` differs from ``own`` in structure or in a shape.
+      UsageError: ``given`` differs from ``own`` in structure or in a shape, or a value that is known is NaN,
+        no number, or no integer where the default is one.
     """
     own = jax.tree.map(jnp.asarray, own)
     given = own if given is None else given
@@ -37,7 +41,25 @@ def resolve(name: str, own: PyTree, given: PyTree = None) -> PyTree:
                 f"{name}{place} has shape {jnp.shape(leaf)}; expected {mine.shape}, that of the default: "
                 "vmap over a leading axis"
             )
+        if (why := _unlike(leaf, mine)) is not None:
+            raise UsageError(f"{name}{place}={shown(leaf)}: {why}")
     return jax.tree.map(lambda leaf, mine: jax.lax.convert_element_type(leaf, mine.dtype), given, own)
+
+
+def _unlike(leaf: Any, mine: jax.Array) -> str | None:
+    """Why a value, if it is known, cannot stand for a default; None if it can."""
+    if isinstance(leaf, jax.core.Tracer) or not jnp.issubdtype(mine.dtype, jnp.number):
+        return None
+    value = np.asarray(leaf)
+    if not jnp.issubdtype(value.dtype, jnp.number) and value.dtype != bool:
+        return f"expected numbers, as the default has {mine.dtype}"
+    if jnp.issubdtype(mine.dtype, jnp.integer):
+        bounds = jnp.iinfo(mine.dtype)
+        if not ((value >= bounds.min) & (value <= bounds.max) & (value == np.round(value))).all():
+            return f"expected integers of {mine.dtype}, as the default has"
+    elif np.isnan(value).any() and not np.isnan(np.asarray(mine)).any():
+        return "expected a number, and this is none (NaN)"
+    return None
 
 
 def hyperparameters(default: Any, config: Any = None) -> Any:
@@ -48,9 +70,12 @@ def hyperparameters(default: Any, config: Any = None) -> Any:
       config: another one, maybe with mapped or traced numbers; None takes ``default``.
 
     Raises:
-      UsageError: ``config`` differs from ``default`` in a static field.
+      UsageError: ``config`` differs from ``default`` in a static field, or a number that is known is out of
+        its range.
     """
     config = default if config is None else config
     if jax.tree.structure(config) != jax.tree.structure(default):
         raise UsageError(f"config={config}: its static fields must be those the agent was built with")
+    if dataclasses.is_dataclass(config):
+        check(config)
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), config)

@@ -131,6 +131,11 @@ def train(
     """
     if on_nan not in ON_NAN:
         raise unknown_name("value of on_nan", on_nan, ON_NAN)
+    if not callable(getattr(agent, "init", None)) or not callable(getattr(agent, "step", None)):
+        raise UsageError(
+            f"agent={agent!r:.80}: expected an agent, e.g. rlkit.agents.ppo(make('classic/cartpole'))"
+        )
+    log = (log,) if isinstance(log, str) else log
     looks = any(getattr(agent, name, None) is not None for name in ("act", "record", "judge"))
     if (probe_steps or eval_episodes) and not looks:
         raise UsageError(

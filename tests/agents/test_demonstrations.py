@@ -108,6 +108,10 @@ def test_learning_says_what_it_misses(own):
     part = jax.tree.map(lambda x: x[:, :1], trajectory)
     with pytest.raises(UsageError, match=r"leading axes \[\d+, 1\]; this .* learns from \[T, B\] with"):
         jax.eval_shape(agent.learn, state, part)
+    with pytest.raises(UsageError, match=r"not from a dict; .*trajectory_from makes one"):
+        agent.learn(state, {"obs": trajectory.transition.obs})
+    with pytest.raises(UsageError, match=r"learning_rate=-1\.0: expected a number of at least 0"):
+        agent.init(jax.random.key(0), agent.config.replace(learning_rate=-1.0))
 
 
 def test_a_buffer_says_which_features_it_keeps():

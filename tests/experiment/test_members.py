@@ -74,6 +74,10 @@ def test_a_member_costs_what_a_seed_costs(agent, batching):
         ({"env.max_steps": [2.5]}, "env.max_steps=2.5: expected an integer"),
         ({"env.gravity": [1e300]}, "infinite in float32"),
         ({"reward.near": [1.0]}, "unknown number"),
+        ({"env.max_steps": [0]}, "env.max_steps=0: expected at least 1"),
+        ({"agent.discount": [0.9, 0.9]}, "expected each value once"),
+        ({"agent.discount": 0.9}, "expected values by name"),
+        (["agent.discount=0.9"], "expected values by name"),
     ],
 )
 def test_what_cannot_be_swept_is_said(agent, grid, message):
@@ -89,6 +93,8 @@ def test_members_that_do_not_fit_are_refused(agent):
         population(agent, 1, members=Members(("a",), reward_params={"near": jnp.ones(1)}))
     with pytest.raises(UsageError, match="no labels"):
         population(agent, 1, members=Members(()))
+    with pytest.raises(UsageError, match="expected Members; did you mean"):
+        population(agent, 1, members={"agent.learning_rate": [1e-3]})
 
 
 def test_grids_are_read_from_text():

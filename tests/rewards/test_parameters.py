@@ -99,6 +99,10 @@ def test_numbers_compile_to_the_program_of_a_reward_written_by_hand(line):
         ({"a": jnp.zeros(())}, {"b": 1.0}, "p has the structure .*'b'.* expected .*'a'"),
         ({"a": jnp.zeros(())}, {"a": jnp.ones(3)}, r"p\['a'\] has shape \(3,\); expected \(\)"),
         ((), jnp.ones(()), "p has the structure"),
+        ({"a": jnp.int32(5)}, {"a": 7.5}, r"p\['a'\]=7.5: expected integers of int32"),
+        ({"a": jnp.int32(5)}, {"a": 2**40}, "expected integers of int32"),
+        ({"a": 1.0}, {"a": np.nan}, "expected a number, and this is none"),
+        ({"a": 1.0}, {"a": "b"}, r"p\['a'\]='b': expected numbers"),
     ],
 )
 def test_parameters_that_do_not_fit(own, given, message):

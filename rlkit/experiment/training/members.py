@@ -47,6 +47,11 @@ def sweep(agent: Agent, grid: Mapping[str, Sequence[float]]) -> Members:
       UsageError: a field is fixed when the program is compiled, or a value is out of its range.
     """
     own = _settings(agent)
+    if not isinstance(grid, Mapping) or not all(_listed(values) for values in grid.values()):
+        raise UsageError(
+            f"grid={fields.shown(grid)}: expected values by name, e.g. "
+            "{'agent.learning_rate': [1e-4, 3e-4]}"
+        )
     trees = {"agent": own["config"], "env": own["env_params"], "reward": own["reward_params"]}
     for name, values in grid.items():
         _check(agent, trees, name, values)
@@ -92,6 +97,8 @@ def _check(agent: Agent, trees: dict[str, PyTree], name: str, values: Sequence[f
         raise unknown_name("number", name, _all_names(trees))
     if not len(values):
         raise UsageError(f"{name}: expected at least one value")
+    if len(set(values)) < len(values):
+        raise UsageError(f"{name}={list(values)}: expected each value once, or members cannot be told apart")
     whole = jnp.issubdtype(jnp.result_type(leaves[inner]), jnp.integer)
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
@@ -102,6 +109,12 @@ def _check(agent: Agent, trees: dict[str, PyTree], name: str, values: Sequence[f
             raise UsageError(f"{name}={value!r} ({problem}): expected a finite number")
         if whole and float(value) != int(value):
             raise UsageError(f"{name}={value!r}: expected an integer")
+        if inner == "max_steps" and part == "env" and value < 1:
+            raise UsageError(f"{name}={value!r}: expected at least 1 step in an episode")
+
+
+def _listed(values: Any) -> bool:
+    return isinstance(values, Sequence | np.ndarray | jax.Array) and not isinstance(values, str)
 
 
 def _static_fields(config: Any) -> set[str]:
@@ -136,6 +149,11 @@ def check_members(agent: Agent | Learner, members: Members) -> int:
     Raises:
       UsageError: there are no labels, or a leaf is not ``[M, ...]`` of what the agent has.
     """
+    if not isinstance(members, Members):
+        raise UsageError(
+            f"members={fields.shown(members)}: expected Members; did you mean "
+            "rlkit.experiment.sweep(agent, {'agent.learning_rate': [1e-4, 3e-4]})?"
+        )
     size = len(members.labels)
     if not size:
         raise UsageError("members have no labels; expected one for each")

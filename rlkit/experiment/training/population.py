@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
 from rlkit.bulk import check_bulk, is_below, replace_rest, rest
-from rlkit.errors import unknown_name
+from rlkit.errors import check_count, unknown_name
 from rlkit.experiment.training.members import Members, check_members
 from rlkit.packing import stacked
 from rlkit.parallel import device_mesh, over_seeds, seed_keys, shard_seeds
@@ -191,13 +191,10 @@ def population(
       The compiled functions (compilation happens at the first call).
 
     Raises:
-      ValueError: ``num_seeds`` or ``max_chunk`` is below 1.
-      UsageError: the members do not fit the agent.
+      UsageError: ``num_seeds`` or ``max_chunk`` is below 1, or the members do not fit the agent.
       UnknownNameError: the agent's bulk names what its state does not have.
     """
-    for name, value in (("num_seeds", num_seeds), ("max_chunk", max_chunk)):
-        if value < 1:
-            raise ValueError(f"{name}={value}: expected at least 1")
+    num_seeds, max_chunk = check_count("num_seeds", num_seeds), check_count("max_chunk", max_chunk)
     batching = resolve_batching(batching)
     size = num_seeds * (1 if members is None else check_members(agent, members))
     chosen = list(jax.local_devices() if devices is None else devices)[:size]
