@@ -1,7 +1,7 @@
 """What an update of a small decoder costs, and what of it is the method: `python benchmarks/group.py`.
 
 A decoder of 2 layers and width 64, 32 prompts x 8 completions x 16 tokens, GRPO: a task of several turns with
-a tool, and one of a single turn. Compile time stands apart.
+a tool, and one of a single turn. Compile time stands apart; programs are compiled as `rlkit group train` does.
 "Method" is everything between rewards and the weights of tokens, timed alone on the same batch; memory is
 what XLA plans for the update beside its arguments, and what `trainer.memory()` says before it is compiled.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rlkit.compiling import compiler_options
 from rlkit.envs.tokens import make_task
 from rlkit.group import Context, GroupConfig, trainer
 from rlkit.group.policies import DecoderConfig, decoder
@@ -57,7 +58,7 @@ def measured(name: str, options: argparse.Namespace) -> dict[str, Any]:
     built = trainer(task, policy, "grpo", config)
     state = jax.jit(built.init)(jax.random.key(0))
     begin, cpu = time.perf_counter(), time.process_time()
-    step = jax.jit(built.step).lower(state).compile()
+    step = jax.jit(built.step).lower(state).compile(compiler_options())
     compiled, cpu = time.perf_counter() - begin, time.process_time() - cpu
     _, batch, _ = jax.jit(built.collect)(state)
     ctx = Context(jnp.int32(0), jnp.int32(1000), jax.random.key(1))
