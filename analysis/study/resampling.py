@@ -45,6 +45,10 @@ def fit_own_past(
     ``-(1 + 3 rho) / N`` (Kendall 1954) without ever passing one: surrogates that are less slow than the
     recording would be less like each other by chance. Residuals are scaled by ``sqrt(N / (N - p - 1))``.
 
+    The sums of four units or more are then shrunk towards their mean (James and Stein 1961, as
+    :func:`shrunk`): errors of estimation make units differ in how slow they are, and means over pairs grow
+    with such differences, so that surrogates of units that are alike would have more Φ_R than the recording.
+
     A unit that runs away (e.g. a fall at the end of an episode) is fitted by roots outside the unit circle,
     whose surrogates would grow without bound. All roots of such a unit are scaled by the factor that brings
     the largest to ``1 - 1 / 2N``, see :func:`stationary`; the corrected sum of weights never reaches that.
@@ -90,8 +94,11 @@ def fit_own_past(
     residuals = target - jnp.einsum("tnp,np->tn", columns, found, precision=FULL)
 
     total = found[:, 0]
-    free = jnp.maximum(count - 3, 1)
-    found = found.at[:, 0].set(jnp.minimum((count * total + 1) / free, jnp.maximum(1 - 1 / count, total)))
+    unbiased = (count * total + 1) / jnp.maximum(count - 3, 1)
+    error = jnp.linalg.inv(gram + ridge * jnp.eye(order, dtype=z.dtype))[:, 0, 0]
+    error *= jnp.square(residuals).sum(0) / jnp.maximum(count - order - 1, 1)
+    sums = shrunk(unbiased, error, jnp.trace(gram, axis1=1, axis2=2) > 0)
+    found = found.at[:, 0].set(jnp.minimum(sums, jnp.maximum(1 - 1 / count, total)))
     weights = found.at[:, 1:].add(-found[:, 1:])  # differences back to steps
     weights = weights.at[:, 0].set(found[:, 0] + (found[:, 1] if order > 1 else 0))
     for back in range(1, order):
@@ -104,6 +111,29 @@ def fit_own_past(
     ordered = residuals[jnp.argsort(~fitted, stable=True)]
     shared = 1 - _intensity(jnp.where(keep, residuals, 0), count)
     return OwnPast(weights, aim, jnp.where(enough, ordered, jnp.nan), count, shared, fitted)
+
+
+def shrunk(estimates: jax.Array, variance: jax.Array, known: jax.Array) -> jax.Array:
+    """Estimates of one number of each unit, shrunk towards their mean by what their errors explain.
+
+    The estimator of James and Stein 1961 as Efron and Morris 1973 centre it, with the mean of the variances
+    and no factor below zero: of n units the deviations from the mean are multiplied by
+    ``1 - (n - 3) v / sum of their squares``. Where units really differ that is nearly one.
+
+    Args:
+      estimates: [n].
+      variance: [n] of their errors.
+      known: [n] bool, units that have an estimate; the others keep theirs and say nothing.
+
+    Returns:
+      [n]; of three units or fewer unchanged.
+    """
+    count = jnp.maximum(known.sum(), 1)
+    mean = jnp.where(known, estimates, 0).sum() / count
+    apart = jnp.where(known, estimates - mean, 0)
+    error = jnp.where(known, variance, 0).sum() / count
+    spread = jnp.maximum(jnp.square(apart).sum(), jnp.finfo(estimates.dtype).tiny)
+    return estimates - apart * jnp.clip((count - 3) * error / spread, 0, 1)
 
 
 def stationary(weights: jax.Array, radius: jax.Array | float) -> jax.Array:

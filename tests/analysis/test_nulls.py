@@ -90,6 +90,33 @@ def test_own_past_is_least_squares_with_its_bias_removed(x64):
     assert float(again.shared) < 0.5
 
 
+def test_how_slow_units_are_is_shrunk_towards_their_mean_by_what_errors_explain(x64):
+    rng = np.random.default_rng(11)
+    for slow, still in ((np.full(6, 0.9), False), (np.array([0.2, 0.95, 0.5, 0.8, -0.3, 0.6]), True)):
+        z = rng.normal(size=(T, 6))
+        for t in range(1, T):
+            z[t] += slow * z[t - 1]
+        z[:, still * 1] *= 1 - still  # a constant unit says nothing
+        fit = fit_own_past(jnp.asarray(z))
+        alive = np.flatnonzero(z.std(0) > 0)
+        sums, errors = [], []
+        for unit in alive:
+            now, one, two = z[2:, unit], z[1:-1, unit], z[:-2, unit]
+            columns = np.stack([np.ones(T - 2), one, one - two], 1)
+            found, (rest,), _, _ = np.linalg.lstsq(columns, now, rcond=None)
+            count = len(now)
+            sums.append((count * found[1] + 1) / (count - 3))
+            errors.append(rest / (count - 3) * np.linalg.inv(columns.T @ columns)[1, 1])
+        sums, errors = np.array(sums), np.array(errors)
+        apart = sums - sums.mean()
+        kept = 1 - min(1, (len(alive) - 3) * errors.mean() / np.square(apart).sum())
+        assert kept > 0.9 if still else kept < 0.9
+        np.testing.assert_allclose(fit.weights.sum(1)[alive], sums.mean() + kept * apart, rtol=1e-4)
+    few = z[:, 1:4]  # three units: nothing to learn from each other
+    alone = [fit_own_past(jnp.asarray(few[:, [unit]])).weights[0] for unit in range(3)]
+    np.testing.assert_allclose(fit_own_past(jnp.asarray(few)).weights, np.stack(alone), rtol=1e-10)
+
+
 def run_away(seed: int, steps: int = T, short: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Units at a unit root, beyond it, swinging, and breaking out at the end; episodes of ``short`` steps."""
     rng = np.random.default_rng(seed)
