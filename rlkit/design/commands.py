@@ -10,7 +10,10 @@ from rlkit.errors import UsageError
 from rlkit.experiment.commands.actions import take
 from rlkit.experiment.commands.arguments import parse
 
-DESIGN_HELP = """usage: rlkit design ENV [options], rlkit design --resume FOLDER, rlkit design --report FOLDER
+DESIGN_HELP = """usage: rlkit design ENV [options]
+       rlkit design --resume FOLDER [--say WORDS]
+       rlkit design --report FOLDER
+       rlkit design --ranges FOLDER [--passes X] [--curve NAME] [--count N] --try NAME=VALUE,VALUE ...
   --resume FOLDER   continue a design that was stopped or killed; takes no configuration
   --say WORDS       with --resume, where the design pauses: about its last generation; @FILE reads them
   --from FILE       start from a config.json; other options change it
@@ -18,6 +21,9 @@ DESIGN_HELP = """usage: rlkit design ENV [options], rlkit design --resume FOLDER
   --folder FOLDER   the folder itself; it must not exist
   --quiet           no table of candidates
   --report FOLDER   write the report of a design, finished or not; one that ends writes it by itself
+  --ranges FOLDER   of a finished design: how far parameters may go for a policy trained with its winner
+                    (--passes, 0.5 of --curve, the design's own), and ranges that a model
+                    chooses for --randomise (--count answers, 16; --model, the design's own)
 """
 
 
@@ -33,6 +39,8 @@ def design(args: list[str]) -> int:
 
         print(report(told))
         return 0
+    if (widened := take(args, "--ranges"))[0] is not None:
+        return _ranges(*widened)
     resumed, args = take(args, "--resume")
     words, args = take(args, "--say")
     source, args = take(args, "--from")
@@ -64,6 +72,43 @@ def design(args: list[str]) -> int:
     if found.result.finished:
         _conclude(found, config)
     return found.exit_code
+
+
+def _ranges(folder: str, args: list[str]) -> int:
+    """``rlkit design --ranges FOLDER --try NAME=VALUE,VALUE``."""
+    from rlkit.design.dr_eureka import RANGES, widen
+    from rlkit.design.models import client_of
+
+    options: dict[str, Any] = {}
+    for name, kind in (("passes", float), ("count", int), ("curve", str)):
+        given, args = take(args, f"--{name}")
+        if given is not None:
+            try:
+                options[name] = kind(given)
+            except ValueError:
+                raise UsageError(f"--{name}={given!r}: expected a number") from None
+    model, args = take(args, "--model")
+    tried: dict[str, tuple[float, ...]] = {}
+    for text in args[1:]:
+        tried |= _tried(text)
+    if args[:1] != ["--try"] or not tried:
+        raise UsageError("rlkit design --ranges FOLDER takes --try NAME=VALUE,VALUE ... of its environment")
+    say = lambda sentence: print(sentence, file=sys.stderr)
+    client = None if model is None else client_of(model)
+    found = widen(folder, tried, client=client, progress=sys.stderr.isatty(), say=say, **options)
+    print("\n".join(found.lines()))
+    print(Path(folder) / RANGES)
+    return 0
+
+
+def _tried(text: str) -> dict[str, tuple[float, ...]]:
+    """``NAME=VALUE,VALUE``."""
+    name, _, rest = text.partition("=")
+    try:
+        values = tuple(map(float, rest.split(",")))
+    except ValueError:
+        raise UsageError(f"--try={text!r}: expected NAME=VALUE,VALUE, e.g. length=0.5,1,2") from None
+    return {name: values}
 
 
 def _filled(config: Any) -> Any:

@@ -8,7 +8,10 @@ import pytest
 
 from rlkit.agents import PPOConfig, ppo
 from rlkit.design.clients import Answering
+from rlkit.design.commands import design
 from rlkit.design.config import DesignConfig
+from rlkit.design.dr_eureka import RANGES, Widened, widen
+from rlkit.design.folder import WINNER
 from rlkit.design.llm import seeds_of
 from rlkit.design.randomisation import Bounds, feasible
 from rlkit.design.ranges import choose_ranges
@@ -16,6 +19,9 @@ from rlkit.design.transcripts import Transcript
 from rlkit.design.types import DesignTask
 from rlkit.envs import make
 from rlkit.errors import UnknownNameError, UsageError
+from rlkit.experiment.runs import store
+from rlkit.experiment.training import config as configs
+from rlkit.rewards.designed import seal
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +124,65 @@ def test_a_model_chooses_ranges_inside_the_bounds(tmp_path) -> None:
         jax.random.key(0), count=len(texts), safety="do not break",
     )  # fmt: skip
     assert again == found
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """The folder of a design that has ended, with what is read of it."""
+    path = tmp_path / "design"
+    path.mkdir()
+    agent = PPOConfig(num_envs=2, num_steps=8, minibatches=1, sizes=(4,))
+    config = DesignConfig(
+        env="classic/pendulum", agent=agent, total_steps=32, eval_episodes=2,
+        randomise=("gravity=5:15",),
+    )  # fmt: skip
+    store.write_json(path / store.CONFIG, configs.to_dict(config))
+    store.write_json(path / WINNER, seal({"text": "success()", "base": ""}))
+    return path
+
+
+def test_the_winner_of_a_design_says_how_far_parameters_may_go(finished, capsys) -> None:
+    with pytest.raises(UnknownNameError, match="length"):
+        widen(finished, {"lenght": [1.0]})
+    seen = []
+    client = Answering(lambda messages, seed: seen.append(seed) or one("length", 0.8, 1.5))
+    tried = {"length": [0.5, 2.0], "max_steps": [5, 10]}
+    found = widen(finished, tried, passes=150.0, curve="length", count=2, client=client)
+    assert found.bounds["length"] == (0.5, 2.0, (0.5, 2.0), (200.0, 200.0))
+    assert found.ranges[0].randomise == ("length=0.8:1.5",)
+    lines = found.lines()
+    assert lines[1].startswith("max_steps: nothing passes (5: 5, 10: 10)")
+    assert lines[2:] == ["--randomise length=0.8:1.5"] * 2
+    kept = store.read_json(finished / RANGES)
+    assert kept["bounds"]["max_steps"]["low"] is None
+    assert kept["ranges"][1]["ranges"] == {"length": [0.8, 1.5]}
+    again = widen(finished, tried, passes=150.0, curve="length", count=2, client=client)
+    assert again == found or str(again) == str(found)  # NaN is not itself
+    assert len(seen) == 2  # answers are on record
+
+
+def test_ranges_by_the_command(finished, capsys, monkeypatch) -> None:
+    asked = {}
+
+    def noted(folder, values, **options):
+        asked.update(folder=folder, values=values, passes=options["passes"], count=options["count"])
+        return Widened({"length": BOUNDS["length"]}, ())
+
+    monkeypatch.setattr("rlkit.design.dr_eureka.widen", noted)
+    tried = ["--try", "length=0.5,2", "gravity=5"]
+    assert design(["--ranges", str(finished), "--passes", "0.7", "--count=3", *tried]) == 0
+    values = {"length": (0.5, 2.0), "gravity": (5.0,)}
+    assert asked == {"folder": str(finished), "values": values, "passes": 0.7, "count": 3}
+    assert capsys.readouterr().out.startswith("length: 0.5 to 2 passes (0.25: 0, 0.5: 0.75, 2: 1)")
+    for words in (["--try"], ["--try", "length"], ["length=1"], ["--passes", "x", "--try", "length=1"]):
+        with pytest.raises(UsageError):
+            design(["--ranges", str(finished), *words])
+
+
+def test_a_design_without_a_winner_has_no_ranges(finished) -> None:
+    (finished / WINNER).unlink()
+    with pytest.raises(UsageError, match="winner"):
+        widen(finished, {"length": [1.0]})
 
 
 def test_bounds_without_a_choice_are_refused() -> None:
