@@ -39,8 +39,9 @@ def design(args: list[str]) -> int:
 
         print(report(told))
         return 0
-    if (widened := take(args, "--ranges"))[0] is not None:
-        return _ranges(*widened)
+    widened, args = take(args, "--ranges")
+    if widened is not None:
+        return _ranges(widened, args)
     resumed, args = take(args, "--resume")
     words, args = take(args, "--say")
     source, args = take(args, "--from")
