@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs.tokens import TokenTask, texts
@@ -160,4 +161,4 @@ def guided(guide: tuple[TokenPolicy, PyTree] | None, data: Recorded, config: Rec
     def seen(params: PyTree) -> jax.Array:
         return recorded_log_prob(policy, params, data, every, every, config.batch, config.temperature)
 
-    return seen(params)
+    return jnp.asarray(np.asarray(seen(params)))  # free of the devices that the guide's parameters are on

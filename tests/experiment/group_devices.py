@@ -88,8 +88,40 @@ def trained() -> dict[str, float]:
     }
 
 
+def fitted(method: str) -> float:
+    """The largest difference after three updates on recorded rows, by plain gradients."""
+    rows = [
+        {"prompt": f"{a} + {b} =", "chosen": str((a + b) % 3), "rejected": str((a + b + 1 + i) % 3),
+         "completion": str((a + i) % 3), "label": a != b}
+        for a in range(3) for b in range(3) for i in range(2)
+    ]  # fmt: skip
+    config = group.RecordedConfig(batch=8, eval_prompts=0)
+
+    def build(batch, axis_name):
+        sgd = lambda config, step: optax.sgd(10.0)
+        own = config.replace(batch=batch)
+        return group.fitter(
+            rows, policy(), method, own, task=TASK, held_out=0.2, optimiser=sgd, axis_name=axis_name
+        )
+
+    def after(learner):
+        state, step = learner.init(jax.random.key(0)), jax.jit(learner.step)
+        for _ in range(3):
+            state, metrics = step(state)
+        judged = jax.jit(lambda state: learner.judge(state, jax.random.key(1), 1))(state)
+        return jax.tree.leaves(learner.params(state))[0], metrics | judged
+
+    one, told = after(build(8, None))
+    four, told_too = after(group.spread(build, 8))
+    assert float(jnp.abs(one - jax.tree.leaves(policy().init(None))[0]).max()) > 0.02
+    for name, value in told.items():
+        np.testing.assert_allclose(told_too[name], value, rtol=1e-3, atol=1e-4, err_msg=f"{method} {name}")
+    return float(np.abs(np.asarray(one) - np.asarray(four)).max())
+
+
 methods = {name: compared(name) for name in sys.argv[1:] or ("grpo", "reinforce_pp", "dapo", "pipo", "gdpo")}
 methods["dapo, filled"] = compared("dapo", micro_batches=2, mask_truncated=True)
 print(json.dumps({
-    "devices": len(jax.devices()), "collected": collected(), "methods": methods, "trained": trained()
+    "devices": len(jax.devices()), "collected": collected(), "methods": methods, "trained": trained(),
+    "fitted": {method: fitted(method) for method in ("dpo", "kto", "sft")},
 }))  # fmt: skip

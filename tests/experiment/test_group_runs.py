@@ -194,5 +194,6 @@ def test_four_devices_do_what_one_does():
     assert found["devices"] == 4
     assert found["collected"]
     assert max(found["methods"].values()) < 1e-5, found  # sums in another order
+    assert max(found["fitted"].values()) < 1e-5, found
     assert found["trained"]["params"] < 1e-3, found  # by Adam, which divides gradients of 0 by themselves
     assert found["trained"]["success"] < 1e-6, found

@@ -14,6 +14,7 @@ from rlkit.experiment.training import config
 from rlkit.experiment.training.config import TrainConfig
 from rlkit.experiment.training.group_config import PolicyRunConfig
 from rlkit.experiment.training.population import population
+from rlkit.group.policies.adapters import with_params
 from rlkit.group.policies.protocol import TokenPolicy
 from rlkit.types import Agent, PyTree
 
@@ -134,7 +135,7 @@ def run_policy(task: TokenTask, *, folder: str, seed: int = 0, update: int | Non
             f"{folder} has a policy of {found.policy.vocabulary} tokens and rows of {found.policy.context}; "
             f"{spec.id} has {len(spec.vocabulary)} and {needed}: it does not fit"
         )
-    return found.policy._replace(init=lambda key: found.params)
+    return with_params(found.policy, found.params)
 
 
 def _reached(path: Path, settings: Any, seed: int | None, member: int, update: int | None) -> LoadedState:

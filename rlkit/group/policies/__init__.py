@@ -1,6 +1,6 @@
 """Policies of tokens: the protocol, tables, a decoder, published weights, and writing with them."""
 
-from rlkit.group.policies.adapters import lora, train_only
+from rlkit.group.policies.adapters import lora, train_only, with_params
 from rlkit.group.policies.decoder import DecoderConfig, decoder
 from rlkit.group.policies.protocol import Cache, TokenPolicy, check_policy, from_flax
 from rlkit.group.policies.sampling import Sampling, Written, write
@@ -21,5 +21,6 @@ __all__ = [
     "score",
     "table",
     "train_only",
+    "with_params",
     "write",
 ]

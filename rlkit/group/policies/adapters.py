@@ -1,14 +1,39 @@
-"""Training a part of a policy: chosen parameters, or small matrices beside frozen ones (LoRA)."""
+"""Policies that begin with given parameters, and policies of which a part learns: chosen parameters, or small
+matrices beside frozen ones (LoRA)."""
 
 import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlkit.errors import UsageError, check_count, unknown_name
 from rlkit.group.policies.protocol import Cache, TokenPolicy
 from rlkit.paths import dotted, named_leaves
 from rlkit.types import Key, PyTree
+
+
+def with_params(policy: TokenPolicy, params: PyTree) -> TokenPolicy:
+    """A policy that begins with given parameters, such as those that an earlier training gave.
+
+    Args:
+      policy: the policy.
+      params: its parameters; wherever they are, the new policy's are free to go to any device.
+
+    Raises:
+      UsageError: they are not those of the policy, by structure or shapes.
+    """
+    own = jax.eval_shape(policy.init, jax.random.key(0))
+    shapes = lambda tree: {name: jnp.shape(leaf) for name, leaf in named_leaves(tree).items()}
+    if shapes(own) != shapes(params):
+        wanted, given = shapes(own), shapes(params)
+        name = next(n for n in [*wanted, *given] if wanted.get(n) != given.get(n))
+        raise UsageError(
+            f"params are not those of {policy.title}: {name} has shape {given.get(name)}, expected "
+            f"{wanted.get(name)}"
+        )
+    begun = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), params)
+    return policy._replace(init=lambda key: begun)
 
 
 def train_only(policy: TokenPolicy, *names: str) -> TokenPolicy:
