@@ -189,9 +189,7 @@ def test_preferences_are_learnt_and_please():
     for method, each in told.items():
         value, right, loss = np.moveaxis(np.array(each), 1, 0)  # [data set, before and after]
         half = 2.776 * (value[:, 1] - value[:, 0]).std(ddof=1) / 5**0.5  # Student's t of four degrees
-        print(
-            f"{method}: value {value.mean(0)}, gain ± {half:.3f}; held out {right.mean(0)}, loss {loss.mean(0)}"
-        )
+        print(f"{method}: value {value.mean(0)}, gain ± {half:.3f}; held out {right.mean(0)}, {loss.mean(0)}")
         assert (value[:, 1] > value[:, 0] + 0.3).all()
         assert (loss[:, 1] < loss[:, 0]).all()
         assert (right[:, 1] > (0.55 if method == "kto" else 0.65)).all()
