@@ -29,7 +29,11 @@ class MissingExtraError(UsageError, ImportError):
     """A feature that needs a package which is not installed."""
 
 
-class InvalidEnvironmentError(UsageError, TypeError):
+class WrongTypeError(UsageError, TypeError):
+    """An argument of another type than it can be."""
+
+
+class InvalidEnvironmentError(WrongTypeError):
     """An environment whose methods do not agree with its specification or with each other."""
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
-from rlkit.errors import UsageError, unknown_name
+from rlkit.errors import RlkitError, UsageError, unknown_name
 
 
 class Entry(NamedTuple):
@@ -68,8 +68,26 @@ class Table(Mapping[str, Entry]):
         """
         entry = self[name]
         factory = load_target(entry.target)
+        if not callable(factory):
+            raise UsageError(f"{name!r} is {factory!r:.80}; expected what makes the {self.kind}")
         check_options(factory, name, options, entry.options)
-        return factory(*args, **entry.options, **options)
+        return called(name, factory, *args, **entry.options, **options)
+
+
+def called(name: str, factory: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """What a factory makes; if a user wrote it, its failure says whose it is.
+
+    Raises:
+      UsageError: the factory that ``"module:factory"`` names raised something else than a sentence of ours.
+    """
+    if not is_target(name):
+        return factory(*args, **options)
+    try:
+        return factory(*args, **options)
+    except RlkitError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{name} failed with {type(error).__name__}: {error}") from error
 
 
 def is_target(name: str) -> bool:
@@ -105,7 +123,7 @@ def load_target(target: str) -> Callable[..., Any]:
                 "install it"
             ) from error
         raise  # it is there, but needs something that is not: that message is the better one
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if module_name.startswith("rlkit."):
             raise
         raise UsageError(

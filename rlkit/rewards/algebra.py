@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.errors import UsageError
+from rlkit.errors import UsageError, WrongTypeError
 from rlkit.rewards.arguments import Scalar, as_scalar, check_number, check_reward, check_term_name
 from rlkit.types import Key, PyTree, Reward, Terms, Transition
 
@@ -210,7 +210,7 @@ class Part(NamedTuple):
 
 def _check_part(what: str, part: Any) -> tuple[Scalar, Reward]:
     if isinstance(part, Reward) or not isinstance(part, tuple) or len(part) != 2:
-        raise TypeError(f"{what} is {part!r}; expected a pair (weight, reward)")
+        raise WrongTypeError(f"{what} is {part!r}; expected a pair (weight, reward)")
     return check_number(f"the weight of {what}", part[0]), check_reward(what, part[1])
 
 

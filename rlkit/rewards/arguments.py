@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.errors import UsageError, unknown_name
+from rlkit.errors import UsageError, WrongTypeError, unknown_name
 from rlkit.fields import not_float32, shown
 from rlkit.types import Features, PyTree, Reward, Transition
 
@@ -66,7 +66,7 @@ def check_reward(where: str, value: Any) -> Reward:
     """Check that something is a reward."""
     if not isinstance(value, Reward):
         hint = "; call it to build one" if callable(value) else ""
-        raise TypeError(f"{where} got {value!r}; expected an rlkit Reward{hint}")
+        raise WrongTypeError(f"{where} got {value!r}; expected an rlkit Reward{hint}")
     return value
 
 

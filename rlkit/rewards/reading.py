@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rlkit.errors import UsageError
 from rlkit.fields import shown
-from rlkit.registry import is_target, load_target
+from rlkit.registry import called, is_target, load_target
 from rlkit.rewards import designed
 from rlkit.rewards.arguments import check_reward
 from rlkit.rewards.language import LIMITS, parse_program, program_reward
@@ -49,9 +49,9 @@ def read(text: str | Path, spec: EnvSpec | None = None, *, tune: bool = False) -
         return read_text(text_of(Path(name)), spec, tune=tune)
     if is_target(name):
         found = load_target(name)
-        found = found if isinstance(found, Reward) else found()
-        check_reward(name, found)
-        return found
+        if not isinstance(found, Reward) and not callable(found):
+            raise UsageError(f"{name!r} is {found!r:.80}; expected a reward, or what makes one")
+        return check_reward(name, found if isinstance(found, Reward) else called(name, found))
     return read_text(text, spec, tune=tune)
 
 

@@ -17,10 +17,17 @@ from rlkit.experiment.training.members import grid_labels, parse_grid
 MODULE = """
 import jax.numpy as jnp
 from toy_agent import toy as learner
+from rlkit.agents import PPOConfig
 from rlkit.rewards import from_function, weighted
 
 def paid():
     return weighted(up=(jnp.array(0.5), from_function(lambda t: t.next_features["height"], "height")))
+
+def number():
+    return 3
+
+def nothing(env, config: PPOConfig | None = None, reward=None):
+    return None
 """
 
 
@@ -86,6 +93,9 @@ def test_own_agents_and_rewards_run_and_a_change_is_said(own, tmp_path, capsys, 
         (["--agent", "own_lab:nobody"], "unknown name 'nobody'"),
         (["--agent", "no_lab:learner"], "there is no module 'no_lab'"),
         (["--agent", "pp"], "unknown agent 'pp'; did you mean 'ppo'"),
+        (["--agent", "own_lab:nothing"], "own_lab:nothing made a NoneType; expected a rlkit.types.Agent"),
+        (["--reward", "own_lab:number"], "own_lab:number got 3; expected an rlkit Reward"),
+        (["--env", "own_lab:number"], "env=3 is of type int, without a spec; expected an environment"),
         (["--sweep", "agent.num-envs=1,2"], "fixed when the program is compiled"),
         (["--sweep", "agent.learning_rat=1"], "did you mean 'agent.learning_rate'"),
         (["--sweep", "agent.learning-rate"], "expected NAME=NUMBER,NUMBER"),

@@ -23,8 +23,10 @@ def own(tmp_path, monkeypatch):
     """A user's module in the working directory."""
     (tmp_path / "own_things.py").write_text(
         "class Maze:\n    def __init__(self, size=3):\n        self.size = size\n"
+        "NUMBER = 3\ndef broken():\n    return {}['no cell']\n"
     )
     (tmp_path / "own_broken.py").write_text("raise ValueError('no maze today')\n")
+    (tmp_path / "own_ending.py").write_text("raise SystemExit(3)\n")
     (tmp_path / "own_needy.py").write_text("import surely_not_installed\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -65,6 +67,12 @@ def test_modules_that_cannot_be_imported_are_one_sentence(own):
         load_target("own_broken:Maze")
     with pytest.raises(ModuleNotFoundError, match="surely_not_installed"):
         load_target("own_needy:Maze")
+    with pytest.raises(UsageError, match="importing own_ending failed with SystemExit: 3"):
+        load_target("own_ending:Maze")
+    with pytest.raises(UsageError, match="own_things:broken failed with KeyError: 'no cell'"):
+        TABLE.make("own_things:broken")
+    with pytest.raises(UsageError, match="'own_things:NUMBER' is 3; expected what makes the action"):
+        TABLE.make("own_things:NUMBER")
 
 
 def test_a_change_of_the_source_is_noticed(own):

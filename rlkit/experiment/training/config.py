@@ -102,7 +102,10 @@ class TrainConfig(Config):
             from rlkit.rewards import read
 
             reward = read(self.reward, env.spec)
-        return registry.TABLE.make(self.agent_name, env, self.agent, reward=reward)
+        agent = registry.TABLE.make(self.agent_name, env, self.agent, reward=reward)
+        if not isinstance(agent, Agent):
+            raise UsageError(f"{self.agent_name} made a {type(agent).__name__}; expected a rlkit.types.Agent")
+        return agent
 
     @property
     def agent_name(self) -> str:
