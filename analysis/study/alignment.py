@@ -92,7 +92,7 @@ def reward_direction(embedding: np.ndarray, returns: np.ndarray) -> np.ndarray:
       returns: ``[S, K]``.
 
     Returns:
-      ``[m]``; NaN if the return does not covary with the embedding.
+      ``[m]``; NaN if the return is constant, or does not covary with the embedding.
     """
     points = np.asarray(embedding, dtype=np.float64).reshape(-1, np.shape(embedding)[-1])
     values = np.asarray(returns, dtype=np.float64).ravel()
@@ -100,7 +100,9 @@ def reward_direction(embedding: np.ndarray, returns: np.ndarray) -> np.ndarray:
     # lstsq and not an inverse: a principal component may be empty.
     slope = np.linalg.lstsq(centred, values - values.mean(), rcond=1e-10)[0]
     norm = np.linalg.norm(slope)
-    return slope / norm if norm > 0 else np.full_like(slope, np.nan)
+    # Of a constant return that is no power of two its own rounding is left, which has a direction too.
+    known = norm > 0 and varies(values.var(), values.mean())
+    return slope / norm if known else np.full_like(slope, np.nan)
 
 
 def reward_alignment(metric: np.ndarray, returns: np.ndarray, dims: int = 2) -> Alignment:
@@ -228,6 +230,8 @@ def _finite(array: np.ndarray, name: str, rank: int) -> np.ndarray:
     array = np.asarray(array, dtype=np.float64)
     if array.ndim != rank:
         raise ValueError(f"{name} has shape {array.shape}; expected {rank} axes, seeds and checkpoints first")
+    if not array.size:
+        raise ValueError(f"{name} has shape {array.shape}; expected at least one entry along each axis")
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ValueError(f"{name} is not finite at index {where}; drop that run or checkpoint first")

@@ -27,8 +27,8 @@ class Prediction(NamedTuple):
       r2: 1 - Σ(y - ŷ)² / Σ(y - mean of the other seeds)²: 0 for predicting the mean of the other seeds,
         negative for less; at most 1.
       r2_interval: ``[2]``, percentile bootstrap interval over seeds.
-      spearman: rank correlation of prediction and target; NaN if either is constant. Predictions that merely
-        repeat the mean of the other seeds have -1 by construction: read it beside ``r2``.
+      spearman: rank correlation of prediction and target; NaN if either or the metric is constant. Predictions
+        that hardly leave the mean of the other seeds have -1 by construction: read it beside ``r2``.
       spearman_interval: ``[2]``.
     """
 
@@ -149,14 +149,17 @@ def predict_final_return(
       ``Prediction``.
     """
     target = final_return(returns)
-    predicted = leave_one_out_ridge(early_features(metric, fraction), target, ridge, dims)
+    features = early_features(metric, fraction)
+    predicted = leave_one_out_ridge(features, target, ridge, dims)
     others = (target.sum() - target) / (len(target) - 1)
     rows = (predicted, target, others)
     r2_interval = _bootstrap(rows, _r2, num_resamples, confidence, seed)
-    rank_interval = _bootstrap(rows, _spearman, num_resamples, confidence, seed)
-    return Prediction(
-        predicted, target, float(_r2(*rows)), r2_interval, float(_spearman(*rows)), rank_interval
-    )
+    rank, rank_interval = float("nan"), np.full(2, np.nan)
+    # Features that do not vary leave the mean of the other seeds, whose order is that of the target reversed.
+    if varies(features.var(0), features.mean(0)).any():
+        rank = float(_spearman(*rows))
+        rank_interval = _bootstrap(rows, _spearman, num_resamples, confidence, seed)
+    return Prediction(predicted, target, float(_r2(*rows)), r2_interval, rank, rank_interval)
 
 
 def compare_predictors(
@@ -183,7 +186,8 @@ def _ridge_fold(
 def _r2(predicted: np.ndarray, target: np.ndarray, others: np.ndarray, axis: int = -1) -> np.ndarray:
     total = np.sum((target - others) ** 2, axis=axis)
     error = np.sum((target - predicted) ** 2, axis=axis)
-    return np.where(total > 0, 1.0 - error / np.where(total > 0, total, 1.0), np.nan)
+    known = (total > 0) & varies(target.var(axis), target.mean(axis))
+    return np.where(known, 1.0 - error / np.where(known, total, 1.0), np.nan)
 
 
 def _spearman(predicted: np.ndarray, target: np.ndarray, others: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -99,13 +99,13 @@ def kubernetes(path: Path, count: int, cluster: Cluster) -> str:
     reads an index from ``JOB_COMPLETION_INDEX``, and no program spans several of them.
     """
     command = f"rlkit jobs run {shlex.quote(str(path))} {_indices(count, cluster, '$JOB_COMPLETION_INDEX')}"
-    labels = f"\n  labels:\n    kueue.x-k8s.io/queue-name: {cluster.queue}" if cluster.queue else ""
+    labels = f"\n  labels:\n    kueue.x-k8s.io/queue-name: {_quoted(cluster.queue)}" if cluster.queue else ""
     gpus = f"\n              nvidia.com/gpu: {cluster.gpus}" if cluster.gpus else ""
     tasks = _tasks(count, cluster)
     return f"""apiVersion: batch/v1
 kind: Job
 metadata:
-  name: {cluster.name}{labels}
+  name: {_quoted(cluster.name)}{labels}
 spec:
   completionMode: Indexed
   completions: {tasks}
@@ -130,7 +130,7 @@ spec:
       terminationGracePeriodSeconds: 120
       containers:
         - name: worker
-          image: {cluster.image or "IMAGE-WITH-RLKIT"}
+          image: {_quoted(cluster.image or "IMAGE-WITH-RLKIT")}
           command: ["bash", "-c"]
           args:
             - {_quoted("exec " + command)}
@@ -146,7 +146,7 @@ spec:
       volumes:
         - name: study
           persistentVolumeClaim:
-            claimName: {cluster.claim}
+            claimName: {_quoted(cluster.claim)}
 """
 
 
@@ -154,10 +154,10 @@ def skypilot(path: Path, count: int, cluster: Cluster) -> str:
     """A task for a pool of warm workers: many short jobs run beneath the limits of SkyPilot's controller."""
     tasks = _tasks(count, cluster)
     accelerators = f"\n  accelerators: L4:{cluster.gpus}" if cluster.gpus else ""
-    mounts = f"\nfile_mounts:\n  {_quoted(_mount(path))}: {cluster.store}\n" if cluster.store else ""
+    mounts = f"\nfile_mounts:\n  {_quoted(_mount(path))}: {_quoted(cluster.store)}\n" if cluster.store else ""
     return f"""# sky jobs pool apply -p {cluster.name} --workers {min(tasks, cluster.parallel)} THIS_FILE
 # sky jobs launch -p {cluster.name} --num-jobs {tasks} THIS_FILE
-name: {cluster.name}
+name: {_quoted(cluster.name)}
 
 pool:
   workers: {min(tasks, cluster.parallel)}

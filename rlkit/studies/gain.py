@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rlkit.analysis.moments.variation import varies
 from rlkit.analysis.study.prediction import early_count, early_features, final_return, leave_one_out_ridge
 
 
@@ -78,7 +79,8 @@ def partial_correlation(metric: np.ndarray, target: np.ndarray, controls: np.nda
     left = [values - basis @ (basis.T @ values) for values in (metric, target)]
     scale = [np.linalg.norm(part) for part in left]
     whole = [np.linalg.norm(values - values.mean()) for values in (metric, target)]
-    nothing = any(not s > 1e-9 * max(w, 1e-300) for s, w in zip(scale, whole, strict=True))
+    constant = [not varies(values.var(), values.mean()) for values in (metric, target)]
+    nothing = any(constant) or any(not s > 1e-9 * max(w, 1e-300) for s, w in zip(scale, whole, strict=True))
     if freedom < 1 or nothing:
         return Partial(float("nan"), float("nan"), float("nan"), max(freedom, 0))
     r = float(np.clip(left[0] @ left[1] / (scale[0] * scale[1]), -1.0, 1.0))
@@ -131,9 +133,9 @@ def early_gain(
     total = (target - others) ** 2
     drawn = np.random.default_rng(seed).integers(0, len(target), (resamples, len(target)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        r2 = 1.0 - errors.sum(1) / total.sum()
+        r2 = 1.0 - errors.sum(1) / (total.sum() if varies(target.var(), target.mean()) else np.nan)
         gains = (errors[0][drawn] - errors[1][drawn]).sum(1) / total[drawn].sum(1)
-    known = gains[np.isfinite(gains)]
+    known = gains[np.isfinite(gains)] if np.isfinite(r2).all() else np.zeros(0)
     ends = np.percentile(known, (2.5, 97.5)) if known.size else np.full(2, np.nan)
     partial = partial_correlation(early, target, controls)
     return Gain(float(r2[0]), float(r2[1]), float(r2[1] - r2[0]), ends, partial)

@@ -155,6 +155,18 @@ def test_paths_of_every_kind_survive(folder):
         assert subprocess.run(["bash", "-c", spy], capture_output=True, text=True).stdout == f"{path}\n"
 
 
+@pytest.mark.parametrize("word", ["true", "null", "0123", "1e3", "y"])
+def test_words_that_yaml_reads_otherwise_stay_texts(word):
+    cluster = Cluster(name=word, image=word, claim=word, queue=word, store=word)
+    job = yaml.safe_load(emit("kubernetes", Path("/data/jobs.jsonl"), 9, cluster))
+    jsonschema.validate(job, JOB)
+    pod = job["spec"]["template"]["spec"]
+    told = pod["containers"][0]["image"], pod["volumes"][0]["persistentVolumeClaim"]["claimName"]
+    labels = job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"]
+    task = yaml.safe_load(emit("skypilot", Path("/data/jobs.jsonl"), 9, cluster))
+    assert {*told, labels, job["metadata"]["name"], task["name"], *task["file_mounts"].values()} == {word}
+
+
 def test_what_no_scheduler_takes_is_refused():
     for name in ("My study", "", "x" * 60, "a\nb"):
         with pytest.raises(UsageError, match="name="):

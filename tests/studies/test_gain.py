@@ -1,8 +1,11 @@
 """What an early metric adds to what is known anyway."""
 
 import numpy as np
+import pytest
 from scipy import stats
 
+from rlkit.analysis.study.alignment import reward_alignment
+from rlkit.analysis.study.prediction import predict_final_return
 from rlkit.studies.gain import early_controls, early_gain, early_mean, partial_correlation, pooled
 
 
@@ -29,6 +32,25 @@ def test_controls_that_say_nothing_new_cost_nothing():
     np.testing.assert_allclose(partial_correlation(metric, target, more), one, rtol=1e-7)
     assert np.isnan(partial_correlation(control[:, 0], target, control).r)  # nothing is left of it
     assert np.isnan(partial_correlation(metric, target, rng.normal(size=(8, 6))).p)  # no freedom is left
+
+
+@pytest.mark.parametrize("constant", [500.0, 0.1, 487.3, -1000 / 3])
+def test_what_does_not_vary_over_seeds_is_no_evidence(constant):
+    """Neither has a constant that is no power of two, whose mean is off by rounding: it has no number."""
+    rng = np.random.default_rng(3)
+    metric, returns, same = rng.normal(size=(8, 11, 2)), rng.normal(size=(8, 11)), np.full((8, 11), constant)
+    controls = early_controls(returns, [rng.normal(size=(8, 11))])
+    for first, second in ((metric[:, 0, 0], same[:, 0]), (same[:, 0], returns[:, -1])):
+        assert np.isnan(partial_correlation(first, second, controls)[:3]).all()
+    solved = early_gain(metric[..., 0], same, early_controls(same, [metric[..., 1]]))
+    assert np.isnan([solved.gain, solved.partial.p, *solved.interval]).all()
+    assert np.isnan(reward_alignment(metric, same).global_alignment).all()
+    told = predict_final_return(metric, same, num_resamples=50)
+    assert np.isnan([told.r2, told.spearman, *told.r2_interval, *told.spearman_interval]).all()
+    # Without any feature the mean of the others is left, whose ranks are the target's, turned over.
+    blind = predict_final_return(np.repeat(same[..., None], 2, -1), returns, num_resamples=50)
+    np.testing.assert_allclose(blind.r2, 0.0, atol=1e-12)
+    assert np.isnan([blind.spearman, *blind.spearman_interval]).all()
 
 
 def test_p_is_uniform_where_a_metric_only_knows_the_controls():
