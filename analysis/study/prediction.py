@@ -27,8 +27,8 @@ class Prediction(NamedTuple):
       r2: 1 - Σ(y - ŷ)² / Σ(y - mean of the other seeds)²: 0 for predicting the mean of the other seeds,
         negative for less; at most 1.
       r2_interval: ``[2]``, percentile bootstrap interval over seeds.
-      spearman: rank correlation of prediction and target; NaN if either or the metric is constant. Predictions
-        that hardly leave the mean of the other seeds have -1 by construction: read it beside ``r2``.
+      spearman: rank correlation of prediction and target; NaN if either, or the metric, is constant.
+        Predictions that hardly leave the mean of the other seeds have -1 by construction: see ``r2``.
       spearman_interval: ``[2]``.
     """
 
