@@ -10,10 +10,11 @@ import optax
 import pytest
 
 from rlkit import group
-from rlkit.envs.tokens import TABLE, make_task, tokenizer_of
+from rlkit.envs.tokens import TABLE, Words, make_task, sample_prompts, tokenizer_of
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.group.fitting import fitter
-from rlkit.group.policies import DecoderConfig, decoder, lora, table
+from rlkit.group.policies import DecoderConfig, decoder, lora, table, with_params
+from rlkit.group.policies.registry import small_decoder
 from rlkit.group.recorded_batches import next_rows
 from rlkit.group.rows import encode_rows, mismatched, read_rows, rows_digest, split_rows
 from rlkit.group.trainer_config import RecordedConfig
@@ -200,6 +201,51 @@ def test_parts_of_a_policy_learn():
     sizes = lambda tree: sorted(x.shape for x in jax.tree.leaves(tree))
     assert sizes(state.group.frozen) == sizes(base)
     assert sizes(state.group.learnt) == sizes(adapter)
+
+
+class Shouting(Words):
+    """A tokenizer with a template of chats."""
+
+    def chat(self, prompt):
+        return f"? {prompt} !"
+
+
+def test_without_a_task_the_policy_writes_after_the_recorded_prompts():
+    words = Shouting(("<end>", "?", "!", "yes", "no", "why", "not"), 0)
+    rows = [
+        {"question": "why", "good": "not", "completion": "yes yes"},
+        {"question": "why not", "good": "yes no why", "completion": "no"},
+        {"question": "why", "good": "no", "completion": "yes"},
+    ]
+    seen = []
+
+    def make(task):
+        seen.append(task)
+        return small_decoder(task, width=8, layers=1, heads=2, kv_heads=1)
+
+    config = RecordedConfig(batch=2, packed=2, completion_length=2)
+    columns = {"prompt": "question", "chosen": "good", "rejected": "completion"}
+    options = {"tokenizer": words, "held_out": 0.0, "columns": columns, "chat": True}
+    built = fitter(rows, make, "dpo", config, **options)
+    assert seen == [built.task]
+    spec = built.task.spec
+    assert (spec.prompt_length, spec.completion_length, spec.eos, len(spec.vocabulary)) == (4, 2, 0, 7)
+    np.testing.assert_array_equal(built.data.prompt, [[1, 5, 2, 0], [1, 5, 6, 2], [1, 5, 2, 0]])
+    np.testing.assert_array_equal(built.data.tokens[1], [[3, 4], [4, 0]])
+    np.testing.assert_array_equal(built.data.cut, [[False, True], [True, False], [False, False]])
+    assert built.judge is None  # nothing is held out, and nothing verifies what is written
+    state = jax.eval_shape(built.init, jax.random.key(0))
+    assert jax.eval_shape(lambda s: built.record(s, jax.random.key(1), 3), state)["tokens"].shape == (3, 4, 2)
+    asked = {tuple(sample_prompts(built.task, jax.random.key(i), 1).tokens[0].tolist()) for i in range(9)}
+    assert asked == {(1, 5, 2, 0), (1, 5, 6, 2)}
+    assert jax.eval_shape(built.step, state)[1]["margin"].shape == ()
+
+
+def test_a_policy_begins_with_given_parameters():
+    begun = with_params(table(TASK), policy_of(NOW).init(None))
+    near(begun.init(None)["logits"][:, :, 0], NOW)
+    with pytest.raises(UsageError, match=r"logits has shape \(2,\), expected \(3, 3, 1, 7\)"):
+        with_params(table(TASK), {"logits": np.zeros(2)})
 
 
 def test_a_pass_takes_every_row_once_and_none_that_is_held_out():
