@@ -93,7 +93,12 @@ def test_a_run_keeps_its_curves_and_the_digest_of_its_rows(straight):
     assert losses[1, 0] != losses[1, 1]  # seeds take the rows in another order
     assert not [name for name in trained[0]["seeds"] if name.startswith(("reward/", "frac_"))]
     html = report(straight, straight.parent / "report.html").read_text(encoding="utf-8")
-    for text in ("held_out/preferred", "beta times the log-ratio", "after 8 updates"):
+    for text in (
+        "held_out/preferred",
+        "of what was held out is preferred",
+        "beta times the log-ratio",
+        "after 8 updates",
+    ):
         assert text in html
 
 

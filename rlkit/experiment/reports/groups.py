@@ -40,9 +40,9 @@ def context(runs: Sequence[Run]) -> dict[str, Any]:
     learning = sorted((key for key in logged if key[1].startswith(_LEARNING)), key=_order)
     health = [("train", name) for name in _HEALTH if ("train", name) in logged]
     panels = lambda keys: [_panel(runs, names, looks, key, i) for i, key in enumerate(keys)]
-    same = len({run.settings.task for run in runs}) == 1
+    same = len({run.settings.env for run in runs}) == 1
     return {
-        "title": runs[0].settings.task if same else "Comparison",
+        "title": runs[0].settings.env if same else "Comparison",
         "task": _task_words(runs[0]) if same else "",
         "runs": [_run(run, name, look) for run, name, look in zip(runs, names, looks, strict=True)],
         "legend": figures.legend(list(zip(names, looks, strict=True))) if len(runs) > 1 else [],
@@ -97,6 +97,8 @@ def _run(run: Run, name: str, look: Any) -> dict[str, Any]:
         "label": name,
         "colour": look.colour,
         "success": newest.get(("eval", "eval/success")),
+        "ranked": newest.get(("eval", "held_out/preferred")),
+        "unit": "rows" if run.settings.kind == "fit" else "completions",
         "zero": newest.get(("train", "frac_zero_std")),
         "newest": [(key[1], value) for key, value in sorted(newest.items(), key=lambda item: item[0][1])],
         "speed": steps_per_second(run),
