@@ -42,7 +42,7 @@ class TopoNavConfig(Config):
     num_steps: int = static(64, "steps of each environment per update", low=2)
     epochs: int = shared("epochs", 4)
     minibatches: int = shared("minibatches", 8)
-    capacity: int = static(64, "nodes of the map", low=2)
+    capacity: int = static(64, "nodes of the map", low=2, high=4096)
     extent: int = static(51, "cells along a side of the memory, the start in the middle; odd", low=3)
     line_of_sight: bool = static(True, "merge places with nodes that are seen from them, not through walls")
     owned_frontier: bool = static(True, "frontier cells belong to a node; off: to all that are near")

@@ -51,7 +51,7 @@ def calibrate_noise(
       noise: of each step, ``[T]``.
       gain: of each rollout's steps, ``[G, T]``.
       step: by how much a level changes.
-      balance: the largest ``|n₊ - n₋| / G`` that is balanced.
+      balance: ``|n₊ - n₋| / G`` below it is balanced.
       low: least level.
       high: largest level.
 

@@ -151,6 +151,10 @@ def _feet(model: Any, feet: Sequence[str] | None) -> tuple[str, ...]:
             raise UsageError(
                 f"no body's name ends with 'foot'; say which stand on the floor: feet=(...), of {known}"
             )
+    if isinstance(feet, str) or not feet:
+        raise UsageError(
+            f"feet={feet!r}: expected the names of the bodies that stand on the floor, of {known}"
+        )
     for name in feet:
         if name not in known:
             raise unknown_name("body", name, known, where="of the model")

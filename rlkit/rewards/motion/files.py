@@ -12,6 +12,7 @@ from rlkit.rewards.motion.extract import LEAST
 
 SLOWEST, FASTEST = 1.0, 10_000.0
 """Frames per second that a motion may have."""
+FARTHEST = 10_000.0  # metres from the origin
 
 
 class Motion(NamedTuple):
@@ -48,6 +49,12 @@ def read_motion(path: str | Path, of: Body, fps: float | None = None) -> Motion:
         )
     if len(qpos) < LEAST:
         raise UsageError(f"{path} has {len(qpos)} frames; expected at least {LEAST}")
+    far = np.abs(qpos[:, :3]).max()
+    if far > FARTHEST:
+        raise UsageError(
+            f"{path}: a position of the root is {far:.3g} m off; expected at most {FARTHEST:g}: metres, and "
+            "near the origin, where float32 tells steps apart"
+        )
     length = np.linalg.norm(qpos[:, 3:7], axis=1)
     if np.abs(length - 1).max() > 0.05:
         frame = int(np.abs(length - 1).argmax())

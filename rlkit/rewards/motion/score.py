@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rlkit.fields import Range, check_value
 from rlkit.rewards.motion.contact import contact_terms, published_contact
 from rlkit.rewards.motion.dynamic import dynamic_terms, published_dynamic
 from rlkit.rewards.motion.features import MotionFeatures
@@ -45,7 +46,10 @@ def motion_score(features: MotionFeatures, *, worst: float = 0.1) -> MotionScore
 
     Args:
       features: of a motion.
-      worst: share of the frames that counts as worst.
+      worst: share of the frames that counts as worst, in (0, 1].
+
+    Raises:
+      UsageError: ``worst`` is no such share.
     """
     axes = {}
     for name, terms in frame_terms(features).items():
@@ -72,7 +76,11 @@ def mean_and_worst(values: jax.Array, worst: float = 0.1) -> jax.Array:
     """Half the mean and half the mean of the lowest share ``worst`` (at least one) of ``[T, ...]``.
 
     The second half is the conditional value at risk.
+
+    Raises:
+      UsageError: ``worst`` is not in (0, 1].
     """
+    check_value("worst", worst, 0.1, Range(above=0.0, high=1.0))
     count = max(1, round(worst * values.shape[0]))
     return 0.5 * jnp.mean(values, 0) + 0.5 * jnp.mean(jnp.sort(values, axis=0)[:count], 0)
 

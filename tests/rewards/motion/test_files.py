@@ -29,6 +29,7 @@ def _bad(clean, **arrays):
         ({"qpos": np.zeros((9, 24))}, None, "the body 'gymnasium' has 24"),
         ({"qpos": np.zeros(28)}, None, "expected .frames, 28."),
         ({"qpos": np.zeros((9, 28))}, None, "quaternion in frame 0"),
+        ({"qpos": np.full((9, 28), 1e9)}, None, "the root is 1e.09 m off; expected at most 10000"),
         ({"qpos": np.array([["a"] * 28])}, None, "expected real numbers"),
         ({"fps": 0.0}, None, "0 frames per second"),
         ({"fps": np.nan}, None, "nan frames per second"),

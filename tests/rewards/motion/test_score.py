@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial import ConvexHull
 
-from rlkit.errors import UnknownNameError
+from rlkit.errors import UnknownNameError, UsageError
 from rlkit.rewards import motion
 
 DT = 1 / 30
@@ -154,6 +154,9 @@ def test_one_moment_counts(standing, clean):
     values = np.r_[np.zeros(9), np.ones(81)].astype(np.float32)
     np.testing.assert_allclose(motion.mean_and_worst(values), 0.45, atol=1e-6)
     np.testing.assert_allclose(motion.mean_and_worst(np.ones(3, np.float32)), 1.0, atol=1e-6)
+    for worst in (0.0, 1.5, float("nan")):
+        with pytest.raises(UsageError, match=f"worst={worst}.*: expected a number above 0"):
+            motion.mean_and_worst(values, worst)
 
 
 def test_unknown_floor(standing, clean):
