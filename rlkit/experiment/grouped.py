@@ -181,7 +181,7 @@ def fit(
         return fitter(
             given, learns, method, chosen.replace(batch=batch), task=task, tokenizer=tokenizer,
             held_out=read(held_out), columns=columns, chat=chat, guide=guide, options=options, loss=loss,
-            axis_name=axis_name,
+            axis_name=axis_name, file=str(rows) if isinstance(rows, str | Path) else "",
         )  # fmt: skip
 
     learner: Any = spread(make, chosen.batch, devices) if spread_rows else make(chosen.batch, None)

@@ -74,6 +74,7 @@ def recorded_data(
     columns: Mapping[str, str],
     chat: bool,
     config: RecordedConfig,
+    of: str = "",
 ) -> tuple[Recorded, np.ndarray, np.ndarray]:
     """All rows as tokens, and which are learnt from and which held out.
 
@@ -89,9 +90,9 @@ def recorded_data(
     if not isinstance(held_out, int | float):
         more = renamed(held_out, columns) if columns else held_out
         encode(more, layout, of=" of held_out")  # complains of these by their own numbers
-        both = encode([*rows, *more], layout)
+        both = encode([*rows, *more], layout, of=of)
         return both, np.arange(len(rows)), np.arange(len(rows), len(rows) + len(more))
-    data = encode(rows, layout)
+    data = encode(rows, layout, of=of)
     train, kept = split_rows(data, held_out)
     if held_out and not len(kept):
         raise UsageError(

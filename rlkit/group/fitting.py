@@ -122,6 +122,7 @@ def fitter(
     loss: Mapping[str, Any] | None = None,
     optimiser: Callable[[RecordedConfig, jax.Array], optax.GradientTransformation] = adamw,
     axis_name: str | None = None,
+    file: str = "",
 ) -> Fitter:
     """Build a learner of recorded rows.
 
@@ -144,6 +145,7 @@ def fitter(
       loss: other arguments of the method's loss, as of :func:`rlkit.group.trainer`.
       optimiser: ``optimiser(config, step) -> transformation`` of gradients.
       axis_name: mapped axis over which the rows of a batch are spread: each member takes ``config.batch``.
+      file: that the rows were read from, for messages.
 
     Returns:
       The learner. Its metrics are float32 scalars; ``rlkit group metrics`` says what they mean.
@@ -167,7 +169,8 @@ def fitter(
         )
     reader: Any = tokenizer_of(task) if tokenizer is None and task is not None else tokenizer
     layout = LAYOUT[method.loss.objective]
-    data, train, kept = recorded_data(rows, layout, reader, held_out, columns or {}, chat, config)
+    of = f" of {file}" if file else ""
+    data, train, kept = recorded_data(rows, layout, reader, held_out, columns or {}, chat, config, of)
     task = task or written_task(data, reader)
     policy = policy if isinstance(policy, TokenPolicy) else policy(task)
     check_tokenizer(policy, reader)

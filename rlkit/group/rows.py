@@ -113,7 +113,7 @@ def encode_rows(
     if isinstance(rows, str | Mapping) or not isinstance(rows, Sequence):
         raise UsageError(f"rows={rows!r:.60}{of}: expected a list of rows, e.g. read_rows(path)")
     if not rows:
-        raise UsageError(f"rows is empty{of}; expected at least one with {', '.join(LAYOUTS[layout])}")
+        raise UsageError(f"there are no rows{of}; expected at least one with {', '.join(LAYOUTS[layout])}")
     if chat and not callable(getattr(tokenizer, "chat", None)):
         raise UsageError(
             "chat=True: the tokenizer has no template of chats; write the turns into the prompts"

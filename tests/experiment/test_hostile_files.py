@@ -21,6 +21,7 @@ from rlkit.experiment.asking import answers
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import config
 from rlkit.experiment.training.config import TrainConfig
+from rlkit.experiment.training.fit_config import FitRunConfig
 from rlkit.experiment.training.group_config import GroupRunConfig
 from rlkit.jobs import file
 from rlkit.jobs.file import Job
@@ -87,6 +88,27 @@ def _journal(root):
     return root / "journal.jsonl"
 
 
+def _rows(root):
+    rows = [{"prompt": "1 + 1 =", "chosen": "2", "rejected": str(i)} for i in (0, 1, 3)]
+    (root / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return root / "pairs.jsonl"
+
+
+def _fitted(path):
+    return [
+        "group",
+        "fit",
+        "--data",
+        path,
+        "--task",
+        "tokens/modular",
+        "--policy",
+        "table",
+        "--held-out",
+        "0",
+    ]
+
+
 KINDS = {  # how it is made, the command that reads it, and whether a digest or a checksum sees every flip
     "jobs": (_jobs, lambda path: ["jobs", "status", path], False),
     "jobs run": (_jobs, lambda path: ["jobs", "run", path, "--index", "0"], False),
@@ -98,6 +120,8 @@ KINDS = {  # how it is made, the command that reads it, and whether a digest or 
     "motion": (_motion, lambda path: ["score", path], True),
     "group": (_config(GroupRunConfig()), lambda path: ["group", "train", "--from", path], False),
     "group, of an agent": (_config(GroupRunConfig()), lambda path: ["train", "--from", path], False),
+    "fit": (_config(FitRunConfig()), lambda path: ["group", "fit", "--from", path], False),
+    "rows to fit": (_rows, _fitted, False),
     "design": (_config(DesignConfig()), lambda path: ["design", "--resume", os.path.dirname(path)], False),
     "journal": (_journal, lambda path: ["design", "--resume", os.path.dirname(path), "--quiet"], True),
     "run": (_config(TrainConfig()), lambda path: ["report", os.path.dirname(path)], False),
@@ -158,7 +182,9 @@ def test_damaged_files_end_in_a_sentence_that_names_them(kind, tmp_path, capsys,
             shutil.rmtree(root)
 
 
-@pytest.mark.parametrize("kind", ["jobs", "study", "questions", "answers", "motion", "group", "design"])
+@pytest.mark.parametrize(
+    "kind", ["jobs", "study", "questions", "answers", "motion", "group", "rows to fit", "design"]
+)
 @pytest.mark.parametrize("instead", ["folder", "link", "nothing"])
 def test_what_is_no_file_is_named(kind, instead, tmp_path, capsys, monkeypatch):
     made, command, _ = KINDS[kind]

@@ -332,7 +332,7 @@ def changed(**changes):
 @pytest.mark.parametrize(
     ("rows", "options", "message"),
     [
-        ([], {}, "rows is empty; expected at least one with prompt, chosen, rejected"),
+        ([], {}, "there are no rows; expected at least one with prompt, chosen, rejected"),
         ("pairs.jsonl", {}, "expected a list of rows"),
         (changed(rejected=None), {}, "row 3 has no rejected"),
         (changed(chosen=[1]), {}, "row 3 has chosen=.*expected text"),

@@ -73,7 +73,7 @@ def test_long_completions_are_cut():
 @pytest.mark.parametrize(
     ("rows", "tokenizer", "message"),
     [
-        ([], Letters(), "rows is empty"),
+        ([], Letters(), "there are no rows; expected"),
         (
             [{"prompt": "a", "chosen": "b"}],
             Letters(),

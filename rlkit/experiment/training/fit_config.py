@@ -72,7 +72,7 @@ class FitRunConfig(PolicyRunConfig):
         """With what only a start can know: where the files are, and the digest of the rows."""
         from rlkit.group.rows import rows_digest
 
-        place = lambda path: str(Path(path).resolve()) if path else ""
+        place = lambda path: str(Path(path).absolute()) if path else ""
         found = self.replace(
             data=place(self.data), held_out_data=place(self.held_out_data), guide=place(self.guide)
         )
@@ -124,7 +124,7 @@ class FitRunConfig(PolicyRunConfig):
         def make(batch: int, axis_name: str | None) -> Any:
             return fitter(
                 rows, policy, self.preset, chosen.replace(batch=batch), task=task, tokenizer=tokenizer,
-                held_out=more or self.held_out, columns=columns, chat=self.chat,
+                held_out=more or self.held_out, columns=columns, chat=self.chat, file=self.data,
                 guide=(guide.policy, guide.params) if guide else None, axis_name=axis_name,
                 options=literals("preset_options", self.preset_options), loss=literals("loss", self.loss),
             )  # fmt: skip
