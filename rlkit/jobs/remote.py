@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rlkit.errors import RlkitError, UsageError, missing_extra
+from rlkit.errors import RlkitError, UsageError, missing_extra, unknown_name
 from rlkit.experiment.runs import checkpoint, store
 
 MARKS = "committed"  # folder of the markers of checkpoints, one a file
@@ -51,6 +51,21 @@ def _reached(url: str) -> Iterator[None]:
         raise RlkitError(
             f"the store of {url} does not answer ({said}); what was computed is kept here, run the job again"
         ) from error
+
+
+def check_store(url: str) -> None:
+    """Refuse the URL of a store that nothing opens; without fsspec only workers can tell.
+
+    Raises:
+      UnknownNameError: fsspec has no such protocol; the message suggests the nearest one.
+    """
+    protocol, here, _ = url.rpartition("::")[2].partition("://")
+    try:
+        import fsspec
+    except ImportError:
+        return
+    if here and protocol not in (known := fsspec.available_protocols()):
+        raise unknown_name("protocol", protocol, known, where=f"of the store {url}")
 
 
 class Mirror:

@@ -7,6 +7,7 @@ from rlkit.errors import UsageError
 from rlkit.experiment.commands.actions import take
 from rlkit.experiment.commands.arguments import parse
 from rlkit.jobs.file import Job
+from rlkit.jobs.remote import check_store
 from rlkit.studies import study as studies
 from rlkit.studies.study import Study
 
@@ -89,6 +90,8 @@ def jobs_of(args: list[str], root: Path) -> list[Job]:
       root: the folder of the file of jobs.
     """
     base, args = take(args, "--base")
+    if base is not None:
+        check_store(base)
     made, _ = chosen(args)
     studies.begin(made, root)
     return studies.jobs(made, base=base.rstrip("/") if base else studies.CELLS)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from rlkit.errors import unknown_name
+from rlkit.errors import UsageError, unknown_name
 from rlkit.jobs import file, state
 from rlkit.studies import study as studies
 from rlkit.studies.study import JOBS, Cell, Study
@@ -92,12 +92,20 @@ def run(
 
     Returns:
       The exit code, as of :func:`rlkit.jobs.running.run_here`.
+
+    Raises:
+      UsageError: all cells are skipped.
     """
     path = prepare(study, root)
     left = due(study, root, only)
     for name, why in left.skipped.items():
         print(f"skipped {name}: {why}", file=sys.stderr, flush=True)
     if not left.indices:
+        asked = only or [cell.name for cell in study.cells]
+        if len(left.skipped) == len(asked):
+            raise UsageError(
+                f"none of {len(asked)} cells of the study {study.name} can run; see why they are skipped"
+            )
         return 0
     if workers:
         from rlkit.jobs.local import run_local

@@ -90,6 +90,9 @@ def test_cells_that_cannot_be_are_skipped_by_name(tmp_path, monkeypatch):
         "classic-cartpole-ppo-mlp",
         "classic-cartpole-ppo-gru",
     ]
+    alone = emergence(EmergenceOptions(env=("classic/cartpole",), algorithm=("sac",)))
+    with pytest.raises(UsageError, match="none of 2 cells of the study emergence can run"):
+        runner.run(alone, tmp_path / "alone")
     with pytest.raises(UnknownNameError, match="did you mean 'classic-cartpole-ppo-mlp'"):
         runner.due(made, tmp_path, ["classic-cartpole-ppo-mpl"])
 
@@ -122,6 +125,7 @@ def test_jobs_are_made_of_a_study(tmp_path, capsys):
         ["jobs", "make", "emergenc", "-o", "x"],
         ["jobs", "make", "emergence"],
         ["study", "--scale", "cpu"],
+        ["jobs", "make", "emergence", "-o", str(tmp_path / "b.jsonl"), "--base", "s33://bucket/study"],
     ):
         assert cli.main(wrong) == 2
 
