@@ -74,7 +74,7 @@ class Table(Mapping[str, Entry]):
         return called(name, factory, *args, **entry.options, **options)
 
 
-def called(name: str, factory: Callable[..., Any], *args: Any, **options: Any) -> Any:
+def called(name: str, factory: Callable[..., Any], /, *args: Any, **options: Any) -> Any:
     """What a factory makes; if a user wrote it, its failure says whose it is.
 
     Raises:

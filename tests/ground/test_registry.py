@@ -23,7 +23,7 @@ def own(tmp_path, monkeypatch):
     """A user's module in the working directory."""
     (tmp_path / "own_things.py").write_text(
         "class Maze:\n    def __init__(self, size=3):\n        self.size = size\n"
-        "NUMBER = 3\ndef broken():\n    return {}['no cell']\n"
+        "NUMBER = 3\ndef named(name, factory):\n    return name, factory\ndef broken():\n    return {}['no cell']\n"
     )
     (tmp_path / "own_broken.py").write_text("raise ValueError('no maze today')\n")
     (tmp_path / "own_ending.py").write_text("raise SystemExit(3)\n")
@@ -56,6 +56,7 @@ def test_own_things_need_no_registration(own):
         UnknownNameError, match="unknown option 'sise' of own_things:Maze; did you mean 'size'"
     ):
         TABLE.make("own_things:Maze", sise=5)
+    assert TABLE.make("own_things:named", name="a", factory="b") == ("a", "b")
     with pytest.raises(UnknownNameError, match="did you mean 'Maze'"):
         TABLE.make("own_things:Mase")
 
