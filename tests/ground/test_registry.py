@@ -23,7 +23,8 @@ def own(tmp_path, monkeypatch):
     """A user's module in the working directory."""
     (tmp_path / "own_things.py").write_text(
         "class Maze:\n    def __init__(self, size=3):\n        self.size = size\n"
-        "NUMBER = 3\ndef named(name, factory):\n    return name, factory\ndef broken():\n    return {}['no cell']\n"
+        "NUMBER = 3\ndef named(name, factory):\n    return name, factory\n"
+        "def broken():\n    return {}['no cell']\n"
     )
     (tmp_path / "own_broken.py").write_text("raise ValueError('no maze today')\n")
     (tmp_path / "own_ending.py").write_text("raise SystemExit(3)\n")
