@@ -103,7 +103,8 @@ class TrainConfig(Config):
 
             reward = read(self.reward, env.spec)
         agent = registry.TABLE.make(self.agent_name, env, self.agent, reward=reward)
-        if not isinstance(agent, Agent):
+        # A reward model that is fitted to answers is a learner and no agent.
+        if not all(callable(getattr(agent, name, None)) for name in ("init", "step")):
             raise UsageError(f"{self.agent_name} made a {type(agent).__name__}; expected a rlkit.types.Agent")
         return agent
 

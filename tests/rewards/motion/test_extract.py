@@ -162,7 +162,7 @@ def test_bad_bodies(tmp_path):
         motion.body(tmp_path / "none.xml")
     with pytest.raises(UnknownNameError, match="did you mean 'left_foot'"):
         motion.body("standing", feet=("left_fot",))
-    with pytest.raises(UsageError, match=r"feet=\(\): expected the names of bodies"):
+    with pytest.raises(UsageError, match=r"feet=\(\): expected the names of the bodies"):
         motion.body("standing", feet=())
     free = "<freejoint/><geom size='0.1'/><body name='a'><joint/><geom size='0.1'/></body>"
     ball = "<joint type='ball'/>"
