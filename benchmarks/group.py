@@ -1,8 +1,7 @@
 """What an update of a small decoder costs, and what of it is the method: `python benchmarks/group.py`.
 
 A decoder of 2 layers and width 64, 32 prompts x 8 completions x 16 tokens, GRPO: a task of several turns with
-a tool, and one of a single turn. Compile time stands apart; programs
-are compiled as `rlkit group train` does.
+a tool, and one of a single turn. Compiled as `rlkit group train` does; compile time stands apart.
 "Method" is everything between rewards and the weights of tokens, timed alone on the same batch; memory is
 what XLA plans for the update beside its arguments, and what `trainer.memory()` says before it is compiled.
 """

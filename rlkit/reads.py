@@ -184,8 +184,8 @@ def reward_reads(reward: Reward, spec: EnvSpec) -> tuple[str, ...]:
 
     Raises:
       UnknownNameError: it reads a feature that the environment does not have.
-      UsageError: it reads one that the environment forbids, or is no reward.
-      UsageError: it does not return a scalar float and scalar terms.
+      UsageError: it reads one that the environment forbids, is no reward, or does not return a scalar float
+        and scalar terms.
     """
     _check_kind(reward)
     seen: set[str] = set()

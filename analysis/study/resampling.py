@@ -123,11 +123,13 @@ def shrunk(estimates: jax.Array, variance: jax.Array, known: jax.Array) -> jax.A
     Args:
       estimates: [n].
       variance: [n] of their errors.
-      known: [n] bool, units that have an estimate; the others keep theirs and say nothing.
+      known: [n] bool, units that have an estimate; the others keep theirs and say nothing, as do those whose
+        estimate or variance is not finite.
 
     Returns:
       [n]; of three units or fewer unchanged.
     """
+    known = known & jnp.isfinite(estimates) & jnp.isfinite(variance)
     count = jnp.maximum(known.sum(), 1)
     mean = jnp.where(known, estimates, 0).sum() / count
     apart = jnp.where(known, estimates - mean, 0)

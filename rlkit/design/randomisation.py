@@ -53,13 +53,16 @@ def feasible(
       episodes: of each value.
 
     Raises:
-      UsageError: nothing is to be tried, or parameters are not in a named tuple.
+      UsageError: nothing is to be tried, a number is not finite, or parameters are not in a named tuple.
       UnknownNameError: there is no such parameter or curve.
     """
     params = agent.settings(state).env_params
     params = agent.env.default_params() if params is None else params
     if not hasattr(params, "_replace") or not values or not all(map(len, values.values())):
         raise UsageError(f"values={dict(values)!r}: expected numbers by name, of parameters in a named tuple")
+    for name, numbers in {"passes": [passes], **values}.items():
+        if not np.isfinite(np.asarray(numbers, np.float64)).all():
+            raise UsageError(f"{name}={numbers!r}: expected finite numbers")
     if curve not in CURVES:
         raise unknown_name("curve", curve, CURVES)
     settings = []

@@ -97,14 +97,10 @@ def train(
         )  # fmt: skip
 
     learner: Any = spread(make, chosen.prompts, devices) if spread_prompts else make(chosen.prompts, None)
-    said = learner.room(seeds)
-    if progress:
-        print(f"{learner.title} needs {said}", file=sys.stderr)
-    return train_learner(
-        learner, updates, typed_key(0 if key is None else key), seeds=seeds,
-        devices=None if spread_prompts else devices, probes=probes, log_every=log_every,
-        eval_episodes=eval_prompts if probes else 0, probe_steps=samples if probes else 0,
-        log=log, log_folder=log_folder, on_nan=on_nan, progress=progress,
+    return _trained(
+        learner, updates, key, samples, seeds=seeds, devices=None if spread_prompts else devices,
+        probes=probes, eval_episodes=eval_prompts, log_every=log_every, log=log, log_folder=log_folder,
+        on_nan=on_nan, progress=progress,
     )  # fmt: skip
 
 
@@ -185,12 +181,21 @@ def fit(
         )  # fmt: skip
 
     learner: Any = spread(make, chosen.batch, devices) if spread_rows else make(chosen.batch, None)
-    said = learner.room(seeds)
-    if progress:
+    return _trained(
+        learner, updates, key, samples, seeds=seeds, devices=None if spread_rows else devices,
+        probes=probes, eval_episodes=int(learner.judge is not None), log_every=log_every, log=log,
+        log_folder=log_folder, on_nan=on_nan, progress=progress,
+    )  # fmt: skip
+
+
+def _trained(
+    learner: Any, updates: int, key: Key | int | None, samples: int, *, eval_episodes: int, **how: Any
+) -> Trained:
+    """Train a learner, if its memory fits; without probes nothing is judged or kept."""
+    said, probes = learner.room(how["seeds"]), how["probes"]
+    if how["progress"]:
         print(f"{learner.title} needs {said}", file=sys.stderr)
     return train_learner(
-        learner, updates, typed_key(0 if key is None else key), seeds=seeds,
-        devices=None if spread_rows else devices, probes=probes, log_every=log_every,
-        eval_episodes=1 if probes and learner.judge is not None else 0, probe_steps=samples if probes else 0,
-        log=log, log_folder=log_folder, on_nan=on_nan, progress=progress,
+        learner, updates, typed_key(0 if key is None else key), probe_steps=samples if probes else 0,
+        eval_episodes=eval_episodes if probes else 0, **how,
     )  # fmt: skip

@@ -10,16 +10,22 @@ from rlkit.fields import Config, leaf, static
 from rlkit.group.policies.sampling import Sampling
 
 
-@jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class GroupConfig(Config):
-    """Hyper-parameters of a trainer of groups; those of the loss belong to the method."""
+class DescentConfig(Config):
+    """What :func:`adamw` reads, whatever the batches are."""
 
     learning_rate: float = leaf(1e-3, "step size of AdamW", low=0.0)
     weight_decay: float = leaf(0.0, "of AdamW", low=0.0)
     max_grad_norm: float = leaf(1.0, "global norm that gradients are clipped to", above=0.0)
     warmup: float = leaf(0.0, "gradient steps over which the step size grows from 0", low=0.0)
     decay: bool = static(False, "let the step size fall linearly to 0 at total_updates")
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class GroupConfig(DescentConfig):
+    """Hyper-parameters of a trainer of groups; those of the loss belong to the method."""
+
     prompts: int = static(32, "P: prompts of an update (on each device)", low=1)
     group_size: int = static(8, "G: completions of each prompt", low=1)
     iterations: int = static(1, "passes over a batch (mu of GRPO)", low=1)
@@ -59,14 +65,9 @@ class GroupConfig(Config):
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class RecordedConfig(Config):
+class RecordedConfig(DescentConfig):
     """Hyper-parameters of learning from recorded rows; those of the loss belong to the method."""
 
-    learning_rate: float = leaf(1e-3, "step size of AdamW", low=0.0)
-    weight_decay: float = leaf(0.0, "of AdamW", low=0.0)
-    max_grad_norm: float = leaf(1.0, "global norm that gradients are clipped to", above=0.0)
-    warmup: float = leaf(0.0, "gradient steps over which the step size grows from 0", low=0.0)
-    decay: bool = static(False, "let the step size fall linearly to 0 at total_updates")
     batch: int = static(16, "P: rows of a gradient step (on each device)", low=1)
     micro_batches: int = static(
         1, "pieces in which a gradient is accumulated: less memory, the same gradient", low=1

@@ -20,6 +20,7 @@ from rlkit.analysis.study import (
     recording_quality,
     stationary,
 )
+from rlkit.analysis.study.resampling import shrunk
 
 KEY = jax.random.key(0)
 T, N = 384, 4
@@ -115,6 +116,16 @@ def test_how_slow_units_are_is_shrunk_towards_their_mean_by_what_errors_explain(
     few = z[:, 1:4]  # three units: nothing to learn from each other
     alone = [fit_own_past(jnp.asarray(few[:, [unit]])).weights[0] for unit in range(3)]
     np.testing.assert_allclose(fit_own_past(jnp.asarray(few)).weights, np.stack(alone), rtol=1e-10)
+
+
+def test_a_unit_without_an_estimate_says_nothing_of_the_others():
+    estimates = np.array([0.9, 0.92, 0.88, 0.95, 0.9])
+    apart = estimates - estimates.mean()
+    expected = estimates.mean() + (1 - 2 * 1e-4 / np.square(apart).sum()) * apart
+    for extra in (np.nan, np.inf):
+        found = shrunk(jnp.asarray([*estimates, extra]), jnp.full(6, 1e-4), jnp.ones(6, bool))
+        np.testing.assert_allclose(found[:5], expected, rtol=1e-6)
+        assert not np.isfinite(found[5])
 
 
 def run_away(seed: int, steps: int = T, short: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -48,6 +48,10 @@ def test_what_cannot_be_tried_is_refused(untrained) -> None:
         feasible(*untrained, jax.random.key(1), {"lenght": [1.0]})
     with pytest.raises(UsageError, match="values"):
         feasible(*untrained, jax.random.key(1), {"length": []})
+    with pytest.raises(UsageError, match=r"length=\[nan\]: expected finite numbers"):
+        feasible(*untrained, jax.random.key(1), {"length": [math.nan]})
+    with pytest.raises(UsageError, match="passes"):
+        feasible(*untrained, jax.random.key(1), {"length": [1.0]}, passes=math.nan)
     with pytest.raises(UnknownNameError, match="success"):
         feasible(*untrained, jax.random.key(1), {"length": [1.0]}, curve="sucess")
 

@@ -76,6 +76,7 @@ def test_a_member_costs_what_a_seed_costs(agent, batching):
         ({"reward.near": [1.0]}, "unknown number"),
         ({"env.max_steps": [0]}, "env.max_steps=0: expected at least 1"),
         ({"agent.discount": [0.9, 0.9]}, "expected each value once"),
+        ({"agent.discount": [[0.9], [0.8]]}, "expected a number"),
         ({"agent.discount": 0.9}, "expected values by name"),
         (["agent.discount=0.9"], "expected values by name"),
     ],

@@ -97,8 +97,6 @@ def _check(agent: Agent, trees: dict[str, PyTree], name: str, values: Sequence[f
         raise unknown_name("number", name, _all_names(trees))
     if not len(values):
         raise UsageError(f"{name}: expected at least one value")
-    if len(set(values)) < len(values):
-        raise UsageError(f"{name}={list(values)}: expected each value once, or members cannot be told apart")
     whole = jnp.issubdtype(jnp.result_type(leaves[inner]), jnp.integer)
     for value in values:
         if isinstance(value, bool) or not isinstance(value, int | float | np.number):
@@ -111,6 +109,8 @@ def _check(agent: Agent, trees: dict[str, PyTree], name: str, values: Sequence[f
             raise UsageError(f"{name}={value!r}: expected an integer")
         if inner == "max_steps" and part == "env" and value < 1:
             raise UsageError(f"{name}={value!r}: expected at least 1 step in an episode")
+    if len(set(values)) < len(values):
+        raise UsageError(f"{name}={list(values)}: expected each value once, or members cannot be told apart")
 
 
 def _listed(values: Any) -> bool:
