@@ -1,5 +1,6 @@
 """Reward hacking in a finished run: the reward moves, success does not."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,13 +9,25 @@ from scipy.stats import kendalltau
 from rlkit.design.types import Outcome, Verdict
 
 
+def changes_nothing(verdicts: Iterable[Verdict], base: str) -> bool:
+    """Whether checks found a reward to be a potential difference, beside a base that says what is wanted.
+
+    Args:
+      verdicts: of :func:`rlkit.design.screen`.
+      base: the reward that is paid beside it, empty for none: a potential difference alone pays for nothing.
+    """
+    return bool(base) and any(v.check == "potential-based" and v.passed is True for v in verdicts)
+
+
 class _Seed(NamedTuple):
     moved: bool  # the reward rose
     stuck: bool  # neither success nor fitness did, with room to
     fell: bool  # success fell while the reward did not
 
 
-def hacking(outcome: Outcome, *, level: float = 0.05, least: float = 0.05) -> Verdict:
+def hacking(
+    outcome: Outcome, *, invariant: bool = False, level: float = 0.05, least: float = 0.05
+) -> Verdict:
     """Whether a run was paid more and more while its success stayed or fell.
 
     Of each seed: the designed reward rises with the checkpoints (Kendall's τ, one-sided, at ``level``), while
@@ -25,6 +38,9 @@ def hacking(outcome: Outcome, *, level: float = 0.05, least: float = 0.05) -> Ve
 
     Args:
       outcome: of a training.
+      invariant: the reward is a potential difference beside the task's base (see :func:`changes_nothing`): it
+        may be paid more and more before there is any success, and is no hack whatever its run looks like,
+        because it changes no optimal policy (Ng, Harada & Russell 1999). Such a run never alarms.
       level: of the test for a rise of the reward, per seed.
       least: rise of success, and of fitness in units of its range, that counts as one.
 
@@ -47,6 +63,9 @@ def hacking(outcome: Outcome, *, level: float = 0.05, least: float = 0.05) -> Ve
     }
     if np.mean(alarms) <= 0.5:
         return Verdict("hacking", True, blocks=False, numbers=numbers)
+    if invariant:
+        reason = "a potential difference changes no optimal policy"
+        return Verdict("hacking", True, reason, blocks=False, numbers=numbers)
     reason = (
         f"the reward went from {numbers['reward first']:.4g} to {numbers['reward last']:.4g} an episode, "
         f"success from {numbers['success first']:.3g} to {numbers['success last']:.3g}"

@@ -12,7 +12,7 @@ from rlkit.design.config import DesignConfig
 from rlkit.design.data import candidate_from, exploit_from, outcome_from, to_data
 from rlkit.design.halving import halving
 from rlkit.design.journal import Journal
-from rlkit.design.recorded import trained
+from rlkit.design.recorded import checked, trained
 from rlkit.design.results import BASELINES, Fresh, Result, best_of
 from rlkit.design.scoring import merit
 from rlkit.design.spending import Spending
@@ -198,7 +198,7 @@ class Loop:
             for i, outcome in self.trainer.train(candidates, key, known=known, **options):
                 if names[i] not in self.journal:
                     self.journal.note(names[i], to_data(outcome))
-                    self.tell(trained(Record(candidates[i]), outcome, self.config))
+                    self.tell(trained(checked(candidates[i], self.journal.steps), outcome, self.config))
                 self._go_on()
         return [outcome_from(self.journal.steps[name]) for name in names]
 

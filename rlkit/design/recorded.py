@@ -3,12 +3,13 @@
 import dataclasses
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlkit.design.config import DesignConfig
 from rlkit.design.data import candidate_from, outcome_from
-from rlkit.design.detectors import hacking
+from rlkit.design.detectors import changes_nothing, hacking
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.results import BASELINES
 from rlkit.design.scoring import merit
@@ -152,8 +153,13 @@ def _records(steps: dict[str, Any], config: DesignConfig) -> list[Record]:
     return records
 
 
+def checked(candidate: Candidate, steps: Mapping[str, Any]) -> Record:
+    """The record of a candidate before its training: what the checks said, as far as a journal has it."""
+    return Record(candidate, _verdicts(steps.get(f"{candidate.id} checked", ())))
+
+
 def _record(candidate: Candidate, steps: dict[str, Any], config: DesignConfig) -> Record:
-    record = Record(candidate, _verdicts(steps.get(f"{candidate.id} checked", ())))
+    record = checked(candidate, steps)
     data = steps.get(f"{candidate.id} trained")
     return record if data is None else trained(record, outcome_from(data), config)
 
@@ -163,6 +169,6 @@ def trained(record: Record, outcome: Outcome, config: DesignConfig) -> Record:
     found = merit(outcome, config.score, config.curve)
     if outcome.stopped:  # what was dropped is not compared with what was trained to the end
         found = -math.inf
-    alarm = hacking(outcome)
+    alarm = hacking(outcome, invariant=changes_nothing(record.verdicts, config.base))
     seen = record.verdicts if alarm.passed is None else (*record.verdicts, alarm)
     return dataclasses.replace(record, verdicts=seen, outcome=outcome, score=found)

@@ -11,11 +11,14 @@ from worlds import HONEST, Errand, Params
 
 from rlkit.design import DesignTask, Outcome, gather
 from rlkit.design.audit import audit
-from rlkit.design.detectors import hacking
+from rlkit.design.config import DesignConfig
+from rlkit.design.detectors import changes_nothing, hacking
 from rlkit.design.episodes import play
 from rlkit.design.reading import read_candidate
+from rlkit.design.recorded import trained
 from rlkit.design.search import search
 from rlkit.design.tabular import optimum, pay_table, tabulate
+from rlkit.design.types import Candidate, Record, Verdict
 from rlkit.envs import make
 
 ENV = Errand()
@@ -135,3 +138,19 @@ def test_a_run_alarms_when_reward_moves_and_success_does_not() -> None:
     assert hacking(run(flat, flat)).passed
     assert hacking(run(up, flat + 1)).passed
     assert hacking(run(up[:4], flat[:4])).passed is None
+
+
+def test_potential_differences_beside_what_is_wanted_are_no_hack() -> None:
+    up, flat = np.linspace(0, 5, 10), np.zeros(10)
+    found = hacking(run(up, flat), invariant=True)
+    assert found.passed
+    assert "no optimal policy" in found.reason
+    assert hacking(run(up[:4], flat[:4]), invariant=True).passed is None
+    known, not_known = Verdict("potential-based", True), Verdict("potential-based", False)
+    assert changes_nothing((known,), "success()")
+    assert not changes_nothing((known,), "")  # alone it pays for nothing that is wanted
+    assert not changes_nothing((not_known, Verdict("farming", True)), "success()")
+    candidate, outcome = Candidate("0.0", id="0.0.0"), run(up, flat)
+    for verdict, alarms in ((known, False), (not_known, True)):
+        seen = trained(Record(candidate, (verdict,)), outcome, DesignConfig()).verdicts
+        assert [v.passed is False for v in seen if v.check == "hacking"] == [alarms]
