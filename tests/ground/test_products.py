@@ -1,5 +1,6 @@
 """Products are asked for at full precision: by default, accelerators round factors to 8 or 10 bits."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ from rlkit import analysis, envs
 from rlkit.agents import PPOConfig, ppo
 from rlkit.analysis.parts.halves import half_means
 from rlkit.envs.craft_mini_world import generate
-from rlkit.products import matmul
+from rlkit.products import FULL, convolution, layer_options, matmul
 
 STEPS, UNITS = 64, 6
 KEY = jax.random.key(0)
@@ -70,3 +71,52 @@ def test_full_precision_is_seen():
     asked = jax.jit(lambda z: matmul(z, z.T)).lower(Z).as_text()
     assert "HIGHEST" not in default
     assert "HIGHEST" in asked
+
+
+@pytest.mark.parametrize(
+    ("size", "strides", "padding"),
+    [
+        ((5, 5), (1, 1), "SAME"),
+        ((9, 7), (2, 2), "SAME"),
+        ((7, 8), (2, 3), "VALID"),
+        ((4, 6), (1, 2), [(0, 2), (1, 0)]),
+    ],
+)
+def test_convolutions_and_their_gradients_are_those_of_jax(size, strides, padding):
+    chance = np.random.default_rng(0)
+    images, kernel = chance.normal(size=(3, *size, 2)), chance.normal(size=(3, 2, 2, 4))
+    given = jnp.asarray(images, jnp.float32), jnp.asarray(kernel, jnp.float32)
+
+    def both(images, kernel):
+        usual = jax.lax.conv_general_dilated(
+            images, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"), precision=FULL
+        )
+        return convolution(images, kernel, strides, padding, precision=FULL), usual
+
+    ours, theirs = both(*given)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    slopes = [jax.grad(lambda *x, i=i: jnp.square(both(*x)[i]).sum(), (0, 1))(*given) for i in (0, 1)]
+    for own, other in zip(*slopes, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-4, atol=1e-3)
+
+
+def test_a_layer_takes_the_convolution_and_what_it_cannot_do_is_jax_own():
+    images = jnp.asarray(np.random.default_rng(0).normal(size=(2, 6, 6, 4)), jnp.float32)
+    options = layer_options("float32", "conv_general_dilated")
+    for more in (
+        {},
+        {"strides": 2},
+        {"kernel_dilation": 2},
+        {"feature_group_count": 2},
+        {"input_dilation": 2, "padding": 1},
+    ):
+        own, other = (nn.Conv(8, (3, 3), **more, **o) for o in (options, {"precision": FULL}))
+        params = own.init(KEY, images)
+        np.testing.assert_allclose(
+            own.apply(params, images), other.apply(params, images), rtol=1e-4, atol=1e-4
+        )
+    narrow = nn.Conv(8, (3, 3), **layer_options("bfloat16", "conv_general_dilated"))
+    found = narrow.apply(narrow.init(KEY, images), images)
+    assert found.dtype == jnp.float32
+    line = nn.Conv(8, (3,), **options)
+    assert line.apply(line.init(KEY, images[0]), images[0]).shape == (6, 6, 8)
