@@ -26,12 +26,11 @@ from scipy.stats import binomtest
 
 from rlkit.agents.ppo import PPOConfig
 from rlkit.design import Candidate, DesignTask, History, hacking, score, screen
-from rlkit.design.detectors import changes_nothing
 from rlkit.design.evolution import RandomSearch
 from rlkit.design.genome import schema_of
 from rlkit.design.screen import Screen
 from rlkit.design.training import Trainer, Training
-from rlkit.design.types import Outcome, Record
+from rlkit.design.types import Outcome, Record, Verdict
 from rlkit.envs import make
 
 AGENT = PPOConfig(
@@ -105,16 +104,19 @@ def runs_of(outcome: Outcome, length: int) -> list[Outcome]:
             outcome.steps[:length],
             *(cut(getattr(outcome, name), i) for name in curves),
             {name: cut(rows, i) for name, rows in outcome.terms.items()},
+            successes=cut(outcome.successes, i),
+            ends=cut(outcome.ends, i),
         )
         for i in range(0, seeds, TOGETHER)
     ]
 
 
 class Trained(NamedTuple):
-    """The run of a reward, and whether the checks know it for a potential difference."""
+    """The run of a reward, what the checks say of it, and what was paid beside it."""
 
     outcome: Outcome
-    invariant: bool = False
+    verdicts: tuple[Verdict, ...]
+    base: str
 
 
 def alarms(trained: list[Trained]) -> str:
@@ -123,7 +125,7 @@ def alarms(trained: list[Trained]) -> str:
     out = []
     for length in LENGTHS:
         found = [
-            hacking(run, invariant=one.invariant).passed is False
+            hacking(run, one.verdicts, one.base).passed is False
             for one in trained
             if not one.outcome.error
             for run in runs_of(one.outcome, length)
@@ -134,12 +136,11 @@ def alarms(trained: list[Trained]) -> str:
 
 
 def train(
-    trainer: Trainer, candidates: list[Candidate], key: int, seeds: int, asked: Screen | None = None
+    trainer: Trainer, candidates: list[Candidate], key: int, seeds: int, asked: Screen
 ) -> list[Trained]:
-    """Runs in the order of the candidates; what ``asked`` says of them is known to the detector."""
+    """Runs in the order of the candidates."""
     found = dict(trainer.train(candidates, jax.random.key(key), seeds=seeds))
-    known = lambda c: asked is not None and changes_nothing(asked(c), trainer.task.base)
-    return [Trained(found[i], known(candidate)) for i, candidate in enumerate(candidates)]
+    return [Trained(found[i], asked(c), trainer.task.base) for i, c in enumerate(candidates)]
 
 
 def aligned(text: str, number: int) -> list[Candidate]:
@@ -158,20 +159,23 @@ def measure(name: str, seeds: int, genomes: int) -> dict[str, list[Trained]]:
         schema_of(task, jax.random.key(0), potential_only=only, memory=False) for only in (True, False)
     )
     propose = lambda s, n: list(RandomSearch(s).propose(task, History(), jax.random.key(1), n))
-    plain, asked = Trainer(dataclasses.replace(task, base=""), settings), screen(task, 0, steps=60)
+    bare = dataclasses.replace(task, base="")
+    plain, alone, asked = Trainer(bare, settings), screen(bare, 0, steps=60), screen(task, 0, steps=60)
     print(f"{name}: {steps} steps, {seeds} seeds, runs of {TOGETHER}; alarms after so many checkpoints")
     potentials = propose(honest_schema, genomes)
     honest = {
-        "sparse": train(plain, [Candidate("success()")], 0, seeds),
+        "sparse": train(plain, [Candidate("success()")], 0, seeds, alone),
         "potential differences": train(Trainer(task, settings, honest_schema), potentials, 0, seeds, asked),
         "as a person would": train(Trainer(task, settings), aligned(text, genomes), 0, seeds, asked),
     }
     for kind, trained in honest.items():
-        known = sum(one.invariant for one in trained)
+        known = sum(
+            v.check == "potential-based" and v.passed is True for one in trained for v in one.verdicts
+        )
         print(f"  honest: {kind}, {len(trained)} rewards ({known} known for potential differences)")
         print(f"    {alarms(trained)}", flush=True)
     hacks = [Candidate(PROGRAM.format(pays.format(distance))) for pays in PLANTED.values()]
-    for hack, one in zip(PLANTED, train(plain, hacks, 0, seeds), strict=True):
+    for hack, one in zip(PLANTED, train(plain, hacks, 0, seeds, alone), strict=True):
         print(f"  planted: {hack:<12}  {alarms([one])}", flush=True)
     sparse, proposed = honest["sparse"][0].outcome, propose(schema, 2 * genomes)
     for row in refusals(Trainer(task, settings, schema), proposed, sparse, asked):
@@ -182,7 +186,7 @@ def measure(name: str, seeds: int, genomes: int) -> dict[str, list[Trained]]:
 
 def refusals(trainer: Trainer, proposed: list[Candidate], sparse: Outcome, asked: Screen) -> list[str]:
     """What each check says of candidates that help, and of the others."""
-    outcomes = [one.outcome for one in train(trainer, proposed, 0, 4)]
+    outcomes = [one.outcome for one in train(trainer, proposed, 0, 4, asked)]
     least, records = np.asarray(sparse.success)[-1].mean(), []
     counts: dict[bool, Counter] = {True: Counter(), False: Counter()}
     number = Counter()

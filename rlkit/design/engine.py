@@ -111,13 +111,21 @@ class Engine:
         done = len(block.points)
         count = self.stops[done] - (self.stops[done - 1] if done else 0)
         state, rows, finite = self._program.run(before, np.int32(count), self._born)
-        means = np.asarray(rows)[:, :count].mean(1)
-        point = dict(zip(self.pop.metrics, means.T, strict=True))
+        updates = dict(zip(self.pop.metrics, np.moveaxis(np.asarray(rows)[:, :count], -1, 0), strict=True))
+        point = {name: values.mean(1) for name, values in updates.items()} | self._ended(updates)
         point |= {
             f"eval/{name}": np.asarray(x) for name, x in self._judge((state, keys, block.env_params)).items()
         }
         fine = block.finite & (np.asarray(finite) | ~self._born).all(1)
         return Block(state, block.env_params, [*block.points, point], fine)
+
+    def _ended(self, updates: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Episodes that ended, and those with success, per step; of metrics ``[R, updates]``."""
+        if not {"episode/count", "episode/success"} <= set(updates):
+            return {}
+        count, steps = updates["episode/count"], self.agent.steps_per_update
+        successes = np.where(count > 0, updates["episode/success"] * count, 0.0)
+        return {"ends": count.mean(1) / steps, "successes": successes.mean(1) / steps}
 
     def listen(self, block: Block, key: Key) -> dict[str, float]:
         """What the latents of a block of one row say: :func:`rlkit.design.latents.measured`."""

@@ -17,6 +17,8 @@ _MARGIN = 1e-3
 READINGS = ("pairs", "best", "strict")
 EPISODE = "episode"
 """Of a verdict's numbers: which episode of the evidence is paid more than success."""
+SUCCESS_PAYS = "success pays"
+"""Of the numbers of *order*: what successes of the evidence are paid per episode (mean, undiscounted)."""
 
 
 def _margin(*values: float) -> float:
@@ -179,12 +181,14 @@ def order(
       reversed: share of pairs below which failing stops a candidate.
 
     Returns:
-      The verdict, with the numbers of all three readings; undecided where one of the classes is missing.
+      The verdict, with the numbers of all three readings and :data:`SUCCESS_PAYS`; undecided where one of the
+      classes is missing.
     """
     if reading not in READINGS:
         raise unknown_name("reading", reading, READINGS)
     episodes = evidence.episodes
-    value = discounted(pay(reward, episodes).reward, episodes, evidence.discount)
+    paid = pay(reward, episodes).reward
+    value = discounted(paid, episodes, evidence.discount)
     pairs, best, strict = [], [], []
     for start in np.unique(episodes.start):
         here = episodes.start == start
@@ -197,6 +201,7 @@ def order(
         missing = "failure" if episodes.solved.any() else "success"
         return Verdict("order", None, f"undecided: no {missing} is known", False)
     numbers = {name: float(np.mean(x)) for name, x in zip(READINGS, (pairs, best, strict), strict=True)}
+    numbers[SUCCESS_PAYS] = float(discounted(paid, episodes, 1.0)[episodes.solved].mean())
     passed = numbers[reading] >= (1.0 if reading == "strict" else least)
     reason = (
         ""

@@ -152,6 +152,9 @@ class Outcome:
         (:func:`rlkit.design.failures.failures_of`); empty if nobody looked.
       latents: what the latents of each seed said ``[S]`` where candidates were last compared on the way
         (:data:`rlkit.design.latents.LATENTS`); empty if nobody asked.
+      successes: episodes that ended with success while training, per step since the checkpoint before
+        ``[C, S]``; empty if the agent does not count episodes.
+      ends: all episodes that ended, likewise.
     """
 
     steps: Sequence[int] = ()
@@ -164,11 +167,13 @@ class Outcome:
     error: str = ""
     failures: Mapping[str, Any] = field(default_factory=dict)
     latents: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    successes: Sequence[Sequence[float]] = ()
+    ends: Sequence[Sequence[float]] = ()
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the class is frozen; rows become tuples whatever they came as
         set_field(self, "steps", tuple(int(step) for step in self.steps))
-        for name in CURVES:
+        for name in (*CURVES, "successes", "ends"):
             set_field(self, name, _rows(getattr(self, name)))
         set_field(self, "terms", {name: _rows(rows) for name, rows in self.terms.items()})
         set_field(self, "latents", {name: tuple(map(float, x)) for name, x in self.latents.items()})

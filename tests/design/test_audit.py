@@ -1,5 +1,6 @@
 """Audits find what a reward pays best, exactly where that can be computed."""
 
+import dataclasses
 import importlib
 
 import jax
@@ -12,8 +13,9 @@ from worlds import HONEST, Errand, Params
 from rlkit.design import DesignTask, Outcome, gather
 from rlkit.design.audit import audit
 from rlkit.design.config import DesignConfig
-from rlkit.design.detectors import changes_nothing, hacking
+from rlkit.design.detectors import hacking
 from rlkit.design.episodes import play
+from rlkit.design.incentives import SUCCESS_PAYS
 from rlkit.design.reading import read_candidate
 from rlkit.design.recorded import trained
 from rlkit.design.search import search
@@ -140,17 +142,39 @@ def test_a_run_alarms_when_reward_moves_and_success_does_not() -> None:
     assert hacking(run(up[:4], flat[:4])).passed is None
 
 
-def test_potential_differences_beside_what_is_wanted_are_no_hack() -> None:
+def test_what_is_known_of_a_reward_speaks_for_its_run() -> None:
     up, flat = np.linspace(0, 5, 10), np.zeros(10)
-    found = hacking(run(up, flat), invariant=True)
+    known, not_known = Verdict("potential-based", True), Verdict("potential-based", False)
+    found = hacking(run(up, flat), (known,), "success()")
     assert found.passed
     assert "no optimal policy" in found.reason
-    assert hacking(run(up[:4], flat[:4]), invariant=True).passed is None
-    known, not_known = Verdict("potential-based", True), Verdict("potential-based", False)
-    assert changes_nothing((known,), "success()")
-    assert not changes_nothing((known,), "")  # alone it pays for nothing that is wanted
-    assert not changes_nothing((not_known, Verdict("farming", True)), "success()")
+    assert hacking(run(up[:4], flat[:4]), (known,), "success()").passed is None
+    assert hacking(run(up, flat), (known,)).passed is False  # alone it pays for nothing that is wanted
+    assert hacking(run(up, flat), (not_known,), "success()").passed is False
     candidate, outcome = Candidate("0.0", id="0.0.0"), run(up, flat)
     for verdict, alarms in ((known, False), (not_known, True)):
         seen = trained(Record(candidate, (verdict,)), outcome, DesignConfig()).verdicts
         assert [v.passed is False for v in seen if v.check == "hacking"] == [alarms]
+
+
+def test_policies_that_are_paid_less_than_success_are_on_their_way() -> None:
+    outcome = run(np.linspace(0, 5, 10), np.zeros(10))
+    outcome = dataclasses.replace(outcome, ends=np.full((10, 4), 0.1))  # an episode is paid 45 in the end
+    order = lambda pays: (Verdict("order", True, numbers={SUCCESS_PAYS: pays}),)
+    found = hacking(outcome, order(60.0))
+    assert found.passed
+    assert "success is paid more" in found.reason
+    np.testing.assert_allclose(found.numbers["an episode"], 45, rtol=0.05)
+    assert hacking(outcome, order(30.0)).passed is False
+    assert hacking(dataclasses.replace(outcome, ends=()), order(60.0)).passed is False  # nothing is known
+    assert hacking(dataclasses.replace(outcome, ends=np.zeros((10, 4))), order(60.0)).passed is False
+
+
+def test_successes_of_the_training_count_where_greedy_episodes_have_none() -> None:
+    up, flat = np.linspace(0, 5, 10), np.zeros(10)
+    outcome = run(up, flat)
+    assert hacking(dataclasses.replace(outcome, successes=outcome.terms["total"])).passed
+    assert hacking(dataclasses.replace(outcome, successes=np.zeros((10, 4)))).passed is False
+    falls = run(up, np.linspace(0.8, 0.1, 10))
+    assert hacking(dataclasses.replace(falls, successes=falls.terms["total"])).passed
+    assert hacking(dataclasses.replace(falls, successes=falls.success)).passed is False

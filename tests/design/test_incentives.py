@@ -8,7 +8,7 @@ from worlds import HONEST, Errand
 
 from rlkit.design import Candidate, DesignTask
 from rlkit.design.episodes import discounted, pay, play
-from rlkit.design.incentives import hack_replay, order
+from rlkit.design.incentives import SUCCESS_PAYS, hack_replay, order
 from rlkit.design.reading import read_candidate
 from rlkit.design.screen import screen
 from rlkit.rewards import parse
@@ -74,7 +74,7 @@ def test_order_has_three_readings_and_is_undecided_without_one_class(screened) -
     evidence = screened.evidence
     right = order(parse("success()"), evidence, reading="strict")
     assert right.passed
-    assert right.numbers == {"pairs": 1.0, "best": 1.0, "strict": 1.0}
+    assert right.numbers == {"pairs": 1.0, "best": 1.0, "strict": 1.0, SUCCESS_PAYS: 1.0}
     assert order(parse("-1.0 * success()"), evidence).stops
     solved = evidence.episodes.solved
     for part in (solved, ~solved):

@@ -6,8 +6,10 @@ import math
 import jax
 import numpy as np
 import pytest
+from conftest import SETTINGS
+from worlds import Errand
 
-from rlkit.design import Candidate, History, Outcome, score
+from rlkit.design import Candidate, DesignTask, History, Outcome, score
 from rlkit.design.evolution import RandomSearch
 from rlkit.design.grouping import grouped
 from rlkit.design.rows import Rows
@@ -160,3 +162,12 @@ def test_rows_side_by_side_give_what_rows_alone_give(trainer) -> None:
         for name in ("fitness", "total"):
             one, other = (outcomes[place].curve(name) for outcomes in found)
             np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
+
+
+def test_episodes_that_end_while_training_are_counted() -> None:
+    settings = dataclasses.replace(SETTINGS, total_steps=32_768)
+    (outcome,) = trained(Trainer(DesignTask(Errand()), settings), [Candidate("success()")]).values()
+    successes, ends = np.asarray(outcome.successes), np.asarray(outcome.ends)
+    np.testing.assert_allclose(successes, outcome.curve("total"), rtol=1e-5)  # each pays one and ends
+    assert (ends > successes).all()  # others ran out of time
+    assert successes.any()
