@@ -155,8 +155,9 @@ def _unweighted(z: jax.Array, lag: int, origin: jax.Array) -> Moments:
     return Moments(count, count, origin, past_sum, future_sum, past_past, future_future, past_future)
 
 
-@partial(jax.jit, static_argnums=1)
-def _weighted(z: jax.Array, lag: int, origin: jax.Array, weight: jax.Array) -> Moments:
+@partial(jax.jit, static_argnames=("lag", "binary"))
+def _weighted(z: jax.Array, lag: int, origin: jax.Array, weight: jax.Array, binary: bool) -> Moments:
+    """``binary``: weights are 0 or 1, so that kept rows are what they are."""
     pairs = z.shape[0] - lag
 
     def products(start, size):
@@ -164,7 +165,7 @@ def _weighted(z: jax.Array, lag: int, origin: jax.Array, weight: jax.Array) -> M
         rows = lax.dynamic_slice_in_dim(z, start, size + lag) - origin
         # Dropped rows may hold anything, NaN included: 0 * NaN would leak, a select does not.
         past, future = jnp.where(w != 0, rows[:size], 0), jnp.where(w != 0, rows[lag:], 0)
-        heavy_past, heavy_future = w * past, w * future
+        heavy_past, heavy_future = (past, future) if binary else (w * past, w * future)
         sums = w.sum(), (w * w).sum(), heavy_past.sum(0), heavy_future.sum(0)
         return *sums, _dot(heavy_past, past), _dot(heavy_future, future), _dot(heavy_past, future)
 
@@ -208,7 +209,7 @@ def lagged_moments(
         total = jnp.where(column != 0, column * z[:-lag], 0).sum(0)
         count = weight.sum()
         origin = total / jnp.where(count > 0, count, 1)
-    return _weighted(z, lag, lax.stop_gradient(jnp.asarray(origin, z.dtype)), weight)
+    return _weighted(z, lag, lax.stop_gradient(jnp.asarray(origin, z.dtype)), weight, binary=weights is None)
 
 
 def _pair_weights(z, lag, mask, weights) -> jax.Array | None:
@@ -243,6 +244,28 @@ def rebase(moments: Moments, origin: jax.Array) -> Moments:
         past_past=matrix(moments.past_past, past, past),
         future_future=matrix(moments.future_future, future, future),
         past_future=matrix(moments.past_future, past, future),
+    )
+
+
+def combined_moments(moments: Moments, weights: jax.Array) -> Moments:
+    """Moments of linear combinations of the units, without their samples.
+
+    Args:
+      moments: of n units; leading batch axes are fine.
+      weights: [k, n], one combination a row.
+
+    Returns:
+      Moments of k units: those of ``z @ weights.T`` up to rounding.
+    """
+    vector = lambda x: matmul(x, weights.T)
+    square = lambda x: matmul(weights, matmul(x, weights.T))
+    return moments._replace(
+        origin=vector(moments.origin),
+        past_sum=vector(moments.past_sum),
+        future_sum=vector(moments.future_sum),
+        past_past=square(moments.past_past),
+        future_future=square(moments.future_future),
+        past_future=square(moments.past_future),
     )
 
 

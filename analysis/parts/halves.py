@@ -1,5 +1,7 @@
 """The two halves of a bipartition: as two mean series or as two vector series."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,9 +26,14 @@ def half_means(z: jax.Array, side: jax.Array, active: jax.Array | None = None) -
     z = as_samples(z)
     side = jnp.asarray(read_partition(side, z.shape[-1]))
     active = jnp.ones(side.shape, dtype=bool) if active is None else jnp.asarray(active, dtype=bool)
-    halves = jnp.stack([side & active, ~side & active], axis=-1).astype(z.dtype)
     # NaN in an inactive unit must not reach the mean: 0 * NaN is NaN.
-    return matmul(jnp.where(active, z, 0.0), halves) / halves.sum(axis=0)
+    return matmul(jnp.where(active, z, 0.0), half_weights(side, active, z.dtype).T)
+
+
+def half_weights(side: jax.Array, active: jax.Array, dtype: Any = jnp.float32) -> jax.Array:
+    """``[2, n]``: the weight of every unit in the means of the two halves, see :func:`half_means`."""
+    halves = jnp.stack([side & active, ~side & active]).astype(dtype)
+    return halves / halves.sum(axis=1, keepdims=True)
 
 
 def even_units(units: int) -> jax.Array:

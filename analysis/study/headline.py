@@ -40,6 +40,7 @@ from rlkit.analysis.study.routes import (
     STATISTICS,
     Context,
     Options,
+    Related,
     Values,
     pairs_with_numbers,
     partition,
@@ -234,13 +235,13 @@ def _measure(z, key, first, valid, mask, side, options: Options) -> Emergence:
 
 
 def _related(surrogate: nulls.Surrogate, routes: tuple[str, ...], context: Context) -> Any:
-    """The surrogate of a series, its bipartition, chosen anew where the recording's was, and correlations."""
+    """The surrogate of a series, its bipartition, chosen anew where the recording's was, and its moments."""
     again = context.chosen and context.series == "units" and "means" in routes
 
-    def drawn(key: Key, series: tuple[jax.Array, jax.Array, jax.Array]):
+    def drawn(key: Key, series: tuple[jax.Array, jax.Array, Related]):
         z = surrogate(key, series[0])
-        matrix = related(z, context)
-        return z, partition(matrix, context) if again else series[1], matrix
+        known = related(z, context)
+        return z, partition(known.matrix, context) if again else series[1], known
 
     return drawn
 

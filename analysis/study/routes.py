@@ -1,8 +1,8 @@
 """The ways from many units to the named quantities of two, each beside what independent units would have.
 
-A route is ``(standardised units, context) -> (series, statistic)``; ``statistic(series, side, matrix)`` gives
+A route is ``(standardised units, context) -> (series, statistic)``; ``statistic(series, side, known)`` gives
 the quantities, and the same of units with the persistence that this series has which obey the baseline of the
-hypothesis (:data:`rlkit.analysis.study.nulls.NULLS`). ``matrix`` is what :func:`related` gives of the series,
+hypothesis (:data:`rlkit.analysis.study.nulls.NULLS`). ``known`` is what :func:`related` gives of the series,
 computed once for all that ask for it.
 """
 
@@ -25,8 +25,15 @@ from rlkit.analysis.atoms.local import local_information, residuals
 from rlkit.analysis.atoms.redundancy import ccs_redundancy, mmi_redundancy, pointwise_redundancy
 from rlkit.analysis.macro.continuous import macro_emergence_from_covariance
 from rlkit.analysis.moments.blocks import regular
-from rlkit.analysis.moments.lagged import correlation, covariance, lagged_moments, lagged_rows
-from rlkit.analysis.parts.halves import half_means
+from rlkit.analysis.moments.lagged import (
+    Moments,
+    combined_moments,
+    correlation,
+    covariance,
+    lagged_moments,
+    lagged_rows,
+)
+from rlkit.analysis.parts.halves import half_means, half_weights
 from rlkit.analysis.parts.partitions import fiedler_bipartition, information_graph
 from rlkit.analysis.study.nulls import NULLS
 from rlkit.products import matmul
@@ -96,6 +103,18 @@ class Context(NamedTuple):
         return "units" if self.options.null in ("own-past", "projections") else "reduced"
 
 
+class Related(NamedTuple):
+    """How the units of a series go together.
+
+    Attributes:
+      moments: of past and future.
+      matrix: [2n, 2n] their correlations.
+    """
+
+    moments: Moments
+    matrix: jax.Array
+
+
 def _named(atoms, alone, quantities) -> tuple[Values, Values]:
     return {name: atoms[name] for name in quantities}, {name: alone[name] for name in quantities}
 
@@ -112,23 +131,25 @@ def _baseline(context: Context, correlations: tuple[jax.Array, ...]) -> Informat
 def _means(standard, context: Context):
     options, whole = context.options, context.series == "units"
 
-    def statistic(z: jax.Array, side: jax.Array, matrix: jax.Array):
-        del matrix  # of all units, where the halves are two
-        pair = half_means(z, side, context.active) if whole else z
-        moments = lagged_moments(pair, options.lag, context.mask)
+    def statistic(z: jax.Array, side: jax.Array, known: Related):
+        moments = known.moments
+        if whole:  # of sums over units, so that the units' samples are not gone through again
+            moments = combined_moments(moments, half_weights(side, context.active, z.dtype))
         correlations = pair_correlations(correlation(moments), 0, 1)
         information = only_where(pair_defined(*correlations), correlated_information(*correlations))
         if options.redundancy == "mmi":
             return _named(*_mmi(information, _baseline(context, correlations)), options.quantities)
+        pair = half_means(z, side, context.active) if whole else z
         atoms = _local(pair, moments, correlations, information, context)
         return _named(*atoms, options.quantities)
 
     return standard if whole else half_means(standard, context.side, context.active), statistic
 
 
-def related(z: jax.Array, context: Context) -> jax.Array:
-    """[2n, 2n] correlations of past and future of a series."""
-    return correlation(lagged_moments(z, context.options.lag, context.mask))
+def related(z: jax.Array, context: Context) -> Related:
+    """What all statistics of a series start from."""
+    moments = lagged_moments(z, context.options.lag, context.mask)
+    return Related(moments, correlation(moments))
 
 
 def partition(matrix: jax.Array, context: Context) -> jax.Array:
@@ -165,13 +186,13 @@ def _of_active(matrix: jax.Array, context: Context) -> jax.Array:
 
 
 def _vectors(standard, context: Context):
-    def statistic(z: jax.Array, side: jax.Array, matrix: jax.Array):
+    def statistic(z: jax.Array, side: jax.Array, known: Related):
         del side  # surrogates of these keep the groups of the recording
-        moments = lagged_moments(z, context.options.lag, context.mask)
-        enough = moments.count > 2 * context.active.sum()
-        enough &= regular(_of_active(matrix, context), jnp.ones(2 * z.shape[1], bool))
+        matrix = _of_active(known.matrix, context)
+        enough = known.moments.count > 2 * context.active.sum()
+        enough &= regular(matrix, jnp.ones(2 * z.shape[1], bool))
         sides = context.side & context.active, ~context.side & context.active
-        information = block_information(_of_active(matrix, context), *sides)
+        information = block_information(matrix, *sides)
         named = _named(*_mmi(information), context.options.quantities)
         return jax.tree.map(lambda v: jnp.where(enough, v, jnp.nan), named)
 
@@ -200,9 +221,9 @@ def _pairs(standard, context: Context):
     # Each pair in one order: a mean over both is that of the atoms and their mirror images.
     i, j = unordered_pairs(context.active.shape[0])
 
-    def statistic(z: jax.Array, side: jax.Array, matrix: jax.Array):
-        del side  # surrogates of these keep the groups of the recording
-        correlations = pair_correlations(_of_active(matrix, context), i, j)
+    def statistic(z: jax.Array, side: jax.Array, known: Related):
+        del z, side  # surrogates of these keep the groups of the recording
+        correlations = pair_correlations(_of_active(known.matrix, context), i, j)
         atoms = _mmi(correlated_information(*correlations), _baseline(context, correlations))
         both = lambda found: {name: (found[name] + mirrored(found)[name]) / 2 for name in quantities}
         # Of the recording's pairs: a surrogate may lack one of them by chance.
@@ -228,9 +249,9 @@ def _macro(standard, context: Context):
         found = macro_emergence_from_covariance(joint, n)
         return {name: getattr(found, name) for name in MACRO_QUANTITIES}
 
-    def statistic(z: jax.Array, side: jax.Array, matrix: jax.Array):
-        del side  # surrogates of these keep the groups of the recording
-        matrix = _of_active(matrix, context)
+    def statistic(z: jax.Array, side: jax.Array, known: Related):
+        del z, side  # surrogates of these keep the groups of the recording
+        matrix = _of_active(known.matrix, context)
         return criteria(matrix), criteria(jnp.where(own, matrix, 0))
 
     return standard, statistic

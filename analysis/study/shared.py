@@ -148,7 +148,10 @@ def _evaluation(
     valid: jax.Array | None,
     asked: _Asked,
 ) -> Any:
-    """``(index, key) -> {route: (values, baselines)}`` of the recording (index -1) or of a surrogate."""
+    """``(index, key) -> {route: (values, baselines)}`` of the recording (index -1) or of a surrogate.
+
+    Means of halves are shuffled as means: that is the same as the means of shuffled units, and much less.
+    """
     fit = resampling.fit_own_past(standard, starts, valid, headline.ORDER)
     draw = {
         "own-past": lambda key: resampling.own_past(key, standard, starts, fit=fit),
@@ -158,21 +161,29 @@ def _evaluation(
     branches = [draw[name] for name in HYPOTHESES]
     statistics = {route: STATISTICS[route](standard, context)[1] for route in context.options.routes}
     again = (asked.null != _SHUFFLE) & asked.routes.get("means", False)
-    units = again | jnp.any(jnp.stack([asked.routes[r] for r in statistics if r != "means"] or [again]))
-    size = 2 * standard.shape[1]
+    reduced = context._replace(options=context.options._replace(null="shuffle"))
+    pair, of_pair = STATISTICS["means"](standard, reduced)
 
-    def evaluate(index: jax.Array, key: jax.Array):
+    def shuffled(index: jax.Array, key: jax.Array):
+        z = jnp.where(index < 0, pair, surrogates.joint_shuffle(key, pair, starts))
+        found = of_pair(z, context.side, related(z, context))
+        unknown = jax.tree.map(lambda v: jnp.full_like(v, jnp.nan), found)
+        return {route: found if route == "means" else unknown for route in statistics}
+
+    def whole(index: jax.Array, key: jax.Array):
         z = jnp.where(index < 0, standard, jax.lax.switch(asked.null, branches, key))
-        known = lambda z: related(z, context)
-        matrix = jax.lax.cond(units, known, lambda z: jnp.zeros((size, size), z.dtype), z)
-        chosen = jax.lax.cond(again, lambda m: partition(m, context), lambda _: context.side, matrix)
+        known = related(z, context)
+        chosen = jax.lax.cond(again, lambda m: partition(m, context), lambda _: context.side, known.matrix)
         side = jnp.where(index < 0, context.side, chosen)
 
         def told(route: str):
-            run = lambda: statistics[route](z, side, matrix)
+            run = lambda: statistics[route](z, side, known)
             nothing = lambda: jax.tree.map(lambda v: jnp.full(v.shape, jnp.nan, v.dtype), jax.eval_shape(run))
             return jax.lax.cond(asked.routes[route], run, nothing)
 
         return {route: told(route) for route in statistics}
 
-    return evaluate
+    if "means" not in statistics:
+        return whole
+    means_alone = (asked.null == _SHUFFLE) & asked.routes["means"]
+    return lambda index, key: jax.lax.cond(means_alone, shuffled, whole, index, key)

@@ -177,3 +177,14 @@ def test_bad_arguments():
         streaming.windowed_moments(z, 5, 2)
     with pytest.raises(ValueError, match="longer"):
         streaming.windowed_moments(z, 20, 2)
+
+
+def test_moments_of_combinations_are_those_of_their_samples():
+    chance = np.random.default_rng(3)
+    z, weights = jnp.asarray(chance.normal(size=(60, 4))), jnp.asarray(chance.normal(size=(2, 4)))
+    mask = jnp.asarray(chance.random(58) > 0.2)
+    for kept in (None, mask):
+        found = m.combined_moments(m.lagged_moments(z, 2, kept), weights)
+        samples = m.lagged_moments(z @ weights.T, 2, kept)
+        for of in (m.covariance, m.mean, m.correlation):
+            np.testing.assert_allclose(of(found), of(samples), rtol=1e-4, atol=1e-5)
