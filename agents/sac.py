@@ -21,7 +21,7 @@ from rlkit.agents.collecting import Collector, Experience, agent_of, collector
 from rlkit.agents.demonstrations import check_experience
 from rlkit.agents.hyperparameters import shared
 from rlkit.agents.replaying import buffer_for, check_memoryless, gradient_steps, learn_from, store
-from rlkit.critics import critics, headed_network
+from rlkit.critics import chosen_critics, headed_network
 from rlkit.distributions import ActionDistribution, squashed_gaussian
 from rlkit.draws import Draw, raw, split
 from rlkit.encoding import action_encoder, observation_encoder
@@ -29,7 +29,7 @@ from rlkit.envs import AutoReset
 from rlkit.envs.check import check_environment
 from rlkit.errors import UsageError
 from rlkit.fields import Config, leaf, settled, static
-from rlkit.initialisers import Initialiser, orthogonal
+from rlkit.initialisers import Initialiser
 from rlkit.keys import typed_key
 from rlkit.normalize import RunningMoments
 from rlkit.optimisers import adam, check_optimiser, descend
@@ -175,28 +175,16 @@ def sac(
         network = given_network(network, encoder.shape)
     check_memoryless(network)
     offers = (latent_offer(check_network(network, encoder.shape, dist.size)),)
-    critic = critic or critics(2, config.sizes, config.activation, config.layer_norm, config.precision)
-    first = orthogonal(critic, jnp.zeros(encoder.shape), jnp.zeros(dist.width))
-    _check_critic(critic, first, encoder.shape, dist.width)
+    critic, first = chosen_critics(critic, encoder.shape, dist.width, config)
     collects = collector(
         env, reward, num_envs=config.num_envs, num_steps=config.num_steps, offers=offers, record=record,
         normalize_obs=config.normalize_obs, auto_reset=auto_reset, axis_name=axis_name,
     )  # fmt: skip
     check_optimiser(optimiser, config, network.initialiser.shapes)
     spec = _Spec(
-        collector=collects,
-        network=network,
-        look=looking(network, collects.encode),
-        critics=critic,
-        critics_initialiser=first,
-        dist=dist,
-        seen=action_encoder(space),
-        optimiser=optimiser,
-        static=config,
-        updates=gradient_steps(config),
-        axis_name=axis_name,
-        latents=latents,
-    )
+        collects, network, looking(network, collects.encode), critic, first, dist, action_encoder(space),
+        optimiser, config, gradient_steps(config), axis_name, latents,
+    )  # fmt: skip
     jax.eval_shape(lambda: buffer_for(collects.row, config))  # an error now if it is too large
     collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
     return agent_of(
@@ -214,14 +202,6 @@ def sac(
         bulk=("buffer.stored",),
         adopt=lambda state, trajectory: trajectory,
     )
-
-
-def _check_critic(critic: nn.Module, initialiser: Initialiser, shape: tuple[int, ...], entries: int) -> None:
-    one = lambda params: critic.apply({"params": params}, jnp.zeros(shape), jnp.zeros(entries))
-    out: Any = jax.eval_shape(one, initialiser.shapes)
-    if not hasattr(out, "shape") or len(out.shape) != 1:
-        found = f"shape {out.shape}" if hasattr(out, "shape") else type(out).__name__
-        raise UsageError(f"the critic returns {found}; expected [critics], a value of each for one action")
 
 
 def _policy(state: SACState) -> Policy:

@@ -7,7 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlkit.initialisers import orthogonal
+from rlkit.errors import UsageError
+from rlkit.initialisers import Initialiser, orthogonal
 from rlkit.networks import GATE_GAINS, MLP, TORSOS, Outputs, dense
 from rlkit.policies import Network, network_of
 from rlkit.types import PyTree
@@ -97,6 +98,30 @@ def critics(
         Critic, in_axes=None, axis_size=count, variable_axes={"params": 0}, split_rngs={"params": True}
     )
     return ensemble(sizes, activation, layer_norm, precision)
+
+
+def chosen_critics(
+    critic: nn.Module | None, shape: tuple[int, ...], entries: int, config: Any
+) -> tuple[nn.Module, Initialiser]:
+    """The critics of an agent, and what initialises them, orthogonally.
+
+    Args:
+      critic: what the user gave, ``(obs [..., d], action [..., k]) -> values [critics, ...]``; None: two.
+      shape: of an encoded observation.
+      entries: k, of an action as critics see it.
+      config: has the fields ``sizes``, ``activation``, ``layer_norm`` and ``precision``.
+
+    Raises:
+      UsageError: it returns something else.
+    """
+    critic = critic or critics(2, config.sizes, config.activation, config.layer_norm, config.precision)
+    first = orthogonal(critic, jnp.zeros(shape), jnp.zeros(entries))
+    one = lambda params: critic.apply({"params": params}, jnp.zeros(shape), jnp.zeros(entries))
+    out: Any = jax.eval_shape(one, first.shapes)
+    if not hasattr(out, "shape") or len(out.shape) != 1:
+        found = f"shape {out.shape}" if hasattr(out, "shape") else type(out).__name__
+        raise UsageError(f"the critic returns {found}; expected [critics], a value of each for one action")
+    return critic, first
 
 
 def headed_network(

@@ -81,7 +81,7 @@ def convolution(
     plain = images.ndim == 4 and options.get("feature_group_count", 1) == 1
     if plain:
         usual = jax.lax.conv_dimension_numbers(images.shape, kernel.shape, ("NHWC", "HWIO", "NHWC"))
-        options = {"dimension_numbers": usual} | options
+        options.setdefault("dimension_numbers", usual)
         plain = options["dimension_numbers"] == usual
     dilation = [n for way in ("lhs_dilation", "rhs_dilation") for n in options.get(way) or ()]
     plain = plain and all(n == 1 for n in dilation)

@@ -177,7 +177,8 @@ class Rows:
         terms = {own: curve(f"reward/{slot}") for slot, own in shown.items()}
         steps = [stop * engine.agent.steps_per_update for stop in engine.stops[:points]]
         fitness, success, returned, length = (curve(f"eval/{name}") for name in CURVES)
-        counted = {name: curve(name) for name in ("successes", "ends") if name in blocks[0].points[-1]}
+        counts = "ends" in blocks[0].points[-1]
+        successes, ends = (curve(name) if counts else [] for name in ("successes", "ends"))
         look = self.watch and not stopped
         seen = engine.watch(blocks[0], jax.random.fold_in(self.key_eval, WATCHING)) if look else {}
         for episode in seen.get("episodes", ()):
@@ -188,5 +189,6 @@ class Rows:
         at = steps[-1] if stopped else 0
         said = self.latents.get(member, {})
         return Outcome(
-            steps, fitness, success, returned, length, terms, at, failures=seen, latents=said, **counted
-        )
+            steps, fitness, success, returned, length, terms, at, failures=seen, latents=said,
+            successes=successes, ends=ends,
+        )  # fmt: skip
