@@ -12,7 +12,7 @@ from rlkit.envs.core import Advance, Step, advance, reset, step
 from rlkit.envs.functional import from_functions
 from rlkit.envs.registry import make, names
 from rlkit.envs.rollout import Row, Slots
-from rlkit.envs.source import Source, rollout, source, start, start_keys
+from rlkit.envs.source import Source, host_failures, rollout, source, start, start_keys
 
 __all__ = [
     "Advance",
@@ -32,6 +32,7 @@ __all__ = [
     "from_functions",
     "from_gymnasium",
     "from_gymnax",
+    "host_failures",
     "make",
     "names",
     "reset",

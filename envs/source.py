@@ -4,8 +4,9 @@ Agents run environments through :func:`start` and :func:`rollout` of this module
 ``rlkit.envs``) and need not know which kind they have.
 """
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -128,3 +129,23 @@ def rollout(
     return source(env).rollout(
         policy, carry, slots, key, params, num_steps, inputs=inputs, auto_reset=auto_reset, record=record
     )
+
+
+@contextlib.contextmanager
+def host_failures(env: Environment) -> Iterator[None]:
+    """Raise what an environment on the host failed by, instead of what JAX makes of it.
+
+    An error in a compiled program's call of the host reaches Python as a ``JaxRuntimeError`` with many lines;
+    around the call of a program of your own, ``with host_failures(env): ...`` makes it the sentence that it
+    was. Results must be waited for inside (``jax.block_until_ready``).
+
+    Raises:
+      HostError: an environment failed or did not answer; the message names it and its slot.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        failure = None if env.spec.pure else getattr(env, "failure")(error)  # noqa: B009
+        if failure is None:
+            raise
+        raise failure from None

@@ -12,7 +12,7 @@ import numpy as np
 
 from rlkit.envs.autoreset import Fresh
 from rlkit.envs.check import check_environment
-from rlkit.envs.rollout import rollout, start
+from rlkit.envs.source import host_failures, rollout, start
 from rlkit.errors import check_count
 from rlkit.keys import typed_key
 from rlkit.spaces import Box, Space
@@ -35,7 +35,7 @@ def trial(
     """Check an environment, run it with random actions, twice, and look at what came out.
 
     Args:
-      env: a pure environment.
+      env: the environment; one on the host resets by itself, see :mod:`rlkit.envs.host`.
       key: PRNG key or seed.
       num_steps: steps of each environment.
       num_envs: environments side by side; each draws its own states and actions.
@@ -46,6 +46,7 @@ def trial(
 
     Raises:
       InvalidEnvironmentError: the environment contradicts itself, see :func:`rlkit.envs.check_environment`.
+      HostError: one on the host failed.
     """
     check_environment(env)
     key, num_steps = typed_key(key), check_count("num_steps", num_steps)
@@ -59,9 +60,10 @@ def trial(
         slots = start(env, key_start, params, num_envs, auto_reset=Fresh())
         return rollout(env, act, (), slots, key_run, params, num_steps, inputs=inputs, auto_reset=Fresh())[2]
 
-    seen, again = (jax.device_get(run(key)) for _ in range(2))
+    with host_failures(env):
+        seen, again = (jax.device_get(run(key)) for _ in range(2))
     step = seen.transition
-    findings = [*_ranges(env, seen), *_repeats(seen, again)]
+    findings = [*_ranges(env, seen), *_repeats(env, seen, again)]
     return Trial(
         findings=tuple(findings),
         steps=step.terminated.size,
@@ -116,13 +118,17 @@ def _look(what: str, values: Any, low: Any, high: Any, said: str) -> list[str]:
     return found
 
 
-def _repeats(seen: PyTree, again: PyTree) -> list[str]:
+def _repeats(env: Environment, seen: PyTree, again: PyTree) -> list[str]:
     """Whether the same keys and actions gave the same numbers."""
+    advice = "use the key only"
+    if not env.spec.pure:
+        advice = (
+            "draw from the generator that reset(seed=...) sets (self.np_random of Gymnasium), not from the "
+            "global np.random, and keep nothing between episodes"
+        )
     for (path, one), two in zip(
         jax.tree_util.tree_leaves_with_path(seen), jax.tree.leaves(again), strict=True
     ):
         if not np.array_equal(one, two, equal_nan=jnp.issubdtype(one.dtype, np.floating)):
-            return [
-                f"{jax.tree_util.keystr(path)} differs when the same steps are repeated: use the key only"
-            ]
+            return [f"{jax.tree_util.keystr(path)} differs when the same steps are repeated: {advice}"]
     return []

@@ -97,3 +97,15 @@ class Odd(Counter):
         names = "obs", "reward", "terminated", "truncated", "info"
         out = dict(zip(names, super().step(action), strict=True))
         return tuple((out | (self.changes if self.t == 2 else {})).values())
+
+
+class Drifting(Counter):
+    """Draws from where it is told to: the generator that seeds set, or the global one, which no seed does."""
+
+    def __init__(self, own: bool):
+        super().__init__()
+        self.own = own
+
+    def _obs(self):
+        chance = self.np_random if self.own else np.random
+        return np.float32([chance.uniform(0, 1), self.t])

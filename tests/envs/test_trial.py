@@ -7,10 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from host_toys import Drifting, Failing
 from plain import Plain, changed
 
 from rlkit import cli
-from rlkit.envs import make, wrappers
+from rlkit.envs import from_gymnasium, make, wrappers
+from rlkit.envs.host_batch import HostError
 from rlkit.envs.trial import trial
 from rlkit.spaces import Box, Discrete
 
@@ -75,3 +77,17 @@ def test_the_command(capsys, tmp_path, monkeypatch):
     assert "without a spec" in capsys.readouterr().err
     assert cli.main(["envs", "check"]) == 2
     assert "usage" in capsys.readouterr().err
+
+
+def test_an_environment_on_the_host_is_run_as_well():
+    fine, drifts = (
+        trial(from_gymnasium(lambda own=own: Drifting(own)), num_steps=12) for own in (True, False)
+    )
+    assert fine.findings == ()
+    assert (fine.steps, fine.episodes) == (48, 8)
+    (finding,) = drifts.findings
+    assert "differs when the same steps are repeated" in finding
+    assert "np_random" in finding
+    Failing.made = 3  # one is made to be looked at: the slots are 0 to 3 after it
+    with pytest.raises(HostError, match=r"slot 3.*boom"):
+        trial(from_gymnasium(lambda: Failing("crash")), num_steps=12)

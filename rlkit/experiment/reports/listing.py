@@ -104,8 +104,6 @@ def checked(id: str) -> tuple[str, bool]:
 
     env = make(id)
     check_environment(env)
-    if not env.spec.pure:
-        return f"{env.spec.id}: the specification is fine; it runs on the host and was not run", True
     seen = trial(env)
     ran = (
         f"{seen.steps} random steps, {seen.episodes} episodes ended ({seen.terminated} by themselves), "
