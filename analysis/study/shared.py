@@ -124,7 +124,7 @@ def _recording(shared: Shared, item: Any, asked: _Asked):
         z = leading_components(z, shared.components, valid=valid)
     options = Options(shared.lag, shared.routes, "own-past", shared.draws, "mmi", shared.quantities, False)
     standard, moments, context, defined, undefined = headline.prepared(z, valid, mask, None, options)
-    evaluate = _evaluation(standard, context, headline.starts(first, valid), valid, asked)
+    evaluate, nothing = _evaluation(standard, context, headline.starts(first, valid), valid, asked)
     keys = jax.random.fold_in(key, 0)
     size = _size(shared)
 
@@ -134,8 +134,7 @@ def _recording(shared: Shared, item: Any, asked: _Asked):
         return jax.tree.map(lambda o, f: jax.lax.dynamic_update_slice_in_dim(o, f, i * size, 0), out, found)
 
     room = size * -(-(shared.draws + 1) // size)
-    shape = jax.eval_shape(evaluate, jnp.int32(0), keys)
-    blank = jax.tree.map(lambda leaf: jnp.zeros((room, *leaf.shape), leaf.dtype), shape)
+    blank = jax.tree.map(lambda leaf: jnp.zeros((room, *leaf.shape), leaf.dtype), nothing)
     found = jax.lax.fori_loop(0, asked.rounds, turn, blank)
     found = jax.tree.map(lambda v: jnp.where(defined, v, jnp.nan), found)
     return found, context.side, context.active, moments.count, undefined
@@ -147,8 +146,9 @@ def _evaluation(
     starts: jax.Array | None,
     valid: jax.Array | None,
     asked: _Asked,
-) -> Any:
-    """``(index, key) -> {route: (values, baselines)}`` of the recording (index -1) or of a surrogate.
+) -> tuple[Any, Any]:
+    """``(index, key) -> {route: (values, baselines)}`` of the recording (index -1) or of a surrogate; and
+    what it gives where nothing is asked for, NaN.
 
     Means of halves are shuffled as means: that is the same as the means of shuffled units, and much less.
     """
@@ -163,12 +163,16 @@ def _evaluation(
     again = (asked.null != _SHUFFLE) & asked.routes.get("means", False)
     reduced = context._replace(options=context.options._replace(null="shuffle"))
     pair, of_pair = STATISTICS["means"](standard, reduced)
+    # Traced once here: tracing takes as long as many surrogates.
+    series = standard, context.side, jax.eval_shape(lambda z: related(z, context), standard)
+    nothing = {
+        route: jax.tree.map(lambda v: jnp.full(v.shape, jnp.nan, v.dtype), jax.eval_shape(statistic, *series))
+        for route, statistic in statistics.items()
+    }
 
     def shuffled(index: jax.Array, key: jax.Array):
         z = jnp.where(index < 0, pair, surrogates.joint_shuffle(key, pair, starts))
-        found = of_pair(z, context.side, related(z, context))
-        unknown = jax.tree.map(lambda v: jnp.full_like(v, jnp.nan), found)
-        return {route: found if route == "means" else unknown for route in statistics}
+        return nothing | {"means": of_pair(z, context.side, related(z, context))}
 
     def whole(index: jax.Array, key: jax.Array):
         z = jnp.where(index < 0, standard, jax.lax.switch(asked.null, branches, key))
@@ -178,12 +182,11 @@ def _evaluation(
 
         def told(route: str):
             run = lambda: statistics[route](z, side, known)
-            nothing = lambda: jax.tree.map(lambda v: jnp.full(v.shape, jnp.nan, v.dtype), jax.eval_shape(run))
-            return jax.lax.cond(asked.routes[route], run, nothing)
+            return jax.lax.cond(asked.routes[route], run, lambda: nothing[route])
 
         return {route: told(route) for route in statistics}
 
     if "means" not in statistics:
-        return whole
+        return whole, nothing
     means_alone = (asked.null == _SHUFFLE) & asked.routes["means"]
-    return lambda index, key: jax.lax.cond(means_alone, shuffled, whole, index, key)
+    return lambda index, key: jax.lax.cond(means_alone, shuffled, whole, index, key), nothing

@@ -182,7 +182,7 @@ def analyze(
         raise UsageError(f"components={components}: expected 2 to {units}, the number of units")
     key = jax.random.fold_in(jax.random.key(settings.seed), _KEYS)
     returns, untrained = read_returns(folder, latents), _read_untrained(folder, latents)
-    per_update, labels = config.build(settings).steps_per_update, grid_labels(parse_grid(settings.sweep))
+    per_update, labels = _per_update(folder, settings), grid_labels(parse_grid(settings.sweep))
     # All measurements of a run are one compiled program.
     shared = Shared(tuple(LEVELS.values()), max(draws, _COMPARED), components=components)
     lives, members = [], []
@@ -213,6 +213,14 @@ def analyze(
     store.write_arrays(target / ARRAYS, {"returns": returns} | joined)
     store.write_json(target / EMERGENCE, data, digest=True)
     return target / EMERGENCE
+
+
+def _per_update(folder: Path, settings: Any) -> int:
+    """Environment steps of an update: as the log says, so that no agent is built; an empty log needs one."""
+    for line in store.read_jsonl(folder / store.METRICS):
+        if line["update"]:
+            return line["step"] // line["update"]
+    return config.build(settings).steps_per_update
 
 
 def _rows(rows: int, members: int) -> list[slice]:
