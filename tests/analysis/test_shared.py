@@ -37,7 +37,8 @@ def agree(found, alone, route):
             np.testing.assert_allclose(one, other, atol=2e-6, err_msg=f"{field} of {name}")
         for part in (0, 1):
             one, other = (result.drawn[route][part][name] for result in (found, alone))
-            np.testing.assert_allclose(one, other, atol=2e-6)
+            # Random directions may be nearly singular, where rounding is larger.
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=2e-6)
     np.testing.assert_array_equal(found.side, alone.side)
     np.testing.assert_array_equal(found.active, alone.active)
 

@@ -6,7 +6,6 @@ import math
 import jax
 import numpy as np
 import pytest
-from conftest import SETTINGS
 from worlds import Errand
 
 from rlkit.design import Candidate, DesignTask, History, Outcome, score
@@ -164,8 +163,8 @@ def test_rows_side_by_side_give_what_rows_alone_give(trainer) -> None:
             np.testing.assert_allclose(other, one, rtol=1e-4, atol=1e-5)
 
 
-def test_episodes_that_end_while_training_are_counted() -> None:
-    settings = dataclasses.replace(SETTINGS, total_steps=32_768)
+def test_episodes_that_end_while_training_are_counted(trainer) -> None:
+    settings = dataclasses.replace(trainer.settings, total_steps=32_768)
     (outcome,) = trained(Trainer(DesignTask(Errand()), settings), [Candidate("success()")]).values()
     successes, ends = np.asarray(outcome.successes), np.asarray(outcome.ends)
     np.testing.assert_allclose(successes, outcome.curve("total"), rtol=1e-5)  # each pays one and ends
