@@ -236,13 +236,17 @@ def learned_progress(
 ) -> Reward:
     """The source ``scale (γ Φ(h') [not terminated] - Φ(h))`` of a learned model, beside what judges the task.
 
-    Φ depends on the episode so far, h; as the difference telescopes along every episode, no optimal
-    policy changes, whatever the model says. The memory is the first observation and Φ.
+    Φ depends on the episode so far, h; with the agent's discount the difference telescopes along every
+    episode, and no optimal policy changes, whatever the model says. Nor does any advantage, once a critic
+    knows Φ (Wiewiora 2003): before the first success such progress is learned from for a while only. With 1
+    instead it pays an income of ``scale (1 - γ) Φ(h')`` a step beside that, which lasts, and is worth at most
+    ``scale`` in all: success should pay more, and where the model's progress has a false peak, it pays to
+    stay. The memory is the first observation and Φ.
 
     Args:
       model: of hops, trained.
       params: its ``params``; they are the reward's, and may be swept or trained on.
-      discount: γ of the agent.
+      discount: γ; the agent's, or 1 to pay differences of progress.
       scale: of the potential.
       perspective: see :func:`next_progress`.
       name: of the term.

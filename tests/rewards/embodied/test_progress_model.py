@@ -140,9 +140,9 @@ def untrained():
 
 
 def test_its_reward_telescopes(untrained, step):
-    """Whatever the model says, an episode that ends is paid nothing, one that is cut off γ^T Φ."""
+    """Whatever the model says, an episode that ends is paid nothing, one that is cut off γ^T Φ; differences
+    of progress are the same and an income of (1 - γ) Φ."""
     model, params = untrained
-    reward = embodied.learned_progress(model, params, 0.9)
     fresh = _lines(2, 8, key=2)
     obs = jnp.moveaxis(fresh.obs, 0, 1)
     wide = lambda x: jnp.broadcast_to(x, (7, 2, *jnp.shape(x)))
@@ -152,12 +152,21 @@ def test_its_reward_telescopes(untrained, step):
     t = jax.tree.map(wide, step())._replace(
         obs=obs[:-1], next_obs=obs[1:], first=jnp.asarray(first), terminated=jnp.asarray(terminated)
     )
-    paid = jax.jit(lambda t: relabel(reward, init_slots(reward, jax.random.key(0), 2), t)[1].reward)(
-        Trajectory(t, t.reward, {}, {})
-    )
-    total = (0.9 ** np.arange(7)[:, None] * np.asarray(paid)).sum(0)
-    last = embodied.episode_progress(model, params, fresh.obs[1])[-1]
-    np.testing.assert_allclose(total, [0.0, 0.9**7 * last], atol=1e-5)
+    trajectory = Trajectory(t, t.reward, {}, {})
+
+    @jax.jit
+    def paid(discount):
+        reward = embodied.learned_progress(model, params, discount)
+        return relabel(reward, init_slots(reward, jax.random.key(0), 2), trajectory)[1].reward
+
+    phi = np.asarray(jax.vmap(lambda x: embodied.episode_progress(model, params, x))(fresh.obs)).T
+    found = {discount: np.asarray(paid(discount)) for discount in (0.9, 1.0)}
+    for discount, reward in found.items():
+        total = (discount ** np.arange(7)[:, None] * reward).sum(0)
+        np.testing.assert_allclose(total, [0.0, discount**7 * phi[-1, 1]], atol=1e-5)
+    income = 0.1 * np.where(terminated, 0.0, phi[1:])
+    np.testing.assert_allclose(found[1.0] - found[0.9], income, atol=1e-5)
+    assert income[:-1].max() > 1e-3
 
 
 def test_bad_input(untrained):
