@@ -150,3 +150,31 @@ def collect_with(
     if latents:
         metrics["latent"] = trajectory.extras["latent"]
     return experience, trajectory, metrics
+
+
+def collecting(
+    collector: Collector,
+    dist: ActionDistribution,
+    look: Look,
+    policy: Callable[[Any], Policy],
+    drawn: Callable[[Any], dict[str, jax.Array]],
+    *,
+    needs: tuple[str, ...] = (),
+    latents: bool = False,
+) -> Callable[[Any], tuple[Any, Trajectory, Metrics]]:
+    """The ``collect`` of an agent: run the policy of a state and pay it, as :func:`collect_with`.
+
+    Args:
+      collector, dist, look, needs, latents: see there.
+      policy: of a state, which has the fields ``experience`` and ``config``, and that the field ``discount``.
+      drawn: the random numbers of a state's update.
+    """
+
+    def collect(state: Any) -> tuple[Any, Trajectory, Metrics]:
+        experience, trajectory, metrics = collect_with(
+            collector, dist, look, policy(state), state.experience, drawn(state),
+            needs=needs, latents=latents, discount=state.config.discount,
+        )  # fmt: skip
+        return state._replace(experience=experience), trajectory, metrics
+
+    return collect

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlkit.agents.acting import Look, Policy, acting, collect_with, exploring, looking
+from rlkit.agents.acting import Policy, acting, collecting, exploring, looking
 from rlkit.agents.collecting import Collector, Experience, agent_of, collector
 from rlkit.agents.demonstrations import check_experience
 from rlkit.agents.hyperparameters import shared
@@ -99,13 +99,11 @@ class _Spec(NamedTuple):
 
     collector: Collector
     network: Network
-    look: Look
     dist: ActionDistribution
     optimiser: Callable[[DQNConfig, jax.Array], optax.GradientTransformation]
     static: DQNConfig
     updates: int  # gradient steps per update
     axis_name: str | None
-    latents: bool
 
 
 def dqn(
@@ -162,36 +160,18 @@ def dqn(
         axis_name=axis_name,
     )  # fmt: skip
     check_optimiser(optimiser, config, network.initialiser.shapes)
-    spec = _Spec(
-        collector=collects,
-        network=network,
-        look=looking(network, collects.encode),
-        dist=dist,
-        optimiser=optimiser,
-        static=config,
-        updates=gradient_steps(config),
-        axis_name=axis_name,
-        latents=latents,
-    )
+    look = looking(network, collects.encode)
+    spec = _Spec(collects, network, dist, optimiser, config, gradient_steps(config), axis_name)
     jax.eval_shape(
         lambda: buffer_for(collects.row, config, length=config.n_step)
     )  # an error now if too large
-    collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
+    drawn, learn = functools.partial(_drawn, spec), functools.partial(_learn, spec)
     return agent_of(
-        env,
-        reward,
-        config,
-        init=functools.partial(_init, spec),
-        collect=collect,
-        learn=learn,
-        policy=_policy,
-        carry=network.memory,
-        act=acting(dist, spec.look),
-        offers=offers,
-        undefined=("episode/", "loss/", "value/"),
-        bulk=("buffer.stored",),
-        adopt=lambda state, trajectory: trajectory,
-    )
+        env, reward, config, init=functools.partial(_init, spec), learn=learn, policy=_policy,
+        collect=collecting(collects, dist, look, _policy, drawn, latents=latents),
+        carry=network.memory, act=acting(dist, look), offers=offers, bulk=("buffer.stored",),
+        undefined=("episode/", "loss/", "value/"), adopt=lambda state, trajectory: trajectory,
+    )  # fmt: skip
 
 
 def _policy(state: DQNState) -> Policy:
@@ -231,15 +211,6 @@ def _drawn(spec: _Spec, state: DQNState) -> dict[str, jax.Array]:
         rows=Draw((spec.updates, config.batch_size), raw),
         next=Draw(),
     )
-
-
-def _collect(spec: _Spec, state: DQNState) -> tuple[DQNState, Trajectory, Metrics]:
-    """Run the policy and pay it."""
-    experience, trajectory, metrics = collect_with(
-        spec.collector, spec.dist, spec.look, _policy(state), state.experience, _drawn(spec, state),
-        latents=spec.latents,
-    )  # fmt: skip
-    return state._replace(experience=experience), trajectory, metrics
 
 
 def _learn(spec: _Spec, state: DQNState, trajectory: Trajectory) -> tuple[DQNState, Metrics]:

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlkit.agents.acting import MEMORIES, RAW, Look, Policy, acting, collect_with, looking
+from rlkit.agents.acting import MEMORIES, RAW, Policy, acting, collecting, looking
 from rlkit.agents.collecting import Collector, Experience, agent_of, collector
 from rlkit.agents.demonstrations import adopting, check_experience
 from rlkit.agents.hyperparameters import shared
@@ -88,14 +88,12 @@ class _Spec(NamedTuple):
     network: Network
     dist: ActionDistribution
     collector: Collector
-    look: Look
     needs: tuple[str, ...]  # reports that learning reads
     optimiser: Callable[[PPOConfig, jax.Array], optax.GradientTransformation]
     auxiliary: Auxiliary | None
     axis_name: str | None
     latent: int  # length of the latent
     recurrent: bool
-    latents: bool
 
 
 class _Batch(NamedTuple):
@@ -170,25 +168,15 @@ def ppo(
     )  # fmt: skip
     needs = ("distribution", RAW, *(("value", *MEMORIES) if recurrent else ()))
     check_optimiser(optimiser, config, network.initialiser.shapes)
-    spec = _Spec(
-        network, dist, collects, looking(network, collects.encode), needs, optimiser, auxiliary, axis_name,
-        latent, recurrent, latents,
-    )  # fmt: skip
-    collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
+    look = looking(network, collects.encode)
+    spec = _Spec(network, dist, collects, needs, optimiser, auxiliary, axis_name, latent, recurrent)
+    drawn, learn = functools.partial(_drawn, spec), functools.partial(_learn, spec)
     return agent_of(
-        env,
-        reward,
-        config,
-        init=functools.partial(_init, spec, config),
-        collect=collect,
-        learn=learn,
-        policy=_policy,
-        carry=network.memory,
-        act=acting(dist, spec.look),
-        offers=offers,
-        needs=needs,
-        adopt=adopting(dist, spec.look, network.memory, _policy, needs),
-    )
+        env, reward, config, init=functools.partial(_init, spec, config), learn=learn, policy=_policy,
+        collect=collecting(collects, dist, look, _policy, drawn, needs=needs, latents=latents),
+        carry=network.memory, act=acting(dist, look), offers=offers, needs=needs,
+        adopt=adopting(dist, look, network.memory, _policy, needs),
+    )  # fmt: skip
 
 
 def _init(
@@ -226,15 +214,6 @@ def _drawn(spec: _Spec, state: PPOState) -> dict[str, jax.Array]:
 
 def _policy(state: PPOState) -> Policy:
     return Policy(state.params, state.experience.moments)
-
-
-def _collect(spec: _Spec, state: PPOState) -> tuple[PPOState, Trajectory, Metrics]:
-    """Run the policy and pay it."""
-    experience, trajectory, metrics = collect_with(
-        spec.collector, spec.dist, spec.look, _policy(state), state.experience, _drawn(spec, state),
-        needs=spec.needs, latents=spec.latents, discount=state.config.discount,
-    )  # fmt: skip
-    return state._replace(experience=experience), trajectory, metrics
 
 
 def _batch(spec: _Spec, state: PPOState, trajectory: Trajectory) -> _Batch:

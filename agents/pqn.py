@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlkit.agents.acting import MEMORIES, Look, Policy, acting, collect_with, exploring, looking
+from rlkit.agents.acting import MEMORIES, Policy, acting, collecting, exploring, looking
 from rlkit.agents.collecting import Collector, Experience, agent_of, collector
 from rlkit.agents.demonstrations import adopting, check_experience
 from rlkit.agents.hyperparameters import shared
@@ -85,13 +85,11 @@ class _Spec(NamedTuple):
 
     collector: Collector
     network: Network
-    look: Look
     dist: ActionDistribution
     optimiser: Callable[[PQNConfig, jax.Array], optax.GradientTransformation]
     static: PQNConfig
     recurrent: bool
     axis_name: str | None
-    latents: bool
 
 
 class _Batch(NamedTuple):
@@ -159,22 +157,14 @@ def pqn(
     )  # fmt: skip
     look, needs = looking(network, collects.encode), MEMORIES if recurrent else ()
     check_optimiser(optimiser, config, network.initialiser.shapes)
-    spec = _Spec(collects, network, look, dist, optimiser, config, recurrent, axis_name, latents)
-    collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
+    spec = _Spec(collects, network, dist, optimiser, config, recurrent, axis_name)
+    drawn, learn = functools.partial(_drawn, spec), functools.partial(_learn, spec)
     return agent_of(
-        env,
-        reward,
-        config,
-        init=functools.partial(_init, spec),
-        collect=collect,
-        learn=learn,
-        policy=_policy,
-        carry=network.memory,
-        act=acting(dist, look),
-        offers=offers,
-        needs=needs,
+        env, reward, config, init=functools.partial(_init, spec), learn=learn, policy=_policy,
+        collect=collecting(collects, dist, look, _policy, drawn, needs=needs, latents=latents),
+        carry=network.memory, act=acting(dist, look), offers=offers, needs=needs,
         adopt=adopting(dist, look, network.memory, _policy, needs),
-    )
+    )  # fmt: skip
 
 
 def _policy(state: PQNState) -> Policy:
@@ -214,15 +204,6 @@ def _drawn(spec: _Spec, state: PQNState) -> dict[str, jax.Array]:
         order=Draw((config.epochs, rows), raw),
         next=Draw(),
     )
-
-
-def _collect(spec: _Spec, state: PQNState) -> tuple[PQNState, Trajectory, Metrics]:
-    """Run the policy and pay it."""
-    experience, trajectory, metrics = collect_with(
-        spec.collector, spec.dist, spec.look, _policy(state), state.experience, _drawn(spec, state),
-        latents=spec.latents, discount=state.config.discount,
-    )  # fmt: skip
-    return state._replace(experience=experience), trajectory, metrics
 
 
 def _batch(spec: _Spec, state: PQNState, trajectory: Trajectory) -> _Batch:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rlkit.agents.acting import Look, Policy, acting, collect_with, looking
+from rlkit.agents.acting import Policy, acting, collecting, looking
 from rlkit.agents.collecting import Collector, Experience, agent_of, collector
 from rlkit.agents.demonstrations import check_experience
 from rlkit.agents.hyperparameters import shared
@@ -107,7 +107,6 @@ class _Spec(NamedTuple):
 
     collector: Collector
     network: Network  # of the policy
-    look: Look
     critics: nn.Module
     critics_initialiser: Initialiser
     dist: ActionDistribution
@@ -116,7 +115,6 @@ class _Spec(NamedTuple):
     static: SACConfig
     updates: int  # gradient steps per update
     axis_name: str | None
-    latents: bool
 
 
 def sac(
@@ -181,27 +179,18 @@ def sac(
         normalize_obs=config.normalize_obs, auto_reset=auto_reset, axis_name=axis_name,
     )  # fmt: skip
     check_optimiser(optimiser, config, network.initialiser.shapes)
+    look, seen = looking(network, collects.encode), action_encoder(space)
     spec = _Spec(
-        collects, network, looking(network, collects.encode), critic, first, dist, action_encoder(space),
-        optimiser, config, gradient_steps(config), axis_name, latents,
-    )  # fmt: skip
-    jax.eval_shape(lambda: buffer_for(collects.row, config))  # an error now if it is too large
-    collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
-    return agent_of(
-        env,
-        reward,
-        config,
-        init=functools.partial(_init, spec),
-        collect=collect,
-        learn=learn,
-        policy=_policy,
-        carry=network.memory,
-        act=acting(dist, spec.look),
-        offers=offers,
-        undefined=("episode/", "loss/", "policy/", "value/"),
-        bulk=("buffer.stored",),
-        adopt=lambda state, trajectory: trajectory,
+        collects, network, critic, first, dist, seen, optimiser, config, gradient_steps(config), axis_name
     )
+    jax.eval_shape(lambda: buffer_for(collects.row, config))  # an error now if it is too large
+    drawn, learn = functools.partial(_drawn, spec), functools.partial(_learn, spec)
+    return agent_of(
+        env, reward, config, init=functools.partial(_init, spec), learn=learn, policy=_policy,
+        collect=collecting(collects, dist, look, _policy, drawn, latents=latents),
+        carry=network.memory, act=acting(dist, look), offers=offers, bulk=("buffer.stored",),
+        undefined=("episode/", "loss/", "policy/", "value/"), adopt=lambda state, trajectory: trajectory,
+    )  # fmt: skip
 
 
 def _policy(state: SACState) -> Policy:
@@ -249,15 +238,6 @@ def _drawn(spec: _Spec, state: SACState) -> dict[str, jax.Array]:
         noise=Draw((spec.updates, 2, config.batch_size, width), noise),
         next=Draw(),
     )
-
-
-def _collect(spec: _Spec, state: SACState) -> tuple[SACState, Trajectory, Metrics]:
-    """Run the policy and pay it."""
-    experience, trajectory, metrics = collect_with(
-        spec.collector, spec.dist, spec.look, _policy(state), state.experience, _drawn(spec, state),
-        latents=spec.latents,
-    )  # fmt: skip
-    return state._replace(experience=experience), trajectory, metrics
 
 
 def _learn(spec: _Spec, state: SACState, trajectory: Trajectory) -> tuple[SACState, Metrics]:
