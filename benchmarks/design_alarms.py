@@ -186,7 +186,8 @@ def measure(name: str, seeds: int, genomes: int) -> dict[str, list[Trained]]:
 
 def refusals(trainer: Trainer, proposed: list[Candidate], sparse: Outcome, asked: Screen) -> list[str]:
     """What each check says of candidates that help, and of the others."""
-    outcomes = [one.outcome for one in train(trainer, proposed, 0, 4, asked)]
+    found = dict(trainer.train(proposed, jax.random.key(0), seeds=4))
+    outcomes = [found[i] for i in range(len(proposed))]
     least, records = np.asarray(sparse.success)[-1].mean(), []
     counts: dict[bool, Counter] = {True: Counter(), False: Counter()}
     number = Counter()

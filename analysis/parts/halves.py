@@ -31,7 +31,16 @@ def half_means(z: jax.Array, side: jax.Array, active: jax.Array | None = None) -
 
 
 def half_weights(side: jax.Array, active: jax.Array, dtype: Any = jnp.float32) -> jax.Array:
-    """``[2, n]``: the weight of every unit in the means of the two halves, see :func:`half_means`."""
+    """The weight of every unit in the means of the two halves, see :func:`half_means`.
+
+    Args:
+      side: bool ``[n]``.
+      active: bool ``[n]``, the units that count; both halves must hold one (else NaN).
+      dtype: of the weights.
+
+    Returns:
+      ``[2, n]``, each row summing to one.
+    """
     halves = jnp.stack([side & active, ~side & active]).astype(dtype)
     return halves / halves.sum(axis=1, keepdims=True)
 

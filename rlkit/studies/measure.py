@@ -60,7 +60,7 @@ def measure(folder: str | Path, options: dict[str, Any]) -> Path:
         raise RlkitError(f"{folder} has no recorded latents; a study trains with --probes and --probe-steps")
     run = Checkpoints(folder)
     seeds = run.settings.seeds - how.reference
-    returns = read_returns(folder, latents)[:seeds]
+    returns = read_returns(store.read_jsonl(folder / store.METRICS), latents)[:seeds]
     keys = jax.random.split(jax.random.fold_in(run.key, _KEYS), 4)
     own = Recorded(*(np.stack([latents[u][n][:seeds] for u in run.updates], 1) for n in ("latent", "first")))
     rows = range(seeds, run.settings.seeds)

@@ -125,11 +125,12 @@ def read_latents(folder: Path) -> dict[int, dict[str, np.ndarray]]:
     return {update: store.read_arrays(path) for update, path in store.recordings(folder).items()}
 
 
-def read_returns(folder: Path, latents: dict[int, dict[str, np.ndarray]]) -> np.ndarray:
-    """``[S, K]``: the evaluated return at each recording, or else the recording's own mean reward."""
+def read_returns(lines: list[dict[str, Any]], latents: dict[int, dict[str, np.ndarray]]) -> np.ndarray:
+    """``[S, K]``: the evaluated return at each recording, as the lines of the log have it, or else the
+    recording's own mean reward."""
     logged = {
         line["update"]: line["seeds"]["eval/return"]
-        for line in store.read_jsonl(folder / store.METRICS)
+        for line in lines
         if line["kind"] == "eval" and "eval/return" in line["seeds"]
     }
     if all(update in logged for update in latents):
@@ -181,8 +182,9 @@ def analyze(
     if components is not None and not 2 <= components <= units:
         raise UsageError(f"components={components}: expected 2 to {units}, the number of units")
     key = jax.random.fold_in(jax.random.key(settings.seed), _KEYS)
-    returns, untrained = read_returns(folder, latents), _read_untrained(folder, latents)
-    per_update, labels = _per_update(folder, settings), grid_labels(parse_grid(settings.sweep))
+    lines = store.read_jsonl(folder / store.METRICS)
+    returns, untrained = read_returns(lines, latents), _read_untrained(folder, latents)
+    per_update, labels = _per_update(lines, settings), grid_labels(parse_grid(settings.sweep))
     # All measurements of a run are one compiled program.
     shared = Shared(tuple(LEVELS.values()), max(draws, _COMPARED), components=components)
     lives, members = [], []
@@ -215,9 +217,9 @@ def analyze(
     return target / EMERGENCE
 
 
-def _per_update(folder: Path, settings: Any) -> int:
+def _per_update(lines: list[dict[str, Any]], settings: Any) -> int:
     """Environment steps of an update: as the log says, so that no agent is built; an empty log needs one."""
-    for line in store.read_jsonl(folder / store.METRICS):
+    for line in lines:
         if line["update"]:
             return line["step"] // line["update"]
     return config.build(settings).steps_per_update
