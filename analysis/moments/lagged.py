@@ -160,16 +160,35 @@ def _weighted(z: jax.Array, lag: int, origin: jax.Array, weight: jax.Array, bina
     """``binary``: weights are 0 or 1, so that kept rows are what they are."""
     pairs = z.shape[0] - lag
 
-    def products(start, size):
+    def products(start, size, futures=True):
         w = lax.dynamic_slice_in_dim(weight, start, size)[:, None]
         rows = lax.dynamic_slice_in_dim(z, start, size + lag) - origin
         # Dropped rows may hold anything, NaN included: 0 * NaN would leak, a select does not.
         past, future = jnp.where(w != 0, rows[:size], 0), jnp.where(w != 0, rows[lag:], 0)
         heavy_past, heavy_future = (past, future) if binary else (w * past, w * future)
-        sums = w.sum(), (w * w).sum(), heavy_past.sum(0), heavy_future.sum(0)
-        return *sums, _dot(heavy_past, past), _dot(heavy_future, future), _dot(heavy_past, future)
+        sums = w.sum(), (w * w).sum(), heavy_past.sum(0)
+        own = (heavy_future.sum(0), _dot(heavy_future, future)) if futures else ()
+        return *sums, _dot(heavy_past, past), _dot(heavy_past, future), *own
 
-    count, squared, past_sum, future_sum, pp, ff, pf = _blocked(products, pairs)
+    def whole(_):
+        return _blocked(products, pairs)
+
+    def by_edges(edges):
+        count, squared, past_sum, pp, pf = _blocked(partial(products, futures=False), pairs)
+        at = jnp.nonzero(edges, size=room, fill_value=0)[0]
+        sign = jnp.where(jnp.arange(room) < (edges != 0).sum(), edges[at], 0)[:, None]
+        rows = jnp.where(sign != 0, z[at] - origin, 0)
+        return count, squared, past_sum, pp, pf, past_sum + (sign * rows).sum(0), pp + _dot(sign * rows, rows)
+
+    room = pairs // 8
+    if binary and room:
+        # Past and future are the same rows but for the two ends of every episode, which are few.
+        none = jnp.zeros(lag, weight.dtype)
+        edges = jnp.concatenate([none, weight]) - jnp.concatenate([weight, none])
+        found = lax.cond((edges != 0).sum() <= room, by_edges, whole, edges)
+    else:
+        found = whole(None)
+    count, squared, past_sum, pp, pf, future_sum, ff = found
     return Moments(count, squared, origin, past_sum, future_sum, pp, ff, pf)
 
 

@@ -51,7 +51,7 @@ NULLS: dict[str, Null] = {
 }
 """The hypotheses that measures are compared with, by name; the first one is what reports use."""
 
-_BATCH = 16
+_BATCH = 8  # what stays in a cache
 
 
 class NullTest(NamedTuple):
@@ -130,7 +130,7 @@ def null_draws(
 
 
 def round_size(count: int) -> int:
-    """How many of ``count`` surrogates are computed at once: at most 16, with the least left over."""
+    """How many of ``count`` surrogates are computed at once: at most 8, with the least left over."""
     return -(-count // -(-count // _BATCH))
 
 
