@@ -18,7 +18,15 @@ from rlkit.analysis.moments.lagged import pair_mask
 from rlkit.analysis.study import headline, nulls, resampling, surrogates
 from rlkit.analysis.study.headline import QUANTITIES, Emergence
 from rlkit.analysis.study.nulls import NULLS, NullTest
-from rlkit.analysis.study.routes import STATISTICS, Context, Options, Values, partition, related
+from rlkit.analysis.study.routes import (
+    MACRO_QUANTITIES,
+    STATISTICS,
+    Context,
+    Options,
+    Values,
+    partition,
+    related,
+)
 from rlkit.errors import unknown_name
 from rlkit.parallel import shard_seeds
 
@@ -163,11 +171,11 @@ def _evaluation(
     again = (asked.null != _SHUFFLE) & asked.routes.get("means", False)
     reduced = context._replace(options=context.options._replace(null="shuffle"))
     pair, of_pair = STATISTICS["means"](standard, reduced)
-    # Traced once here: tracing takes as long as many surrogates.
-    series = standard, context.side, jax.eval_shape(lambda z: related(z, context), standard)
+    unknown = jnp.full((), jnp.nan, standard.dtype)
     nothing = {
-        route: jax.tree.map(lambda v: jnp.full(v.shape, jnp.nan, v.dtype), jax.eval_shape(statistic, *series))
-        for route, statistic in statistics.items()
+        route: (dict.fromkeys(names, unknown), dict.fromkeys(names, unknown))
+        for route in statistics
+        for names in (MACRO_QUANTITIES if route == "macro" else context.options.quantities,)
     }
 
     def shuffled(index: jax.Array, key: jax.Array):
