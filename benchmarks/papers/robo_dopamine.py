@@ -2,7 +2,8 @@
 
 A model of hops is trained on demonstrations, then PPO is trained with success alone, and, for a tenth of the
 steps, with success and the learned progress. A beginner hardly ever succeeds in either task. ``nav``: the key
-and the locked door in a square of 15 cells, within 150 steps; demonstrations of a scripted expert. ``craft``:
+and the locked door in a square of 15 cells, within 150 steps; demonstrations of a scripted expert that takes
+over now and then from random actions, as people intervene in the paper. ``craft``:
 a stone pickaxe, three wood and three stone within 100 steps in the small craft world; demonstrations are
 successes of a policy that was trained with the exact potential. PPO's settings are the same with and without
 progress, and were chosen with the exact potential alone.
@@ -121,6 +122,8 @@ class Task(NamedTuple):
     model: embodied.ProgressConfig
     perspective: str  # by agreement with the exact potential in random episodes
     expert: Any = None  # a policy; None: PPO that is paid the exact potential
+    takeovers: int = 0  # steps in which the expert takes over from random actions; 0: whole demonstrations
+    updates: int = 20  # of the model
 
 
 CAREFUL = dataclasses.replace(PPO, epochs=8, minibatches=4, normalize_obs=True)
@@ -129,6 +132,7 @@ ASKING = dataclasses.replace(MODEL, steps_per_update=400, goal_pairs=0.9)  # mos
 TASKS = {
     "nav": Task(
         lambda: LargeKeyDoor(SIZE), PPO, way, ("has_key", "door_open"), ASKING, "backward", keydoor_expert,
+        takeovers=3000, updates=60,
     ),
     "craft": Task(
         supplies, CAREFUL, gathered,
@@ -163,6 +167,27 @@ def expert_trajectory(task: Task, env: Any) -> Any:
     return recorded(env, act, 600, jax.random.split(jax.random.key(6), (600, 64)))
 
 
+def taken_over(task: Task, env: Any) -> tuple[Any, np.ndarray]:
+    """A trajectory of random actions and of an expert in turns, 20 and 40 steps on average, and the steps
+    ``[T, 64]`` in which the expert takes over."""
+    shape = task.takeovers, 64
+    keys = jax.random.split(jax.random.key(6), 4)
+    aside = jax.random.bernoulli(keys[0], 0.5, shape)
+    anything = jax.random.randint(keys[1], shape, 0, env.spec.action_space.n)
+    change = jax.random.uniform(keys[2], shape)
+    turn = lambda astray, u: (now := jnp.where(astray, u > 1 / 20, u < 1 / 40), now)
+    astray = jax.lax.scan(turn, jnp.ones(64, bool), change)[1]
+
+    def act(carry: Any, obs: jax.Array, first: jax.Array, inputs: Any) -> tuple[jax.Array, Any, dict]:
+        astray, anything, aside = inputs
+        wise, carry, extras = task.expert(carry, obs, first, aside)
+        return jnp.where(astray, anything, wise), carry, extras
+
+    before = np.asarray(astray)
+    trajectory = recorded(env, act, task.takeovers, (astray, anything, aside))
+    return trajectory, np.roll(before, 1, axis=0) & ~before
+
+
 def beginners(task: Task, env: Any, follow: Any) -> tuple[float, float]:
     """Rank correlation of learned progress with the exact potential in random episodes: of all frames
     together, and of the frames of an episode, on average over episodes."""
@@ -181,9 +206,10 @@ def beginners(task: Task, env: Any, follow: Any) -> tuple[float, float]:
 def learned_model(which: str) -> tuple[Any, Any]:
     task = TASKS[which]
     env = task.env()
-    demos = embodied.demonstrations(expert_trajectory(task, env), task.stages)
+    trajectory, over = taken_over(task, env) if task.takeovers else (expert_trajectory(task, env), None)
+    demos = embodied.demonstrations(trajectory, task.stages, over)
     learner = embodied.progress_learner(env.spec.observation_space, demos, task.model)
-    found = train(learner, 20, seeds=1, probes=0, progress=False)
+    found = train(learner, task.updates, seeds=1, probes=0, progress=False)
     params = jax.tree.map(lambda x: x[0], found.state.params)
     follow = jax.jit(
         jax.vmap(lambda obs: embodied.episode_progress(learner.model, params, obs, task.perspective))

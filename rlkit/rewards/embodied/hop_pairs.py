@@ -29,12 +29,13 @@ class Pairs(NamedTuple):
     hop: jax.Array  # float32: the label
 
 
-def step_aware_progress(boundaries: Sequence[int], length: int) -> np.ndarray:
+def step_aware_progress(boundaries: Sequence[int], length: int, done: int = 0) -> np.ndarray:
     """Progress of each frame, every sub-task counting the same however long it takes; float32 ``[length]``.
 
     Args:
       boundaries: the frames in which sub-tasks end, ascending, the last one ``length - 1``.
       length: frames of the demonstration.
+      done: sub-tasks that were done before it.
 
     Raises:
       UsageError: the boundaries do not ascend to the last frame.
@@ -44,36 +45,48 @@ def step_aware_progress(boundaries: Sequence[int], length: int) -> np.ndarray:
         raise UsageError(
             f"boundaries={tuple(boundaries)}: expected ascending frames after 0, the last {length - 1}"
         )
-    return np.interp(np.arange(length), ends, np.linspace(0, 1, len(ends))).astype(np.float32)
+    levels = np.linspace(done / (done + len(boundaries)), 1, len(ends))
+    return np.interp(np.arange(length), ends, levels).astype(np.float32)
 
 
-def demonstrations(trajectory: Trajectory, stages: Sequence[str] = ()) -> Demonstrations:
+def demonstrations(
+    trajectory: Trajectory, stages: Sequence[str] = (), takeover: Any = None
+) -> Demonstrations:
     """Successful episodes of a trajectory ``[T, B]``, their frames from the first observation to success.
 
     Args:
       trajectory: experience, e.g. of an expert in an environment of ours, longer than its episodes.
       stages: names of bool features that turn on when a sub-task is done, in any order; progress then counts
         every sub-task the same, the last being success. None: progress is the share of the episode's time.
+      takeover: bool ``[T, B]``, steps in which an expert takes over from somebody who went astray (a person
+        who intervenes, in the paper). A demonstration begins with the last of them in its episode, at the
+        progress of the sub-tasks that were done before; so a model also sees where beginners come to.
 
     Raises:
-      UsageError: no episode is whole and successful, or a stage is no feature of the trajectory.
+      UsageError: no episode is whole and successful, a stage is no feature of the trajectory, or
+        ``takeover`` has another shape.
     """
     t: Any = jax.tree.map(np.asarray, trajectory.transition)
     found = []
+    over = np.zeros(t.first.shape, bool) if takeover is None else np.asarray(takeover).astype(bool)
+    if over.shape != t.first.shape:
+        raise UsageError(f"takeover has shape {over.shape}; expected {t.first.shape}, one entry a step")
     for name in stages:
         if name not in t.next_features:
             raise UsageError(f"stage {name!r} is no feature of the trajectory: {sorted(t.next_features)}")
     for b in range(t.reward.shape[1]):
         begin = None
         for k in range(t.reward.shape[0]):
-            begin = k if t.first[k, b] else begin
+            begin = k if t.first[k, b] or (over[k, b] and begin is not None) else begin
             if begin is not None and t.success[k, b]:
                 frames = np.concatenate([t.obs[begin : k + 1, b], t.next_obs[k : k + 1, b]])
-                ends = {k - begin + 1}
+                ends, done = {k - begin + 1}, 0
                 for name in stages:
                     on = np.flatnonzero(t.next_features[name][begin : k + 1, b])
-                    ends |= {int(on[0]) + 1} if on.size else set()
-                found.append((frames, step_aware_progress(sorted(ends), len(frames))))
+                    before = bool(over[begin, b] and t.features[name][begin, b])
+                    done += before
+                    ends |= {int(on[0]) + 1} if on.size and not before else set()
+                found.append((frames, step_aware_progress(sorted(ends), len(frames), done)))
             if t.success[k, b] or t.terminated[k, b] or t.truncated[k, b]:
                 begin = None
     if not found:

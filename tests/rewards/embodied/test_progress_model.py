@@ -74,6 +74,7 @@ def test_demonstrations_of_a_trajectory(step):
     t = jax.tree.map(wide, step())._replace(
         obs=jnp.asarray(obs), next_obs=jnp.asarray(obs + 1 / 40), first=first, success=success,
         truncated=truncated,
+        features={"has_key": jnp.asarray(np.roll(key, 1, axis=0) & ~first)},
         next_features={"has_key": jnp.asarray(key)},
     )  # fmt: skip
     trajectory = Trajectory(t, t.reward, {}, {})
@@ -81,6 +82,17 @@ def test_demonstrations_of_a_trajectory(step):
     assert found.obs.shape == (1, 4, 3)
     np.testing.assert_allclose(found.obs[0], np.concatenate([obs[2:5, 0], obs[4:5, 0] + 1 / 40]), rtol=1e-6)
     np.testing.assert_allclose(found.progress[0], [0, 0.25, 0.5, 1.0], rtol=1e-6)
+    # Who takes over after the key was found begins there, with half of it done; before, with nothing done.
+    over = np.zeros((T, 2), bool)
+    over[[1, 3, 4], 0] = over[5, 1] = True  # the last one in the episode counts
+    late = embodied.demonstrations(trajectory, stages=("has_key",), takeover=over)
+    np.testing.assert_allclose(late.obs[0], [obs[4, 0], obs[4, 0] + 1 / 40], rtol=1e-6)
+    np.testing.assert_allclose(late.progress, [[0.5, 1.0]], rtol=1e-6)
+    over[4, 0] = False
+    early = embodied.demonstrations(trajectory, stages=("has_key",), takeover=over)
+    np.testing.assert_allclose(early.progress, [[0.0, 0.5, 1.0]], rtol=1e-6)
+    with pytest.raises(UsageError, match="takeover has shape"):
+        embodied.demonstrations(trajectory, takeover=over[1:])
     with pytest.raises(UsageError, match="no feature"):
         embodied.demonstrations(trajectory, stages=("key",))
     failed = Trajectory(t._replace(success=np.zeros((T, 2), bool)), t.reward, {}, {})
