@@ -2,7 +2,7 @@
 
 A model of hops is trained on demonstrations, then PPO is trained with success alone, and, for a tenth of the
 steps, with success and the learned progress. A beginner hardly ever succeeds in either task. ``nav``: the key
-and the locked door in a square of 15 cells, within 150 steps; demonstrations of a scripted expert that takes
+and the locked door in a square of 21 cells, within 200 steps; demonstrations of a scripted expert that takes
 over now and then from random actions, as people intervene in the paper. ``craft``:
 a stone pickaxe, three wood and three stone within 100 steps in the small craft world; demonstrations are
 successes of a policy that was trained with the exact potential. PPO's settings are the same with and without
@@ -39,8 +39,8 @@ from rlkit.envs.wrappers import observe_features
 from rlkit.experiment.train import train
 from rlkit.rewards import embodied, potential_difference, success, total
 
-SEEDS, GAMMA, BUDGET = 8, 0.99, 204_800  # BUDGET: steps with progress; ten times as many without
-SIZE, SUPPLIES = 15, 3
+SEEDS, GAMMA = 8, 0.99
+SIZE, SUPPLIES = 21, 3
 HALVES = ("difference", "invariant", "exact", "sparse")
 PPO = PPOConfig(
     num_envs=16, num_steps=64, epochs=10, minibatches=8, sizes=(64, 64), activation="relu",
@@ -49,10 +49,10 @@ PPO = PPOConfig(
 
 
 class LargeKeyDoor(KeyDoor):
-    """``nav/keydoor`` within 150 steps."""
+    """``nav/keydoor`` within 200 steps."""
 
     def default_params(self) -> Any:
-        return super().default_params()._replace(max_steps=jnp.int32(150))
+        return super().default_params()._replace(max_steps=jnp.int32(200))
 
 
 class Supplies(CraftMini):
@@ -124,6 +124,7 @@ class Task(NamedTuple):
     expert: Any = None  # a policy; None: PPO that is paid the exact potential
     takeovers: int = 0  # steps in which the expert takes over from random actions; 0: whole demonstrations
     updates: int = 20  # of the model
+    steps: int = 204_800  # with progress; ten times as many without
 
 
 CAREFUL = dataclasses.replace(PPO, epochs=8, minibatches=4, normalize_obs=True)
@@ -132,7 +133,7 @@ ASKING = dataclasses.replace(MODEL, steps_per_update=400, goal_pairs=0.9)  # mos
 TASKS = {
     "nav": Task(
         lambda: LargeKeyDoor(SIZE), PPO, way, ("has_key", "door_open"), ASKING, "backward", keydoor_expert,
-        takeovers=3000, updates=60,
+        takeovers=6000, updates=120, steps=409_600,
     ),
     "craft": Task(
         supplies, CAREFUL, gathered,
@@ -159,7 +160,7 @@ def expert_trajectory(task: Task, env: Any) -> Any:
     if task.expert is not None:
         return recorded(env, task.expert, 600, jax.random.bernoulli(jax.random.key(6), 0.5, (600, 64)))
     teacher = ppo(env, task.config, with_exact(task))
-    state = train(teacher, total_steps=2 * BUDGET, seeds=1, probes=0, progress=False).state
+    state = train(teacher, total_steps=2 * task.steps, seeds=1, probes=0, progress=False).state
     policy = teacher.policy(jax.tree.map(lambda x: x[0], state))
     act = lambda carry, obs, first, keys: (
         jax.vmap(lambda o, k: teacher.act(policy, teacher.carry(), o, k)[0])(obs, keys), carry, {},
@@ -228,7 +229,7 @@ def curve(which: str, half: str) -> np.ndarray:
     """Success along the training of a half."""
     task = TASKS[which]
     if half == "sparse":
-        return success_curve(ppo(task.env(), task.config, success()), SEEDS, 10 * BUDGET, 10)
+        return success_curve(ppo(task.env(), task.config, success()), SEEDS, 10 * task.steps, 10)
     if half == "exact":
         reward = with_exact(task)
     else:
@@ -236,7 +237,7 @@ def curve(which: str, half: str) -> np.ndarray:
         discount = GAMMA if half == "invariant" else 1.0
         paid = embodied.learned_progress(model, params, discount, perspective=task.perspective)
         reward = total((1.0, success()), (1.0, paid))
-    return success_curve(ppo(task.env(), task.config, reward), SEEDS, BUDGET, 10)
+    return success_curve(ppo(task.env(), task.config, reward), SEEDS, task.steps, 10)
 
 
 def main() -> None:
@@ -245,9 +246,9 @@ def main() -> None:
     parser.add_argument("--keep", metavar="FOLDER")
     parser.add_argument("--only", choices=HALVES)
     args = parser.parse_args()
-    found = {}
+    found, budget = {}, TASKS[args.task].steps
     for half in HALVES if args.only is None else (args.only,):
-        steps = BUDGET * (10 if half == "sparse" else 1)
+        steps = budget * (10 if half == "sparse" else 1)
         values = kept(
             args.keep, f"robo_dopamine-{args.task}-{half}", functools.partial(curve, args.task, half)
         )
@@ -257,15 +258,15 @@ def main() -> None:
         many = found["sparse"]
         rows = {"sparse": many[1], "sparse, ten times the steps": many[-1]}
         rows |= {half: found[half][-1] for half in HALVES[:3]}
-        less = table(f"{args.task}: success after {BUDGET} steps", rows, "sparse")
+        less = table(f"{args.task}: success after {budget} steps", rows, "sparse")
         level = found["exact"][-1].mean() / 2
-        alone = steps_to(many, 10 * BUDGET, level)
+        alone = steps_to(many, 10 * budget, level)
         for half in HALVES[:2]:
             few = found[half]
             claim(f"{half}: beats success alone at equal steps", above(less[half]))
             claim(f"{half}: as good as success alone with ten times the steps",
                   few[-1].mean() >= many[-1].mean() > 0)  # fmt: skip
-            own = steps_to(few, BUDGET, level)
+            own = steps_to(few, budget, level)
             claim(f"{half}: {level:.0%}, half of what the exact potential comes to, in a tenth of the steps: "
                   f"{own:.0f} instead of {alone:.0f}", alone >= 10 * own < np.inf)  # fmt: skip
     finish()

@@ -39,6 +39,28 @@ def test_weights_and_masks(x64):
     np.testing.assert_allclose(m.covariance(full), m.covariance(m.lagged_moments(z)), atol=1e-10)
 
 
+@pytest.mark.parametrize("ends", [0, 3, 60, 2000])
+def test_pairs_inside_episodes_few_or_many(x64, ends):
+    """Futures are pasts but for the ends of episodes: the same by that way and by the long one."""
+    z, lag = data(2600), 2
+    rng = np.random.default_rng(2)
+    first = np.isin(np.arange(2600), rng.choice(2600, ends, replace=False))
+    keep = np.asarray(m.pair_mask(first, lag))
+    used = np.zeros(2600, bool)
+    used[:-lag] |= keep
+    used[lag:] |= keep
+    z[~used] = np.nan  # what no pair touches may hold anything
+    rows = np.concatenate([z[:-lag], z[lag:]], axis=1)[keep]
+    moments = m.lagged_moments(z, lag, keep)
+    np.testing.assert_allclose(m.covariance(moments), np.cov(rows.T, ddof=0), atol=1e-10)
+    np.testing.assert_allclose(m.mean(moments), rows.mean(0), atol=1e-11)
+    slope = lambda z: jax.grad(lambda z: jnp.sum(m.covariance(m.lagged_moments(z, lag, keep)) ** 3))(z)
+    weighed = lambda z: jax.grad(
+        lambda z: jnp.sum(m.covariance(m.lagged_moments(z, lag, None, keep.astype(float))) ** 3)
+    )(z)
+    np.testing.assert_allclose(slope(z), weighed(z), rtol=1e-6, atol=1e-8)
+
+
 def test_single_precision_with_a_large_offset():
     z = np.random.default_rng(0).standard_normal((20000, 3)) + 1000
     moments = m.lagged_moments(jnp.asarray(z, jnp.float32))
