@@ -224,12 +224,15 @@ def own_past(
     own = jnp.take_along_axis(fit.residuals, pick(key_own, z.shape), axis=0)
     noise = jnp.sqrt(fit.shared) * joint + jnp.sqrt(1 - fit.shared) * own
 
-    def step(past: jax.Array, now: tuple[jax.Array, jax.Array, jax.Array]):
-        noise, kept, fitted = now
-        new = jnp.where(fitted, (fit.weights * past).sum(-1) + noise, kept)
-        return jnp.concatenate([new[:, None], past[:, :-1]], axis=1), new
+    weights = tuple(fit.weights.T)  # separate arrays: a step then moves nothing
 
-    start = jnp.zeros_like(fit.weights)
+    def step(past: tuple[jax.Array, ...], now: tuple[jax.Array, jax.Array, jax.Array]):
+        noise, kept, fitted = now
+        known = sum(weight * before for weight, before in zip(weights, past, strict=True))
+        new = jnp.where(fitted, known + noise, kept)
+        return (new, *past[:-1]), new
+
+    start = tuple(jnp.zeros_like(weight) for weight in weights)
     _, drawn = jax.lax.scan(step, start, (noise, z - fit.mean, fit.fitted))
     return drawn + fit.mean
 
