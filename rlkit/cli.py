@@ -5,6 +5,7 @@ traceback); the exit code is 2 for a request that cannot be carried out, 1 for a
 plus its number after a signal (130 for SIGINT, 143 for SIGTERM).
 """
 
+import gc
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -103,6 +104,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       The exit code.
     """
     args = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:  # the process is this command's alone
+        gc.set_threshold(20_000, 20, 20)  # tracing makes many objects and few cycles
     debug = "--debug" in args
     args = [arg for arg in args if arg != "--debug"]
     with streams.guarded() as (out, _):
