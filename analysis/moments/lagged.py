@@ -204,7 +204,8 @@ def lagged_moments(
     Args:
       z: [T, n] samples, float. Rows that only masked pairs touch may hold anything.
       lag: steps from past to future, static.
-      mask: [T - lag] bool, pairs to keep (see :func:`pair_mask`).
+      mask: [T - lag] bool, pairs to keep (see :func:`pair_mask`). Long episodes are quicker than short ones;
+        over many masks ``lax.map`` is quicker than ``vmap``, which goes both ways for each.
       weights: [T - lag] non-negative weights of the pairs.
       origin: [n] centre of the sums; by default the mean of the kept samples. It changes rounding only;
         pass one when the sums must not depend on later samples even in the last bit.
