@@ -107,7 +107,7 @@ class _Spec(NamedTuple):
 
     collector: Collector
     network: Network  # of the policy
-    critics: nn.Module
+    critics: Callable[..., jax.Array]
     critics_initialiser: Initialiser
     dist: ActionDistribution
     seen: Callable[[jax.Array], jax.Array]  # how critics see actions
@@ -140,8 +140,8 @@ def sac(
       network: the policy, a flax module or functions that return :class:`rlkit.networks.Outputs` (see
         :func:`rlkit.policies.network_of`) without memory, whose distribution are means and log standard
         deviations; None builds one as ``config`` says.
-      critic: a flax module ``(obs [..., d], action [..., k]) -> values [critics, ...]``; None takes two
-        (:func:`rlkit.critics.critics`).
+      critic: a flax module ``(obs [d], action [k]) -> values [critics]``, called with one of each at a time;
+        None takes two (:func:`rlkit.critics.critics`).
       optimiser: ``optimiser(config, update) -> transformation`` of the gradients of each part; ``update``
         counts gradient steps.
       record: features that stored transitions keep beside those that the reward reads, None for all: the
@@ -173,7 +173,7 @@ def sac(
         network = given_network(network, encoder.shape)
     check_memoryless(network)
     offers = (latent_offer(check_network(network, encoder.shape, dist.size)),)
-    critic, first = chosen_critics(critic, encoder.shape, dist.width, config)
+    values, first = chosen_critics(critic, encoder.shape, dist.width, config)
     collects = collector(
         env, reward, num_envs=config.num_envs, num_steps=config.num_steps, offers=offers, record=record,
         normalize_obs=config.normalize_obs, auto_reset=auto_reset, axis_name=axis_name,
@@ -181,7 +181,7 @@ def sac(
     check_optimiser(optimiser, config, network.initialiser.shapes)
     look, seen = looking(network, collects.encode), action_encoder(space)
     spec = _Spec(
-        collects, network, critic, first, dist, seen, optimiser, config, gradient_steps(config), axis_name
+        collects, network, values, first, dist, seen, optimiser, config, gradient_steps(config), axis_name
     )
     jax.eval_shape(lambda: buffer_for(collects.row, config))  # an error now if it is too large
     drawn, learn = functools.partial(_drawn, spec), functools.partial(_learn, spec)
@@ -270,15 +270,12 @@ def _update(
         action = spec.dist.sample(out, noise)
         return spec.seen(spec.dist.to_env(action)), spec.dist.log_prob(out, action)
 
-    def values(critics: PyTree, obs: jax.Array, action: jax.Array) -> Any:
-        return spec.critics.apply({"params": critics}, obs, action)
-
     next_action, next_log_prob = drawn(params.policy, next_obs, noise[0])
-    worth = soft_value(values(learner.target, next_obs, next_action), next_log_prob, temperature)
+    worth = soft_value(spec.critics(learner.target, next_obs, next_action), next_log_prob, temperature)
     target = batch.reward + config.discount * jnp.where(seen.terminated, 0.0, worth)
 
     def critic_loss(critics: PyTree):
-        q = values(critics, obs, spec.seen(seen.action))
+        q = spec.critics(critics, obs, spec.seen(seen.action))
         loss = 0.5 * jnp.sum(jnp.mean((q - target) ** 2, -1))
         return loss, {"loss/critic": loss, "value/mean": jnp.mean(q)}
 
@@ -288,7 +285,7 @@ def _update(
 
     def policy_loss(policy: PyTree):
         action, log_prob = drawn(policy, obs, noise[1])
-        loss = -jnp.mean(soft_value(values(critics, obs, action), log_prob, temperature))
+        loss = -jnp.mean(soft_value(spec.critics(critics, obs, action), log_prob, temperature))
         return loss, {"loss/policy": loss, "policy/entropy": -jnp.mean(log_prob)}
 
     policy, policy_state, more = descend(policy_loss, optimiser, params.policy, states.policy, spec.axis_name)

@@ -118,7 +118,7 @@ def start(
     """
     check_environment(env)
     num_envs = check_count("num_envs", num_envs)
-    key, strategy = typed_key(key), reset_strategy(env, auto_reset)
+    key, strategy = typed_key(key, many=True), reset_strategy(env, auto_reset)
     begin = _beginning(env, recorded_names(env, record))
     keys = key if key.ndim else jax.random.split(key, (start_keys(env, num_envs, auto_reset), 2))
     if isinstance(strategy, Fresh | Off):
@@ -201,7 +201,7 @@ def rollout(
       environment's own reward (:func:`rlkit.rewards.relabel` pays it another one).
     """
     num_steps = check_count("num_steps", num_steps)
-    key, strategy = typed_key(key), reset_strategy(env, auto_reset)
+    key, strategy = typed_key(key, many=True), reset_strategy(env, auto_reset)
     names = recorded_names(env, record)
     layout = slots.packed.layout
     keys = key if key.ndim else jax.random.split(key, (num_steps, slots.first.shape[0], 4))

@@ -1,6 +1,7 @@
 """Networks of agents that learn the values of actions: a torso with one head, and ensembles of critics."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -102,11 +103,12 @@ def critics(
 
 def chosen_critics(
     critic: nn.Module | None, shape: tuple[int, ...], entries: int, config: Any
-) -> tuple[nn.Module, Initialiser]:
-    """The critics of an agent, and what initialises them, orthogonally.
+) -> tuple[Callable[..., jax.Array], Initialiser]:
+    """The critics of an agent ``values(params, obs, action)``, and what initialises them, orthogonally.
 
     Args:
-      critic: what the user gave, ``(obs [..., d], action [..., k]) -> values [critics, ...]``; None: two.
+      critic: what the user gave, ``(obs [d], action [k]) -> values [critics]``, called with one of each at a
+        time; None: two.
       shape: of an encoded observation.
       entries: k, of an action as critics see it.
       config: has the fields ``sizes``, ``activation``, ``layer_norm`` and ``precision``.
@@ -114,14 +116,20 @@ def chosen_critics(
     Raises:
       UsageError: it returns something else.
     """
-    critic = critic or critics(2, config.sizes, config.activation, config.layer_norm, config.precision)
-    first = orthogonal(critic, jnp.zeros(shape), jnp.zeros(entries))
-    one = lambda params: critic.apply({"params": params}, jnp.zeros(shape), jnp.zeros(entries))
-    out: Any = jax.eval_shape(one, first.shapes)
+    module = critic or critics(2, config.sizes, config.activation, config.layer_norm, config.precision)
+    first = orthogonal(module, jnp.zeros(shape), jnp.zeros(entries))
+
+    def values(params: PyTree, obs: jax.Array, action: jax.Array) -> Any:
+        one = lambda obs, action: module.apply({"params": params}, obs, action)
+        for _ in range(0 if critic is None else obs.ndim - len(shape)):
+            one = jax.vmap(one, out_axes=1)  # cannot mix environments
+        return one(obs, action)
+
+    out: Any = jax.eval_shape(values, first.shapes, jnp.zeros(shape), jnp.zeros(entries))
     if not hasattr(out, "shape") or len(out.shape) != 1:
         found = f"shape {out.shape}" if hasattr(out, "shape") else type(out).__name__
         raise UsageError(f"the critic returns {found}; expected [critics], a value of each for one action")
-    return critic, first
+    return values, first
 
 
 def headed_network(

@@ -11,13 +11,14 @@ from rlkit.errors import UsageError
 from rlkit.types import Key
 
 
-def typed_key(key: Any, name: str = "key") -> Key:
+def typed_key(key: Any, name: str = "key", *, many: bool = False) -> Key:
     """A typed PRNG key from what a user may have.
 
     Args:
-      key: a typed key, or an array of them (``jax.random.key``); a raw one (``jax.random.PRNGKey``: uint32
-        ``[..., 2]``, or as many words as the default implementation has); or a seed, which is an integer.
+      key: a typed key (``jax.random.key``); a raw one (``jax.random.PRNGKey``: uint32 ``[2]``, or as many
+        words as the default implementation has); or a seed, which is an integer.
       name: the argument's name, for the error.
+      many: whether an array of keys will do as well.
 
     Returns:
       The key; a typed one as it is. A seed ``s`` gives ``jax.random.key(s)``, a raw key the typed one with
@@ -26,6 +27,17 @@ def typed_key(key: Any, name: str = "key") -> Key:
     Raises:
       UsageError: anything else; the message says how to make one.
     """
+    typed = _typed(key, name)
+    if typed.ndim and not many:
+        raise UsageError(
+            f"{name}={typed.dtype}{list(typed.shape)}: expected one PRNG key; for several, map over them "
+            f"with jax.vmap"
+        )
+    return typed
+
+
+def _typed(key: Any, name: str) -> Key:
+    """Keys of any shape."""
     dtype = getattr(key, "dtype", None)
     if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):
         return key

@@ -65,9 +65,22 @@ def network_of(
         return out
 
     def unroll(params: PyTree, carry: PyTree, x: jax.Array, first: jax.Array) -> Outputs:
-        if hasattr(module, "unroll"):
-            out: Any = module.apply({"params": params}, carry, x, first, method="unroll")
-            return out
+        out: Any = module.apply({"params": params}, carry, x, first, method="unroll")
+        return out
+
+    unroll = unroll if hasattr(module, "unroll") else step_by_step(apply, fresh)
+    return Network(initialiser, apply, unroll, memory)
+
+
+def step_by_step(apply: Callable[..., Outputs], fresh: PyTree) -> Callable[..., Outputs]:
+    """A :attr:`Network.unroll` of its ``apply``, at one go without memory.
+
+    Args:
+      apply: see :class:`Network`.
+      fresh: the memory at the start of an episode.
+    """
+
+    def unroll(params: PyTree, carry: PyTree, x: jax.Array, first: jax.Array) -> Outputs:
         if not jax.tree.leaves(fresh):
             return apply(params, carry, x)
 
@@ -78,7 +91,7 @@ def network_of(
         carry, outputs = jax.lax.scan(body, carry, (x, first))
         return outputs._replace(carry=carry)
 
-    return Network(initialiser, apply, unroll, memory)
+    return unroll
 
 
 def actor_critic(shape: tuple[int, ...], outputs: int, actions: Space, config: Any) -> Network:
@@ -124,18 +137,49 @@ def chosen_network(
 def given_network(network: nn.Module | Network, shape: tuple[int, ...]) -> Network:
     """The functions of what a user gave as a network, for encoded observations of a shape.
 
+    It sees one observation, or one sequence, at a time (:func:`one_at_a_time`).
+
     Raises:
       UsageError: it is neither a module nor a :class:`Network`, or the module cannot be called.
     """
     if isinstance(network, Network):
-        return network
+        return one_at_a_time(network, shape)
     if isinstance(network, nn.Module):
-        return network_of(network, shape)
+        alone = one_at_a_time(network_of(network, shape), shape)
+        if hasattr(network, "unroll"):
+            return alone
+        return alone._replace(unroll=step_by_step(alone.apply, alone.memory()))
     hint = f"; did you mean {network.__name__}(...)?" if isinstance(network, type) else ""
     raise UsageError(
         f"network={shown(network)}: expected a flax module, or a rlkit.policies.Network of pure functions"
         f"{hint}"
     )
+
+
+def one_at_a_time(network: Network, shape: tuple[int, ...]) -> Network:
+    """The same network, which cannot mix environments: leading axes are ``vmap``'s, and it never sees them.
+
+    Args:
+      network: any, also one that takes a single observation only, or that would mix a batch.
+      shape: of an encoded observation.
+    """
+
+    def apply(params: PyTree, carry: PyTree, x: jax.Array) -> Outputs:
+        one = functools.partial(network.apply, params)
+        for _ in range(x.ndim - len(shape)):
+            one = jax.vmap(one)
+        return one(carry, x)
+
+    def unroll(params: PyTree, carry: PyTree, x: jax.Array, first: jax.Array) -> Outputs:
+        def one(carry: PyTree, x: jax.Array, first: jax.Array) -> Outputs:
+            out = network.unroll(params, jax.tree.map(lambda c: c[None], carry), x[:, None], first[:, None])
+            sequence = jax.tree.map(lambda y: y[:, 0], out._replace(carry=()))
+            return sequence._replace(carry=jax.tree.map(lambda c: c[0], out.carry))
+
+        axes: Any = (1, 1, 1, 0)
+        return jax.vmap(one, in_axes=(0, 1, 1), out_axes=Outputs(*axes))(carry, x, first)
+
+    return network._replace(apply=apply, unroll=unroll)
 
 
 def outputs_over(network: Network, params: PyTree, memory: PyTree, x: jax.Array, first: PyTree) -> Outputs:

@@ -72,8 +72,8 @@ def measure_recordings(
         )
     lead = z.shape[:-2]
     flat = lambda a: None if a is None else jnp.asarray(a).reshape(-1, *a.shape[len(lead) :])
-    keys = typed_key(key)
-    keys = keys if keys.shape == lead else jax.random.split(keys, lead)
+    keys = typed_key(key, many=jnp.shape(key)[: len(lead)] == lead)
+    keys = keys if keys.ndim else jax.random.split(keys, lead)
     items = (keys.reshape(-1), flat(z), flat(first), flat(valid))
     frozen = {k: v if isinstance(v, Hashable) else tuple(v) for k, v in options.items()}
     if shared is not None:

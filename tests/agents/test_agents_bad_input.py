@@ -105,8 +105,7 @@ class Own(nn.Module):
         changes = {
             "int": {"distribution": out.distribution.astype(jnp.int32)},
             "none": {"value": None},
-            "first": {"value": nn.Dense(1)(z)[0]},
-            "sum": {"value": z.sum()},
+            "vector": {"value": nn.Dense(1)(z)},
         }
         return out._replace(**changes[self.change])
 
@@ -117,11 +116,7 @@ class Own(nn.Module):
     [
         (Own("int"), "distribution is of int32; expected an array of floats"),
         (Own("none"), "value is a NoneType; expected an array of floats"),
-        (
-            Own("first"),
-            r"value has shape .* for observations of shape \(2, 3, .*: leave leading",
-        ),
-        (Own("sum"), r"value has shape \(\) for observations .* expected \(2, 3\)"),
+        (Own("vector"), r"value has shape \(1,\); expected \(\), a scalar: index or squeeze"),
         (Own("noise"), "draws random numbers when it is called"),
         (Own, r"expected a flax module, .*; did you mean Own\(...\)"),
         ("mlp", "network='mlp': expected a flax module"),

@@ -15,10 +15,13 @@ from rlkit.agents import PPOConfig, evaluate, ppo
 from rlkit.agents.dqn import DQNConfig, dqn
 from rlkit.agents.pqn import PQNConfig, pqn
 from rlkit.agents.sac import SACConfig, sac
+from rlkit.critics import chosen_critics
 from rlkit.envs import Fresh
 from rlkit.envs.pendulum import Pendulum
 from rlkit.errors import UsageError
-from rlkit.networks import Outputs
+from rlkit.memory import side_by_side
+from rlkit.networks import ActorCritic, Outputs
+from rlkit.policies import chosen_network, network_of, one_at_a_time
 from rlkit.spaces import Box, Discrete
 from rlkit.types import EnvSpec, FeatureSpec
 
@@ -120,6 +123,55 @@ def test_an_own_network_sees_the_picture_and_learns():
 
 
 @pytest.mark.slow
+class Centred(nn.Module):
+    """A network that would learn from what other environments see, given a batch."""
+
+    critics: bool = False
+
+    @nn.compact
+    def __call__(self, carry, x):
+        z = nn.tanh(nn.Dense(8)(jnp.concatenate([carry, x], -1) if self.critics else x))
+        z = z - (z.mean(0, keepdims=True) if z.ndim > 1 else 0)
+        if self.critics:
+            return nn.Dense(2)(z).T  # right for one observation only
+        return Outputs(nn.Dense(2)(z), z.sum(), z)
+
+
+def test_own_networks_cannot_mix_environments():
+    x = jax.random.normal(jax.random.key(1), (2, 3, 4))
+    network, _ = chosen_network(Centred(), Box((4,), -1, 1), "mlp", lambda shape: None)
+    params = network.initialiser.build(jax.random.bits(jax.random.key(0), (network.initialiser.words,)))
+    single = [network.apply(params, (), row) for row in x.reshape(6, 4)]
+    together = (network.apply(params, (), x), network.unroll(params, (), x, jnp.zeros((2, 3), bool)))
+    wanted = jax.tree.map(lambda *rows: jnp.stack(rows).reshape(2, 3, *rows[0].shape), *single)
+    for got in together:
+        jax.tree.map(lambda g, w: np.testing.assert_allclose(g, w, atol=1e-6), got, wanted)
+
+
+def test_own_critics_cannot_mix_environments():
+    obs, action = (jax.random.normal(jax.random.key(i), (2, 3, 4)) for i in range(2))
+    values, first = chosen_critics(Centred(critics=True), (4,), 4, SACConfig())
+    params = first.build(jax.random.bits(jax.random.key(0), (first.words,)))
+    single = [values(params, *row) for row in zip(obs.reshape(6, 4), action.reshape(6, 4), strict=True)]
+    wanted = jnp.stack(single, 1).reshape(2, 2, 3)
+    np.testing.assert_allclose(values(params, obs, action), wanted, atol=1e-6)
+
+
+def test_own_networks_with_memory_see_sequences_of_one_environment():
+    module = ActorCritic(2, False, "gru", (8,), "tanh", True)
+    network, mine = network_of(module, (3,)), one_at_a_time(network_of(module, (3,)), (3,))
+    params = network.initialiser.build(jax.random.bits(jax.random.key(0), (network.initialiser.words,)))
+    x = jax.random.normal(jax.random.key(1), (5, 4, 3))
+    first = jnp.zeros((5, 4), bool).at[2, 1].set(True)
+    carry = side_by_side(network.memory(), 4)
+    for one, other in zip(
+        jax.tree.leaves(network.unroll(params, carry, x, first)),
+        jax.tree.leaves(mine.unroll(params, carry, x, first)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 def test_pixels_are_solved_by_convolutions():
     for agent in (
         ppo(Grid(), FAST.replace(torso="cnn", sizes=(32,), activation="relu")),

@@ -26,17 +26,21 @@ def test_all_ways_to_write_a_seed_give_one_key(seed):
         assert same(typed_key(key), expected)
 
 
-def test_arrays_of_keys_are_kept(x64):
+def test_arrays_of_keys_are_kept_where_many_will_do(x64):
     keys = jax.random.split(jax.random.key(0), 3)
-    assert typed_key(keys) is keys
-    assert same(typed_key(jax.random.split(jax.random.PRNGKey(0), 3)), keys)
+    raw = jax.random.split(jax.random.PRNGKey(0), 3)
+    assert typed_key(keys, many=True) is keys
+    assert same(typed_key(raw, many=True), keys)
+    for several in (keys, raw, keys[:1]):
+        with pytest.raises(UsageError, match=r"start=key<.*>\[[13]\]: expected one PRNG key; .*jax\.vmap"):
+            typed_key(several, "start")
     assert same(typed_key(jnp.uint32(3)), jax.random.key(3))
 
 
 def test_inside_a_program():
     raw = jax.random.split(jax.random.PRNGKey(5), 4)
     draws = jax.jit(jax.vmap(lambda k: jax.random.uniform(typed_key(k))))
-    np.testing.assert_array_equal(draws(raw), draws(typed_key(raw)))
+    np.testing.assert_array_equal(draws(raw), draws(typed_key(raw, many=True)))
     np.testing.assert_array_equal(draws(jnp.arange(4)), draws(jax.vmap(jax.random.key)(jnp.arange(4))))
 
 
