@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs.autoreset import Fresh
-from rlkit.errors import UsageError
+from rlkit.errors import check_count
 from rlkit.spaces import Box, Discrete
 from rlkit.types import EnvSpec, Features, FeatureSpec, Key, Terms
 
@@ -62,8 +62,7 @@ class PersonaJudge:
 
     def __post_init__(self) -> None:
         for name, value in (("personas", self.personas), ("size", self.size)):
-            if value < 2:
-                raise UsageError(f"{name}={value}: expected at least 2")
+            check_count(name, value, 2)
 
     @property
     def spec(self) -> EnvSpec:

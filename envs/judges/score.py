@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.envs.autoreset import Fresh
-from rlkit.errors import UsageError, unknown_name
+from rlkit.errors import check_count, unknown_name
 from rlkit.spaces import Box, Discrete
 from rlkit.types import EnvSpec, Features, FeatureSpec, Key, Terms
 
@@ -58,8 +58,7 @@ class ScoreJudge:
         if self.shape not in SHAPES:
             raise unknown_name("shape", self.shape, SHAPES, where="of the reward of judge/score")
         for name, value in (("scores", self.scores), ("evidence", self.evidence)):
-            if value < 2:
-                raise UsageError(f"{name}={value}: expected at least 2")
+            check_count(name, value, 2)
 
     @property
     def spec(self) -> EnvSpec:

@@ -66,6 +66,54 @@ def in_range(
         )
 
 
+def same_shape_or_number(where: str, **arrays: Any) -> tuple[int, ...]:
+    """:func:`same_shape` of the first and of those others that are no numbers.
+
+    Raises:
+      UsageError: two shapes differ.
+    """
+    first = next(iter(arrays))
+    return same_shape(where, **{n: x for n, x in arrays.items() if n == first or np.ndim(x)})
+
+
+def probabilities(where: str, name: str, value: Any) -> None:
+    """Raise unless every known entry is in [0, 1]: a label outside it makes a loss negative, without a word.
+
+    Raises:
+      UsageError: with the first entry that is not.
+    """
+    in_range(where, name, value, 0.0, 1.0, hint="it is a probability")
+
+
+def flags(where: str, name: str, value: Any) -> jax.Array:
+    """Bools from bools, or from numbers that are 0 or 1 (``~`` of an integer is no negation).
+
+    Raises:
+      UsageError: a known entry is neither.
+    """
+    array = known(value)
+    if array is not None and array.dtype != bool and not np.isin(array, (0, 1)).all():
+        bad = array[~np.isin(array, (0, 1))].flat[0]
+        raise UsageError(f"{where}: {name} has the entry {bad}: expected bools, or 0 and 1")
+    return jnp.asarray(value).astype(bool)
+
+
+def whole_numbers(where: str, name: str, value: Any) -> None:
+    """Raise unless an array is of integers.
+
+    Raises:
+      UsageError: it is not.
+    """
+    if not jnp.issubdtype(jnp.result_type(value), jnp.integer):
+        raise UsageError(f"{where}: {name} is {jnp.result_type(value)}; expected integers")
+
+
+def share_of(total: jax.Array, weight: jax.Array, nothing: float = jnp.nan) -> jax.Array:
+    """``total / weight`` however small the weight is, ``nothing`` where it is 0, and no NaN in gradients."""
+    some = weight > 0
+    return jnp.where(some, total / jnp.where(some, weight, 1.0), nothing)
+
+
 def check_noise_rates(where: str, false_neg: Any, false_pos: Any) -> None:
     """Raise unless two rates of label noise are in [0, 1) and leave something of the labels.
 

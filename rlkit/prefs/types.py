@@ -95,13 +95,17 @@ def segment(feats: Any, mask: Any = None) -> Segment:
       mask: bool ``[B, T]``; None: every step is there.
 
     Raises:
-      UsageError: another number of axes, a mask of another shape or dtype, an item without any step, or
-        features of steps that are not finite.
+      UsageError: another number of axes, a mask of another shape or dtype, an item without any step, features
+        of steps that are not finite, or tokens below 0 or beyond int32.
     """
     feats = _array("segment: feats", feats)
     tokens = jnp.issubdtype(feats.dtype, jnp.integer)
     ndim, wanted = (2, "integer [B, T]") if tokens else (3, "float [B, T, D], or integers [B, T]")
     shape = axes("segment", "feats", feats, ndim, wanted)
+    if tokens:
+        there = True if mask is None else known(mask)
+        used = None if there is None or known(feats) is None else np.where(there, feats, 0)
+        in_range("segment", "feats", feats if used is None else used, 0, np.iinfo(np.int32).max)
     feats = jnp.asarray(feats)
     feats = feats.astype(jnp.int32) if tokens else feats.astype(jnp.float32)
     mask = jnp.ones(shape[:2], bool) if mask is None else jnp.asarray(mask)
@@ -146,7 +150,12 @@ def pad(items: Sequence[Any], length: int | None = None) -> Segment:
     Raises:
       UsageError: no items, an item longer than ``length``, or arrays of different kinds.
     """
-    arrays = [np.asarray(item) for item in items]
+    if not isinstance(items, Sequence | np.ndarray | jax.Array) or isinstance(items, str):
+        raise UsageError(f"pad: items={items!r:.60}; expected a list of arrays [T, D], or [T] of tokens")
+    arrays = [np.asarray(_array(f"pad: items[{i}]", item)) for i, item in enumerate(items)]
+    flat = next((i for i, a in enumerate(arrays) if a.ndim not in (1, 2)), None)
+    if flat is not None:
+        raise UsageError(f"pad: items[{flat}] has shape {arrays[flat].shape}; expected [T, D] or [T]")
     if not arrays:
         raise UsageError("pad: items is empty; expected at least one array [T, D], or [T] of tokens")
     if len({(a.shape[1:], np.issubdtype(a.dtype, np.integer)) for a in arrays}) > 1:
@@ -185,14 +194,14 @@ def pairs(
             f"pairs: first has {lengths[0]} steps and second {lengths[1]}, without masks: "
             "give each as pad([...]) or segment(feats, mask)"
         )
-    first, second = (x if isinstance(x, Segment) else segment(x) for x in (first, second))
+    first, second = (segment(*x) if isinstance(x, Segment) else segment(x) for x in (first, second))
     if first.feats.shape[2:] != second.feats.shape[2:] or first.feats.ndim != second.feats.ndim:
         raise UsageError(
             f"pairs: feats of shapes {first.feats.shape} and {second.feats.shape}: expected items of one kind"
         )
     length = max(first.mask.shape[1], second.mask.shape[1])
     first, second = lengthened(first, length), lengthened(second, length)
-    label = jnp.asarray(label, jnp.float32)
+    label = jnp.asarray(_array("pairs: label", label), jnp.float32)
     count = axes("pairs", "label", label, 1, "[B]")
     if first.mask.shape[:1] != count or second.mask.shape[:1] != count:
         raise UsageError(
@@ -240,7 +249,7 @@ def points(item: Any, label: Any, observed: Any = None, propensity: Any = None) 
       UsageError: a propensity of 0 (no weight makes up for what is never observed), or of another range;
         shapes that do not agree; a label that is not finite where it was observed.
     """
-    item = item if isinstance(item, Segment) else segment(item)
+    item = segment(*item) if isinstance(item, Segment) else segment(item)
     label = jnp.asarray(label, jnp.float32)
     observed = jnp.ones_like(label) if observed is None else jnp.asarray(observed, jnp.float32)
     propensity = jnp.ones_like(label) if propensity is None else jnp.asarray(propensity, jnp.float32)
@@ -282,7 +291,7 @@ def steps(item: Any, label: Any, label_mask: Any = None, outcome: Any = None) ->
     Raises:
       UsageError: labels outside [0, 1] where there are any, no label at all, or shapes that do not agree.
     """
-    item = item if isinstance(item, Segment) else segment(item)
+    item = segment(*item) if isinstance(item, Segment) else segment(item)
     label_mask = item.mask if label_mask is None else jnp.asarray(label_mask, bool) & item.mask
     label = jnp.asarray(label, jnp.float32)
     same_shape("steps", label=label, label_mask=label_mask, item=item.mask)

@@ -127,7 +127,7 @@ def test_a_persona_is_paid_once_and_before_the_answer():
 def test_bad_choices_are_refused():
     with pytest.raises(UsageError, match=r"unknown shape 'expo'.*'exp'"):
         make("judge/score", shape="expo")
-    with pytest.raises(UsageError, match="scores=1: expected at least 2"):
+    with pytest.raises(UsageError, match="scores=1: expected an integer of at least 2"):
         make("judge/score", scores=1)
     with pytest.raises(UsageError, match="personas=1"):
         make("judge/persona", personas=1)

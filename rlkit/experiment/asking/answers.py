@@ -167,7 +167,8 @@ def answered(questions: Questions) -> dict[int, dict[str, Any]]:
     path = questions.folder / ANSWERS
     for number, line in enumerate(store.read_jsonl(path), 1):
         pair, said = line.get("pair"), line.get("answer")
-        if pair is None or not _is_pair(questions, pair) or said not in LABELS or pair in found:
+        known = isinstance(said, str) and said in LABELS
+        if pair is None or not _is_pair(questions, pair) or not known or pair in found:
             raise UsageError(
                 f"line {number} of {path} is {line}: expected one answer ({', '.join(LABELS)}) for each of "
                 f"the pairs 0 to {questions.size - 1}; restore the file"
@@ -201,6 +202,8 @@ def answer(questions: Questions, pair: Any, said: Any, by: str = "person") -> di
     """
     if not _is_pair(questions, pair):
         raise UnknownPairError(f"pair={pair!r}: expected one of 0 to {questions.size - 1}, which were asked")
+    if not isinstance(said, str):
+        raise UsageError(f"answer={said!r:.60}: expected one of {', '.join(LABELS)}")
     if said not in LABELS:
         raise unknown_name("answer", said, LABELS)
     if (given := answered(questions).get(pair)) is not None:

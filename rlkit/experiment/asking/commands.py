@@ -83,6 +83,7 @@ def _ask(args: list[str]) -> int:
             raise UsageError(
                 f"--env {chosen.env}: {path} has clips of {questions.about['env']}; leave it out"
             )
+        _check_kept(path, questions.about, chosen, {arg.partition("=")[0] for arg in args})
     else:
         env_id, options = _environment(chosen)
         questions, more = answers.create(path, env_id, options, chosen.segment), more or 20
@@ -101,6 +102,16 @@ def _ask(args: list[str]) -> int:
     else:
         page.ask(questions, chosen.port, chosen.by)
     return _show([str(path)])
+
+
+def _check_kept(path: Path, about: dict[str, Any], chosen: AskArguments, named: set[str]) -> None:
+    """Raise where flags ask for other clips than those that the folder has."""
+    from rlkit.experiment.training import config
+
+    asked = {"--segment": chosen.segment, "--env-options": dict(config.env_options(chosen))}
+    for flag, before in (("--segment", about["segment"]), ("--env-options", about["env_options"])):
+        if flag in named and asked[flag] != before:
+            raise UsageError(f"{flag} {asked[flag]}: {path} was made with {before}; leave it out")
 
 
 def _environment(chosen: AskArguments) -> tuple[str, dict[str, Any]]:

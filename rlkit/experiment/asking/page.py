@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from rlkit import outside
 from rlkit.errors import RlkitError, UsageError
 from rlkit.experiment.asking.answers import (
     AnsweredError,
@@ -122,7 +123,11 @@ def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
             found = _CLIP.fullmatch(path)
             if found is None or int(found[1]) >= page.questions.size:
                 return self._refuse(404, f"there is nothing at {path[:80]}")
-            data = clip_path(page.questions, int(found[1]), found[2]).read_bytes()
+            clip = clip_path(page.questions, int(found[1]), found[2])
+            try:
+                data = clip.read_bytes()
+            except OSError as error:
+                return self._refuse(404, outside.explain(error, clip, "read") or str(error))
             return self._send(200, data, "image/gif")
 
         def do_POST(self) -> None:

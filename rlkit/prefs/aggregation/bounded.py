@@ -41,6 +41,7 @@ def bounded_error(
     same_shape("bounded_error", predicted=predicted, target=target)
     in_range("bounded_error", "kappa", kappa, 0.0, math.inf, strict=True)
     in_range("bounded_error", "largest", largest, 0.0, math.inf, strict=True)
+    in_range("bounded_error", "power", power, 0.0, math.inf, strict=True)
     distance = jnp.abs(jnp.asarray(predicted, jnp.float32) - target)
     if kind == "exp":
         return jnp.exp(-kappa * distance)
@@ -65,6 +66,8 @@ def ladder(conditions: Sequence[jax.Array], values: Sequence[float], default: fl
       values: one for each.
       default: where none holds.
     """
+    if not len(conditions):
+        raise UsageError("ladder: no conditions; expected at least one rung")
     if len(conditions) != len(values):
         raise UsageError(f"ladder: {len(conditions)} conditions and {len(values)} values; expected one each")
     same_shape("ladder", **{f"conditions[{i}]": c for i, c in enumerate(conditions)})

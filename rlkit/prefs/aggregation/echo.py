@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from rlkit.prefs.checks import same_shape
+from rlkit.prefs.checks import flags, in_range, same_shape, whole_numbers
 
 
 def prompt_echo(
@@ -26,6 +26,7 @@ def prompt_echo(
       float32 ``[...]``; 0 if no token counts.
     """
     same_shape("prompt_echo", log_prob=log_prob, mask=mask, prior=prior)
+    mask = flags("prompt_echo", "mask", mask)
     said = jnp.asarray(log_prob, jnp.float32)
     if prior is not None:
         said = said - prior_weight * jnp.asarray(prior, jnp.float32)
@@ -38,5 +39,7 @@ def token_log_prob(logits: jax.Array, tokens: jax.Array) -> jax.Array:
     ``logits[..., i, :]`` are those that predict ``tokens[..., i]``.
     """
     same_shape("token_log_prob", logits=logits[..., 0], tokens=tokens)
+    whole_numbers("token_log_prob", "tokens", tokens)
+    in_range("token_log_prob", "tokens", tokens, 0, logits.shape[-1] - 1, hint="mask what is no token")
     chosen = jnp.take_along_axis(logits, tokens[..., None], -1)[..., 0].astype(jnp.float32)
     return chosen - jax.nn.logsumexp(logits.astype(jnp.float32), -1)

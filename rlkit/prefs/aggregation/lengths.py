@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
-from rlkit.prefs.checks import in_range, same_shape
+from rlkit.prefs.checks import in_range, probabilities, same_shape, same_shape_or_number
 
 
 def length_penalty(
@@ -39,9 +39,14 @@ def length_penalty(
     in_range("length_penalty", "reference", reference, 0.0, float("inf"), strict=True)
     in_range("length_penalty", "tolerance", tolerance, 0.0, float("inf"), strict=True)
     in_range("length_penalty", "relief", relief, 0.0, 1.0)
+    in_range("length_penalty", "scale", scale, 0.0, float("inf"))
+    in_range("length_penalty", "power", power, 0.0, float("inf"), strict=True)
     same_shape("length_penalty", length=length, correct=correct)
+    same_shape_or_number("length_penalty", length=length, reference=reference)
+    if correct is not None:
+        probabilities("length_penalty", "correct", correct)
     excess = jnp.clip((jnp.asarray(length, jnp.float32) - reference) / (tolerance * reference), 0.0, 1.0)
-    factor = 1.0 if correct is None else 1.0 - relief * correct
+    factor = 1.0 if correct is None else 1.0 - relief * jnp.asarray(correct)
     return -scale * excess**power * factor
 
 

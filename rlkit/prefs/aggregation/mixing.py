@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from rlkit.prefs.checks import in_range, same_shape
+from rlkit.prefs.checks import in_range, same_shape, same_shape_or_number
 
 
 def hybrid(
@@ -22,6 +22,7 @@ def hybrid(
       extra: ``[...]`` or a number.
     """
     same_shape("hybrid", rule=rule, confidence=confidence, model=model)
+    same_shape_or_number("hybrid", rule=rule, extra=extra)
     in_range("hybrid", "confidence", confidence, 0.0, 1.0)
     c = jnp.asarray(confidence, jnp.float32)
     return c * jnp.where(c > 0, rule, 0.0) + (1.0 - c) * model + extra

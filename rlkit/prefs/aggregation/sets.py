@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.prefs.checks import axes, same_shape
+from rlkit.prefs.checks import axes, flags, same_shape
 
 
 class SetEquivalence(NamedTuple):
@@ -37,6 +37,7 @@ def set_equivalence(
     same_shape("set_equivalence", similarity=similarity[..., 0], said=said)
     same_shape("set_equivalence", similarity=similarity[..., 0, :], reference=reference)
     axes("set_equivalence", "threshold", threshold, 0, "a number")
+    said, reference = flags("set_equivalence", "said", said), flags("set_equivalence", "reference", reference)
     held = (similarity > threshold) & said[..., :, None] & reference[..., None, :]
     share = lambda hits, there: jnp.sum(hits & there, -1) / jnp.maximum(jnp.sum(there, -1), 1)
     correctness = share(jnp.any(held, -1), said).astype(jnp.float32)

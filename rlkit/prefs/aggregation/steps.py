@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import unknown_name
-from rlkit.prefs.checks import axes, same_shape
+from rlkit.prefs.checks import axes, flags, in_range, same_shape
 
 REDUCTIONS = ("min", "prod", "mean", "last", "max", "sum", "softmin")
 
@@ -28,6 +28,8 @@ def reduce_steps(step: jax.Array, mask: jax.Array, how: str = "min", temperature
     same_shape("reduce_steps", step=step, mask=mask)
     if how not in REDUCTIONS:
         raise unknown_name("reduction", how, REDUCTIONS)
+    in_range("reduce_steps", "temperature", temperature, 0.0, float("inf"), strict=True)
+    mask = flags("reduce_steps", "mask", mask)
     zeroed = jnp.where(mask, step, 0.0)
     count = jnp.sum(mask, -1)
     if how == "prod":
@@ -63,4 +65,5 @@ def step_plus_trajectory(
     """
     axes("step_plus_trajectory", "step", step, 2, "[B, T]")
     same_shape("step_plus_trajectory", trajectory=trajectory, step=step[:, 0])
+    in_range("step_plus_trajectory", "zeta", zeta, 0.0, 1.0)
     return (1.0 - zeta) * reduce_steps(step, mask, how) + zeta * trajectory

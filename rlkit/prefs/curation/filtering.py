@@ -5,7 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.prefs.checks import axes, in_range, same_shape
+from rlkit.errors import UsageError
+from rlkit.prefs.checks import axes, flags, in_range, probabilities, same_shape
 
 
 def keep_rate(step: jax.Array | int, noise: float | jax.Array, ramp_steps: int | jax.Array) -> jax.Array:
@@ -37,10 +38,16 @@ def small_loss_mask(loss: jax.Array, rate: jax.Array | float, valid: jax.Array |
     axes("small_loss_mask", "loss", loss, 1, "[B]")
     same_shape("small_loss_mask", loss=loss, valid=valid)
     in_range("small_loss_mask", "rate", rate, 0.0, 1.0)
-    valid = jnp.ones(loss.shape, bool) if valid is None else valid
+    valid = jnp.ones(loss.shape, bool) if valid is None else flags("small_loss_mask", "valid", valid)
     rank = jnp.argsort(jnp.argsort(jnp.where(valid, loss, jnp.inf)))
-    kept = jnp.ceil(jnp.asarray(rate, jnp.float32) * jnp.sum(valid) - 1e-4)
+    kept = _rounded_up(rate, jnp.sum(valid))
     return (rank < kept) & valid
+
+
+def _rounded_up(share: jax.Array | float, count: jax.Array | int) -> jax.Array:
+    """``ceil(share * count)`` of a share in float32, whose rounding makes no number one larger."""
+    exact = jnp.asarray(share, jnp.float32) * count
+    return jnp.ceil(exact * (1.0 - 4.0 * jnp.finfo(jnp.float32).eps))
 
 
 def peer_masks(
@@ -80,20 +87,25 @@ def agreement_filter(
 
     Args:
       margins: first less second, of each model, ``[M, B]``.
-      label: 1 where the first is said to be preferred, 0 the second, ``[B]``.
+      label: above 1/2 where the first is said to be preferred, below where the second is, ``[B]``; a tie,
+        1/2, is undecided.
       confidence: a model agrees above this probability of the label.
       flip_confidence: a model rejects above this probability of the opposite; None: as ``confidence``.
 
     Returns:
       An :class:`Agreement`; log the mean of ``flip``.
     """
-    axes("agreement_filter", "margins", margins, 2, "[M, B]")
+    if not axes("agreement_filter", "margins", margins, 2, "[M, B]")[0]:
+        raise UsageError("agreement_filter: margins are of no model; expected at least one")
+    label = jnp.asarray(label)
+    probabilities("agreement_filter", "label", label)
     same_shape("agreement_filter", margins=margins[0], label=label)
     in_range("agreement_filter", "confidence", confidence, 0.5, 1.0)
     opposite = confidence if flip_confidence is None else flip_confidence
     in_range("agreement_filter", "flip_confidence", opposite, 0.5, 1.0)
     p = jax.nn.sigmoid(jnp.where(label > 0.5, margins, -margins))
-    keep, flip = jnp.all(p > confidence, 0), jnp.all(1.0 - p > opposite, 0)
+    said = label != 0.5
+    keep, flip = said & jnp.all(p > confidence, 0), said & jnp.all(1.0 - p > opposite, 0)
     return Agreement(keep, flip, ~(keep | flip))
 
 
@@ -152,4 +164,4 @@ def curriculum_logits(margin: jax.Array, progress: jax.Array | float, start: flo
     in_range("curriculum_logits", "start", start, 1e-9, 1.0)
     rank = jnp.argsort(jnp.argsort(-margin))
     share = start + (1.0 - start) * jnp.clip(progress, 0.0, 1.0)
-    return jnp.where(rank < jnp.ceil(share * margin.shape[0] - 1e-4), 0.0, -jnp.inf)
+    return jnp.where(rank < _rounded_up(share, margin.shape[0]), 0.0, -jnp.inf)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError, check_count
-from rlkit.prefs.checks import in_range, same_shape
+from rlkit.prefs.checks import flags, in_range, same_shape, share_of
 
 
 def calibrated_scores(relevance: jax.Array, entropy: jax.Array, mask: jax.Array) -> jax.Array:
@@ -19,8 +19,9 @@ def calibrated_scores(relevance: jax.Array, entropy: jax.Array, mask: jax.Array)
       ``[..., T]``, 0 where masked, or where no step has entropy.
     """
     same_shape("calibrated_scores", relevance=relevance, entropy=entropy, mask=mask)
+    mask = flags("calibrated_scores", "mask", mask)
     h = jnp.where(mask, entropy, 0.0)
-    return jnp.where(mask, relevance, 0.0) * h / jnp.maximum(jnp.sum(h, -1, keepdims=True), 1e-9)
+    return share_of(jnp.where(mask, relevance, 0.0) * h, jnp.sum(h, -1, keepdims=True), 0.0)
 
 
 def select_key_steps(
@@ -53,6 +54,7 @@ def select_key_steps(
     """
     same_shape("select_key_steps", relevance=relevance, entropy=entropy, mask=mask)
     in_range("select_key_steps", "alpha", alpha, 1.0, float("inf"))
+    mask = flags("select_key_steps", "mask", mask)
     if check_count("count", count) > mask.shape[-1]:
         raise UsageError(
             f"select_key_steps: count={count}: expected at most {mask.shape[-1]}, the steps there are"

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
-from rlkit.prefs.checks import axes, in_range, known, same_shape
+from rlkit.prefs.checks import axes, in_range, known, same_shape, share_of
 
 
 class NoiseRates(NamedTuple):
@@ -27,7 +27,8 @@ def anchor_noise_rates(probability: jax.Array, quantile: float = 0.01) -> NoiseR
       probability: P(label 1) of the model of noisy labels, ``[N]``.
       quantile: 0 for the extremes themselves.
     """
-    axes("anchor_noise_rates", "probability", probability, 1, "[N]")
+    if not axes("anchor_noise_rates", "probability", probability, 1, "[N]")[0]:
+        raise UsageError("anchor_noise_rates: probability is empty; expected predictions for some items")
     in_range("anchor_noise_rates", "probability", probability, 0.0, 1.0)
     in_range("anchor_noise_rates", "quantile", quantile, 0.0, 0.49)
     low, high = jnp.quantile(probability, jnp.array([quantile, 1.0 - quantile]))
@@ -50,8 +51,6 @@ def clean_set_noise_rates(label: jax.Array, truth: jax.Array, weight: jax.Array 
     if true is not None and ((true > 0.5).all() or not (true > 0.5).any()):
         raise UsageError("clean_set_noise_rates: every truth is the same; expected items of either kind")
     weight = jnp.ones(label.shape) if weight is None else weight
-    share = lambda wrong, among: (
-        jnp.sum(weight * (wrong & among)) / jnp.maximum(jnp.sum(weight * among), 1e-9)
-    )
-    one, good = label > 0.5, truth > 0.5
+    share = lambda wrong, among: share_of(jnp.sum(weight * (wrong & among)), jnp.sum(weight * among), 0.0)
+    one, good = jnp.asarray(label) > 0.5, jnp.asarray(truth) > 0.5
     return NoiseRates(share(~one, good), share(one, ~good))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from rlkit.errors import UsageError, check_count
 from rlkit.keys import typed_key
-from rlkit.prefs.checks import axes, in_range, known, same_shape
+from rlkit.prefs.checks import axes, flags, in_range, known, same_shape
 from rlkit.types import Key
 
 
@@ -27,7 +27,7 @@ def cross_pairs(key: Key, passed: jax.Array, count: int, tie_share: float | jax.
 
     Args:
       key: PRNG key.
-      passed: bool ``[N]``.
+      passed: bool ``[N]``, or 0 and 1.
       count: how many, drawn with replacement.
       tie_share: probability that one is a tie, in [0, 1].
 
@@ -37,6 +37,7 @@ def cross_pairs(key: Key, passed: jax.Array, count: int, tie_share: float | jax.
     axes("cross_pairs", "passed", passed, 1, "[N]")
     in_range("cross_pairs", "tie_share", tie_share, 0.0, 1.0)
     check_count("count", count)
+    passed = flags("cross_pairs", "passed", passed)
     there, share = known(passed), known(tie_share)
     if there is not None and (there.all() or not there.any()):
         raise UsageError(
@@ -78,6 +79,9 @@ def split_ties(first: jax.Array, second: jax.Array, tolerance: float = 0.0) -> T
     """
     axes("split_ties", "first", first, 2, "[B, K]")
     same_shape("split_ties", first=first, second=second)
+    first, second = jnp.asarray(first), jnp.asarray(second)
+    for name, scores in (("first", first), ("second", second)):
+        in_range("split_ties", name, scores, float("-inf"), float("inf"))  # NaN is neither better nor worse
     difference = first - second
     overall = jnp.mean(difference, -1)
     tied = jnp.abs(overall) <= tolerance

@@ -43,6 +43,8 @@ def knn_retrieve(query: jax.Array, pool: jax.Array, k: jax.Array, k_max: int) ->
     same_shape("knn_retrieve", query=query[:, 0], k=k)
     if check_count("k_max", k_max) > len(pool):
         raise UsageError(f"knn_retrieve: k_max={k_max}: expected at most {len(pool)}, the size of the pool")
+    for name, x in (("query", query), ("pool", pool)):  # NaN would be the most similar of all
+        in_range("knn_retrieve", name, x, float("-inf"), float("inf"))
     unit = lambda x: x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-9)
     similarity = jnp.matmul(unit(query), unit(pool).T, precision=jax.lax.Precision.HIGHEST)
     index = jax.lax.top_k(similarity, k_max)[1]

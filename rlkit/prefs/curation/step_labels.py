@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from rlkit.prefs.checks import axes, in_range, same_shape
+from rlkit.errors import UsageError
+from rlkit.prefs.checks import axes, flags, in_range, known, same_shape
 
 
 def rollout_value(verdict: jax.Array, mask: jax.Array, outcome: jax.Array) -> jax.Array:
@@ -23,6 +24,10 @@ def rollout_value(verdict: jax.Array, mask: jax.Array, outcome: jax.Array) -> ja
     axes("rollout_value", "verdict", verdict, 2, "[B, T]")
     same_shape("rollout_value", verdict=verdict, mask=mask)
     same_shape("rollout_value", outcome=outcome, verdict=verdict[:, 0])
+    mask = flags("rollout_value", "mask", mask)
+    there = known(mask)
+    if there is not None and (there[:, 1:] & ~there[:, :-1]).any():
+        raise UsageError("rollout_value: mask has steps behind a gap; expected the steps first")
     count = jnp.maximum(jnp.sum(mask, -1), 1).astype(jnp.float32)
     share = (count[:, None] - jnp.arange(mask.shape[1])) / count[:, None]
     steps = jnp.sum(jnp.where(mask, verdict * share, 0.0), -1) / count
@@ -82,6 +87,7 @@ def truncate_after_first_error(score: jax.Array, mask: jax.Array) -> jax.Array:
       Bool ``[B, T]``.
     """
     same_shape("truncate_after_first_error", score=score, mask=mask)
+    mask = flags("truncate_after_first_error", "mask", mask)
     wrong = mask & (score < 0)
     erred = jnp.cumsum(wrong, -1) > 0
     recovered = jnp.cumsum(erred & mask & (score >= 0), -1) > 0

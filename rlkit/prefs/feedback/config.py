@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from rlkit.errors import UsageError
 from rlkit.fields import leaf, static
+from rlkit.prefs.checks import known
 from rlkit.prefs.feedback.exploring import SAMPLE
 from rlkit.prefs.feedback.fitting import LOSSES, FitConfig
 from rlkit.prefs.feedback.models import ModelConfig
 from rlkit.prefs.feedback.queries import WAYS
 from rlkit.prefs.feedback.scoring import MEMBERS
-from rlkit.prefs.feedback.teachers import KINDS, Teacher
+from rlkit.prefs.feedback.teachers import KINDS, Teacher, check_teacher
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def check_feedback(config: Any) -> None:
             f"query_starts={config.query_starts}: expected at least {least}, a segment of {config.segment} "
             f"steps of {config.num_envs} environments"
         )
+    check_fault(config)
     if config.explore > SAMPLE:
         raise UsageError(f"explore={config.explore}: expected at most {SAMPLE}, the states to compare with")
     if config.ask == "disagreement" and config.reward_members < 2:
@@ -99,6 +102,18 @@ def check_feedback(config: Any) -> None:
             "ask='disagreement' with reward_members=1: one member cannot disagree; "
             "expected reward_members of at least 2, or ask='entropy'"
         )
+
+
+def check_fault(config: Any) -> None:
+    """Check the size of the teacher's fault, where it is known.
+
+    Raises:
+      UsageError: it is no such size for this teacher: a probability above 1 would turn every answer round.
+    """
+    fault = known(config.teacher_fault)
+    if config.teacher == "oracle" and fault is not None and np.any(fault != 0):
+        raise UsageError(f"teacher_fault={np.max(fault):g}: the oracle has no fault; leave it at 0")
+    check_teacher(teacher_of(config))
 
 
 def teacher_of(config: Any) -> Teacher:

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from flax.errors import FlaxError
 
 from rlkit.draws import Draw, raw, split
 from rlkit.errors import UsageError
 from rlkit.fields import check, leaf, static
 from rlkit.keys import typed_key
 from rlkit.optimisers import descend, packed
+from rlkit.prefs.checks import known, share_of
 from rlkit.prefs.losses import (
     contaminated_logistic,
     noise_backward_logistic,
@@ -125,21 +127,41 @@ def fit_steps(
             one = jax.tree.map(lambda x: x[0], batch)
             seen = jax.lax.stop_gradient(jax.vmap(lambda p: margins(model, p, one))(params))
             losses = jax.vmap(lambda m: loss_of(m, one.label, config.noise))(seen)
-            chosen, label = curate(seen, losses, one, update)
+            chosen, label = _curated(curate, seen, losses, one, update)
             weight = chosen * one.weight
         params, state, found = jax.vmap(member)(params, state, batch._replace(label=label), weight)
-        return (params, state, update + 1), jax.tree.map(jnp.mean, found)
+        return (params, state, update + 1), _means(found)
 
     start = (params, optimiser, jnp.asarray(update, jnp.int32))
     (params, optimiser, _), found = jax.lax.scan(step, start, index)
-    return params, optimiser, jax.tree.map(jnp.mean, found)
+    return params, optimiser, _means(found)
+
+
+def _means(found: Metrics) -> Metrics:
+    """Mean loss, and mean accuracy where something was decided."""
+    return {"loss": jnp.mean(found["loss"]), "accuracy": jnp.nanmean(found["accuracy"])}
+
+
+def _curated(curate: Curate, *seen: Any) -> tuple[jax.Array, jax.Array]:
+    """What counts, and as what.
+
+    Raises:
+      UsageError: ``curate`` returns something else.
+    """
+    found = curate(*seen)
+    shape = seen[0].shape
+    if not isinstance(found, tuple) or len(found) != 2 or any(jnp.shape(x) != shape for x in found):
+        got = [jnp.shape(x) for x in found] if isinstance(found, tuple) else type(found).__name__
+        raise UsageError(f"curate returns {got}; expected (weights, labels), {list(shape)} each")
+    return found
 
 
 def agreement(margin: jax.Array, label: jax.Array, weight: jax.Array) -> jax.Array:
-    """Share of decided comparisons whose margin has the right sign, by weight; margins of 0 count half."""
+    """Share of decided comparisons whose margin has the right sign, by weight; margins of 0 count half; NaN
+    where none was decided."""
     decided = weight * (label != 0.5)
     right = jnp.where(margin == 0, 0.5, ((margin > 0) == (label > 0.5)).astype(jnp.float32))
-    return jnp.sum(decided * right) / jnp.maximum(jnp.sum(decided), 1e-8)
+    return share_of(jnp.sum(decided * right), jnp.sum(decided))
 
 
 class Fit(NamedTuple):
@@ -161,7 +183,9 @@ class Fit(NamedTuple):
     """Gradient steps of each member per ``step``."""
 
     title: str
-    undefined: tuple[str, ...] = ()
+    undefined: tuple[str, ...] = ("fit/accuracy", "held_out/accuracy")
+    """Metrics that may be NaN: where no comparison was decided."""
+
     bulk: tuple[str, ...] = ()
 
 
@@ -195,12 +219,15 @@ def fit(
       Bradley-Terry, whatever is fitted) and ``held_out/accuracy``, of the mean margin over members.
 
     Raises:
-      UsageError: a setting is out of range, or too few comparisons are left.
+      UsageError: a setting is out of range, too few comparisons are left or none of them was decided, or the
+        model is one of other items.
     """
     from rlkit.prefs.heads.models import ensemble
 
     config = config or FitConfig()
     check(config)
+    if not isinstance(data, PairBatch):
+        raise UsageError(f"data is a {type(data).__name__}; expected comparisons, rlkit.prefs.pairs(...)")
     total = len(data.label)
     kept = int(total * config.holdout)
     if total - kept < 1:
@@ -209,6 +236,7 @@ def fit(
         take(data, jnp.arange(total - kept)),
         take(data, jnp.arange(total - kept, total)) if kept else None,
     )
+    _check_rows(train, model)
     whole = ensemble(model, config.members)
 
     def init(key: Key, given: FitConfig | None = None) -> FitState:
@@ -232,6 +260,24 @@ def fit(
         return new, metrics
 
     return Fit(init, step, whole, train, held_out, config, config.num_steps, title)
+
+
+def _check_rows(train: PairBatch, model: RewardModel) -> None:
+    """Raise unless something can be learned of these comparisons, by this model."""
+    label, weight = known(train.label), known(train.weight)
+    if label is not None and weight is not None and not (weight * (label != 0.5)).any():
+        raise UsageError(
+            f"none of the {len(label)} comparisons that are left to fit was decided, or counts; expected "
+            "some: shuffle them, or set holdout=0"
+        )
+    key = jax.random.key(0)
+    try:
+        jax.eval_shape(lambda: margins(model, model.init(key), train))
+    except (FlaxError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"the model cannot read these items, feats {list(train.first.feats.shape)} "
+            f"({str(error).splitlines()[0]:.120}); expected items of the kind that it was made for"
+        ) from None
 
 
 def judged(model: RewardModel, params: PyTree, data: PairBatch) -> Metrics:

@@ -21,7 +21,8 @@ from rlkit.errors import UsageError
 from rlkit.fields import check
 from rlkit.keys import typed_key
 from rlkit.normalize import RunningMoments
-from rlkit.prefs.feedback.config import check_feedback, fit_config, model_config, teacher_of
+from rlkit.prefs.checks import share_of
+from rlkit.prefs.feedback.config import check_fault, check_feedback, fit_config, model_config, teacher_of
 from rlkit.prefs.feedback.exploring import SAMPLE, paid_for_novelty
 from rlkit.prefs.feedback.fitting import fit_steps, margins, optimiser_of
 from rlkit.prefs.feedback.inputs import Inputs, inputs, segments
@@ -111,11 +112,20 @@ def from_preferences(
         first=-(-config.query_starts // per_update),
         every=max(1, round(config.query_every / per_update)),
     )
+    begin = functools.partial(_init, spec, whole)
+    room = _steps(spec, jax.eval_shape(begin, jax.random.key(0))).capacity
+    if room < config.segment:
+        name = "buffer_size" if spec.buffers else "pool_size"
+        raise UsageError(
+            f"{name}={getattr(config, name)}: {room} steps of each of {config.num_envs} environments, and a "
+            f"segment has {config.segment}: no question could be asked; expected at least "
+            f"{name}={config.segment * config.num_envs}"
+        )
     collect, learn = functools.partial(_collect, spec), functools.partial(_learn, spec)
     pools = () if spec.buffers else ("pool.stored",)
     adopt = agent.adopt
     return agent._replace(
-        init=functools.partial(_init, spec, whole),
+        init=begin,
         step=stepping(collect, learn),
         collect=collect,
         learn=learn,
@@ -149,6 +159,8 @@ def _init(
     reward_params: PyTree = None,
 ) -> FeedbackState:
     """See :class:`rlkit.types.Agent`; ``reward_params`` are weights to begin with, None draws them."""
+    if config is not None:
+        check_fault(config)
     drawn = split(typed_key(key), agent=Draw(), model=Draw(), run=Draw())
     params = whole.init(drawn["model"]) if reward_params is None else reward_params
     inner = spec.agent.init(drawn["agent"], config, env_params, params)
@@ -297,10 +309,10 @@ def _repaid(spec: _Spec, inner: PyTree, params: PyTree) -> PyTree:
 
 
 def _informed(one: Any, two: Any, label: jax.Array, weight: jax.Array) -> jax.Array:
-    """Share of the decided answers that agree with the criterion."""
+    """Share of the decided answers that agree with the criterion; NaN where none was."""
     gap = segment_return(*one) - segment_return(*two)
     decided = weight * (label != 0.5) * (gap != 0)
-    return jnp.sum(decided * ((gap > 0) == (label > 0.5))) / jnp.maximum(jnp.sum(decided), 1e-8)
+    return share_of(jnp.sum(decided * ((gap > 0) == (label > 0.5))), jnp.sum(decided))
 
 
 def _correlation(spec: _Spec, params: PyTree, items: Segment, judged: jax.Array) -> jax.Array:

@@ -1,6 +1,7 @@
 """Learnt rewards as files: weights, and what is needed to read them anywhere."""
 
 import json
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit import outside
-from rlkit.errors import UsageError
+from rlkit.errors import UnknownNameError, UsageError
 from rlkit.paths import named_leaves
 from rlkit.prefs.feedback.models import Built, ModelConfig, build
 from rlkit.prefs.feedback.scoring import scorer
@@ -69,6 +70,7 @@ def read_model(path: str | Path, spec: EnvSpec | None = None) -> tuple[Built, Py
     try:
         about = json.loads(str(arrays.pop(_ABOUT)))
         config = ModelConfig(**{name: about[name] for name in ModelConfig._fields})
+        config = config._replace(reads=tuple(config.reads), sizes=tuple(map(operator.index, config.sizes)))
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is no learnt reward ({error}); fit one: rlkit prefs fit") from None
     if about.get("version") != _VERSION:
@@ -77,9 +79,11 @@ def read_model(path: str | Path, spec: EnvSpec | None = None) -> tuple[Built, Py
         from rlkit.envs import make
 
         spec = make(about["env"]).spec
-    config = config._replace(reads=tuple(config.reads), sizes=tuple(config.sizes))
-    built = build(spec, config)
-    _check(path, built.whole, arrays)
+    try:
+        built = build(spec, config)
+        _check(path, built.whole, arrays)
+    except UnknownNameError as error:
+        raise UsageError(f"{path} describes a model that cannot be built: {error}; fit it anew") from None
     shapes = jax.eval_shape(built.whole.init, jax.random.key(0))
     leaves = [jnp.asarray(arrays[name]) for name in named_leaves(shapes)]
     return built, jax.tree.unflatten(jax.tree.structure(shapes), leaves)

@@ -89,7 +89,7 @@ def _check(model: RewardModel, inputs: Inputs, params: PyTree, members: str) -> 
     """Compare the reward of a step among others with that of the same step alone."""
     try:
         found = jax.eval_shape(lambda: steps_of(model.apply(params, _example(inputs.size))))
-    except (FlaxError, TypeError) as error:
+    except (FlaxError, TypeError, ValueError) as error:
         raise UsageError(
             f"the model with these weights cannot read the {inputs.size} numbers of "
             f"{', '.join(inputs.reads)} ({str(error).splitlines()[0]:.120}); expected inputs of the kind "
@@ -103,6 +103,8 @@ def _check(model: RewardModel, inputs: Inputs, params: PyTree, members: str) -> 
         )
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(params)):
         return
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(params)):
+        raise UsageError("the weights of this model are not all finite; fit it anew, in smaller steps")
     item = _example(inputs.size)
     whole, parts = (np.asarray(steps_of(model.apply(params, x))) for x in (item, _apart(item)))
     if not np.allclose(whole, parts.reshape(whole.shape), rtol=1e-3, atol=1e-4):

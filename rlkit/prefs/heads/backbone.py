@@ -4,9 +4,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from rlkit.networks import TORSOS
+from rlkit.errors import unknown_name
+from rlkit.networks import ACTIVATIONS, TORSOS
 from rlkit.prefs.sequences import blanked, reordered, to_front
 from rlkit.prefs.types import Segment
+from rlkit.products import PRECISIONS
 
 
 class Backbone(nn.Module):
@@ -30,6 +32,16 @@ class Backbone(nn.Module):
     vocabulary: int | None = None
     embedding: int = 32
     precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        for what, name, table in (
+            ("torso", self.torso, ("mlp", "gru")),
+            ("activation", self.activation, ACTIVATIONS),
+            ("precision", self.precision, PRECISIONS),
+        ):
+            if name not in table:
+                raise unknown_name(what, name, table)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, item: Segment, flag: float | None = None) -> jax.Array:

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from rlkit.prefs.checks import check_noise_rates, in_range, same_shape
+from rlkit.prefs.checks import check_noise_rates, in_range, probabilities, same_shape
 from rlkit.prefs.losses.pairwise import pairwise_logistic
 
 LEAST_KEPT = 0.1
@@ -39,6 +39,8 @@ def noise_backward(
     """
     check_noise_rates("noise_backward", false_neg, false_pos)
     same_shape("noise_backward", loss_one=loss_one, loss_zero=loss_zero, label=label)
+    probabilities("noise_backward", "label", label)
+    label = jnp.asarray(label)
     kept = jnp.maximum(1.0 - jnp.asarray(false_neg) - false_pos, LEAST_KEPT)
     one = ((1.0 - jnp.asarray(false_pos)) * loss_one - false_neg * loss_zero) / kept
     zero = ((1.0 - jnp.asarray(false_neg)) * loss_zero - false_pos * loss_one) / kept
@@ -59,7 +61,7 @@ def noise_backward_logistic(
     0.
     """
     in_range("noise_backward_logistic", "bound", bound, 0.0, float("inf"), strict=True)
-    m = jnp.clip(margin, -bound, bound)
+    m = jnp.clip(jnp.asarray(margin), -bound, bound)
     one, zero = pairwise_logistic(m, 1.0), pairwise_logistic(m, 0.0)
     return noise_backward(one, zero, jnp.asarray(label, jnp.float32), false_neg, false_pos)
 
@@ -86,6 +88,7 @@ def noise_forward_logistic(
     """
     check_noise_rates("noise_forward_logistic", false_neg, false_pos)
     same_shape("noise_forward_logistic", margin=margin, label=label)
+    probabilities("noise_forward_logistic", "label", label)
     y = jnp.asarray(label, jnp.float32)
     m = jnp.asarray(margin, jnp.promote_types(jnp.result_type(margin), jnp.float32))
     yes, no = jax.nn.log_sigmoid(m), jax.nn.log_sigmoid(-m)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.errors import UsageError, check_count
-from rlkit.prefs.checks import axes, in_range, known, same_shape
+from rlkit.prefs.checks import axes, in_range, known, probabilities, same_shape, same_shape_or_number
 
 LOG_5 = float(np.log(5.0))  # of EditReward's released k
 
@@ -38,10 +38,13 @@ def pairwise_logistic(
 
     Returns:
       ``[...]``, float32 at least.
+
+    Raises:
+      UsageError: a known label is outside [0, 1], or shapes differ.
     """
     m, y = _float(margin), jnp.asarray(label, jnp.float32)
-    if y.ndim:
-        same_shape("pairwise_logistic", margin=margin, label=label)
+    same_shape_or_number("pairwise_logistic", margin=margin, label=label, offset=offset)
+    probabilities("pairwise_logistic", "label", label)
     return -(y * jax.nn.log_sigmoid(m - offset) + (1.0 - y) * jax.nn.log_sigmoid(-m - offset))
 
 
@@ -82,9 +85,12 @@ def rao_kupper(margin: jax.Array, outcome: jax.Array, log_k: jax.Array | float =
       ``[...]``: the negative log-likelihood.
 
     Raises:
-      UsageError: ``log_k`` is not above 0, or shapes differ.
+      UsageError: ``log_k`` is not above 0, an outcome is none of the three, or shapes differ.
     """
     same_shape("rao_kupper", margin=margin, outcome=outcome)
+    told = known(outcome)
+    if told is not None and not np.isin(told, (0.0, 0.5, 1.0)).all():
+        raise UsageError("rao_kupper: outcome has entries other than 0, 1/2 and 1")
     in_range("rao_kupper", "log_k", log_k, 0.0, np.inf, strict=True, hint="k is above 1, else no pair ties")
     m, outcome = _float(margin), jnp.asarray(outcome, jnp.float32)
     win, lose = jax.nn.log_sigmoid(m - log_k), jax.nn.log_sigmoid(-m - log_k)
@@ -92,14 +98,51 @@ def rao_kupper(margin: jax.Array, outcome: jax.Array, log_k: jax.Array | float =
     return -jnp.where(outcome == 0.5, tie, jnp.where(outcome > 0.5, win, lose))
 
 
-def _quadrature(margin, log_std_first, log_std_second, order: int) -> tuple[jax.Array, np.ndarray]:
-    """``[order, ...]``: margins at the nodes of Gauss-Hermite quadrature, and their weights ``[order]``."""
-    same_shape("gaussian_pairwise", margin=margin, log_std_first=log_std_first, log_std_second=log_std_second)
-    m, a, b = _float(margin), _float(log_std_first), _float(log_std_second)
-    std = jnp.exp(0.5 * jnp.logaddexp(2.0 * a, 2.0 * b))
+_SMOOTH = 2.0
+"""Standard deviation from which on the normal distribution is smoother than the logistic function."""
+
+_REACH, _SPACING = 20.0, 1.25  # of the sum over the logistic distribution
+_NODES = np.arange(-_REACH, _REACH + _SPACING / 2, _SPACING).astype(np.float32)
+_DENSITY = (_SPACING / (4.0 * np.cosh(_NODES.astype(np.float64) / 2.0) ** 2)).astype(np.float32)
+
+
+def _spread(where: str, margin, log_std_first, log_std_second, label) -> tuple[jax.Array, jax.Array]:
+    """``(margin, standard deviation of the difference)``, float32."""
+    same_shape(where, margin=margin, log_std_first=log_std_first, log_std_second=log_std_second)
+    same_shape_or_number(where, margin=margin, label=label)
+    probabilities(where, "label", label)
+    a, b = _float(log_std_first), _float(log_std_second)
+    return _float(margin), jnp.exp(0.5 * jnp.logaddexp(2.0 * a, 2.0 * b))
+
+
+def _hermite(m: jax.Array, std: jax.Array, order: int) -> tuple[jax.Array, jax.Array]:
+    """``[order, ...]``: margins at the nodes of Gauss-Hermite quadrature, and logarithms of their weights."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(check_count("order", order))
+    column = lambda x: x.astype(np.float32).reshape(-1, *[1] * m.ndim)
+    return m + std * column(nodes), jnp.log(column(weights / weights.sum()))
+
+
+def _beside(m: jax.Array) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes of the logistic distribution and their weights, to be broadcast against margins."""
     shape = (-1, *[1] * m.ndim)
-    return m + std * nodes.astype(np.float32).reshape(shape), (weights / weights.sum()).astype(np.float32)
+    return _NODES.reshape(shape), _DENSITY.reshape(shape)
+
+
+def _log_chance(m: jax.Array, std: jax.Array, order: int) -> jax.Array:
+    """``log E σ(z)``, ``z ~ N(m, std²)``, for any ``m`` and ``std``.
+
+    Either of two sums: over the nodes of the normal distribution, where it is narrow; else over the logistic
+    one, ``σ(z) = P(L < z)``, of the smooth ``Φ((m + L) / std)``. As ``σ(z) = e^z σ(-z)``, far below 0 it is
+    ``e^(m + std² / 2)`` times the chance at ``-m - std²``, which is above half of that.
+    """
+    narrow = std < _SMOOTH
+    z, log_w = _hermite(m, jnp.where(narrow, std, 1.0), order)
+    by_normal = jax.nn.logsumexp(log_w + jax.nn.log_sigmoid(z), 0)
+    s, (level, weight) = jnp.where(narrow, _SMOOTH, std), _beside(m)
+    tilt = m + 0.5 * s * s
+    log_cdf = jax.scipy.special.log_ndtr((jnp.where(tilt < 0, -m - s * s, m) + level) / s)
+    by_logistic = jax.nn.logsumexp(jnp.log(weight) + log_cdf, 0) + jnp.minimum(tilt, 0.0)
+    return jnp.where(narrow, by_normal, by_logistic)
 
 
 def gaussian_pairwise(
@@ -111,25 +154,26 @@ def gaussian_pairwise(
 ) -> jax.Array:
     """Comparison of Gaussian rewards: ``-log E σ(z)``, ``z ~ N(m, σ1² + σ2²)`` (arXiv 2509.26346).
 
-    The expectation is a Gauss-Hermite sum; at 16 nodes its error is below 1e-3 up to a standard deviation of
-    3.
+    The expectation is a Gauss-Hermite sum up to a standard deviation of 2, where its nodes lie closer than
+    the logistic function bends, and above that a sum over the logistic distribution (ours). With 16 nodes the
+    loss is within 1e-4 of the exact one, in proportion above 1, at every standard deviation and margin.
 
     Args:
       margin: difference of the means, float ``[...]``.
       log_std_first: of the first reward, ``[...]``.
       log_std_second: of the second.
       label: probability that the first is preferred, ``[...]`` or a number.
-      order: number of nodes.
+      order: number of nodes of the Gauss-Hermite sum.
 
     Returns:
       ``[...]``.
+
+    Raises:
+      UsageError: a known label is outside [0, 1], or shapes differ.
     """
-    z, weights = _quadrature(margin, log_std_first, log_std_second, order)
-    log_w = jnp.log(weights).reshape(-1, *[1] * (z.ndim - 1))
-    win = jax.nn.logsumexp(log_w + jax.nn.log_sigmoid(z), 0)
-    lose = jax.nn.logsumexp(log_w + jax.nn.log_sigmoid(-z), 0)
+    m, std = _spread("gaussian_pairwise", margin, log_std_first, log_std_second, label)
     y = jnp.asarray(label, jnp.float32)
-    return -(y * win + (1.0 - y) * lose)
+    return -(y * _log_chance(m, std, order) + (1.0 - y) * _log_chance(-m, std, order))
 
 
 def gaussian_pairwise_released(
@@ -144,10 +188,15 @@ def gaussian_pairwise_released(
     It is not the paper's loss (:func:`gaussian_pairwise`): ``-log σ`` is convex, so this grows with the
     variance at every mean, and the standard deviations that it learns shrink to nothing. Arguments as there.
     """
-    z, weights = _quadrature(margin, log_std_first, log_std_second, order)
-    y = jnp.asarray(label, jnp.float32)
-    each = -(y * jax.nn.log_sigmoid(z) + (1.0 - y) * jax.nn.log_sigmoid(-z))
-    return jnp.tensordot(weights, each, 1, precision=jax.lax.Precision.HIGHEST)
+    m, std = _spread("gaussian_pairwise_released", margin, log_std_first, log_std_second, label)
+    narrow = std < _SMOOTH
+    z, log_w = _hermite(m, jnp.where(narrow, std, 1.0), order)
+    by_normal = jnp.sum(jnp.exp(log_w) * jax.nn.softplus(-z), 0)
+    s, (level, weight) = jnp.where(narrow, _SMOOTH, std), _beside(m)
+    u = (level - m) / s  # softplus(-z) is the mean of max(0, L - z) over the logistic distribution
+    density = jnp.exp(-0.5 * u * u) / np.sqrt(2.0 * np.pi).astype(np.float32)
+    win = jnp.where(narrow, by_normal, jnp.sum(weight * s * (u * jax.scipy.special.ndtr(u) + density), 0))
+    return win + (1.0 - jnp.asarray(label, jnp.float32)) * m  # -log σ(-z) = z - log σ(z)
 
 
 def reward_centering(first: jax.Array, second: jax.Array) -> jax.Array:

@@ -2,8 +2,10 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from rlkit.prefs.checks import in_range, same_shape
+from rlkit.errors import UsageError
+from rlkit.prefs.checks import flags, in_range, same_shape, share_of
 from rlkit.prefs.types import check_propensity
 
 CLIP = (0.05, 1.0)
@@ -30,15 +32,23 @@ def ips(
       ``[B]``; take the mean.
 
     Raises:
-      UsageError: a known propensity or a bound of the clip is not in (0, 1], or shapes differ.
+      UsageError: a known propensity or a bound of the clip is not in (0, 1], something was observed neither
+        0 nor 1 times, or shapes differ.
     """
     same_shape("ips", loss=loss, observed=observed, propensity=propensity)
-    check_propensity("ips", propensity)
-    in_range("ips", "clip", clip, 1e-6, 1.0)
-    weight = observed / jnp.clip(propensity, *clip)
+    weight = _weight("ips", observed, propensity, clip)
     if self_normalise:
-        weight = weight / jnp.maximum(jnp.mean(weight), 1e-8)
-    return weight * jnp.where(observed > 0, loss, 0.0)
+        weight = share_of(weight, jnp.mean(weight), 0.0)
+    return weight * jnp.where(weight > 0, loss, 0.0)
+
+
+def _weight(where: str, observed: jax.Array, propensity: jax.Array, clip: tuple[float, float]) -> jax.Array:
+    """``o / p``."""
+    check_propensity(where, propensity)
+    in_range(where, "clip", clip, 1e-6, 1.0)
+    if len(np.shape(clip)) != 1 or len(clip) != 2 or clip[0] > clip[1]:
+        raise UsageError(f"{where}: clip={clip}: expected (least, largest)")
+    return flags(where, "observed", observed) / jnp.clip(propensity, *clip)
 
 
 def doubly_robust(
@@ -62,17 +72,16 @@ def doubly_robust(
       ``[B]``; take the mean.
 
     Raises:
-      UsageError: a known propensity or a bound of the clip is not in (0, 1], or shapes differ.
+      UsageError: a known propensity or a bound of the clip is not in (0, 1], something was observed neither
+        0 nor 1 times, or shapes differ.
     """
     same_shape("doubly_robust", loss=loss, imputed=imputed, observed=observed, propensity=propensity)
-    check_propensity("doubly_robust", propensity)
-    in_range("doubly_robust", "clip", clip, 1e-6, 1.0)
-    weight = observed / jnp.clip(propensity, *clip)
-    return imputed + weight * jnp.where(observed > 0, loss - imputed, 0.0)
+    weight = _weight("doubly_robust", observed, propensity, clip)
+    return imputed + weight * jnp.where(weight > 0, loss - imputed, 0.0)
 
 
 def weighted_mean(loss: jax.Array, weight: jax.Array) -> jax.Array:
     """``Σ w l / Σ w``, a scalar; 0 where no weight is left: what was dropped does not count, nor dilute."""
     same_shape("weighted_mean", loss=loss, weight=weight)
     weight = jnp.asarray(weight, jnp.float32)
-    return jnp.sum(weight * jnp.where(weight > 0, loss, 0.0)) / jnp.maximum(jnp.sum(weight), 1e-8)
+    return share_of(jnp.sum(weight * jnp.where(weight > 0, loss, 0.0)), jnp.sum(weight), 0.0)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.prefs.aggregation.echo import token_log_prob
-from rlkit.prefs.checks import axes, same_shape
+from rlkit.prefs.checks import axes, flags, in_range, probabilities, same_shape
 from rlkit.prefs.losses.pairwise import pairwise_logistic
 
 
@@ -16,6 +16,7 @@ def _only(x: jax.Array, mask: jax.Array) -> jax.Array:
 def masked_mean(x: jax.Array, mask: jax.Array) -> jax.Array:
     """Mean over the last axis of what is not masked, ``[..., T] -> [...]``; 0 where all is."""
     same_shape("masked_mean", x=x, mask=mask)
+    mask = flags("masked_mean", "mask", mask)
     return jnp.sum(_only(x, mask), -1) / jnp.maximum(jnp.sum(mask, -1), 1)
 
 
@@ -31,13 +32,17 @@ def step_logistic(logit: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Ar
       ``[B, T]``, 0 where masked; :func:`masked_mean` reduces it.
     """
     same_shape("step_logistic", logit=logit, label=label, mask=mask)
+    mask = flags("step_logistic", "mask", mask)
     return _only(pairwise_logistic(_only(logit, mask), _only(jnp.asarray(label, jnp.float32), mask)), mask)
 
 
 def step_mse(logit: jax.Array, label: jax.Array, mask: jax.Array) -> jax.Array:
     """``(σ(logit) - label)²`` of each step; arguments and result as :func:`step_logistic`."""
     same_shape("step_mse", logit=logit, label=label, mask=mask)
-    return _only(jnp.square(jax.nn.sigmoid(_only(logit, mask)) - _only(label, mask)), mask)
+    mask = flags("step_mse", "mask", mask)
+    label = _only(label, mask)
+    probabilities("step_mse", "label", label)
+    return _only(jnp.square(jax.nn.sigmoid(_only(logit, mask)) - label), mask)
 
 
 def step_q_ranking(q: jax.Array, correct: jax.Array, mask: jax.Array, zeta: float = 4.0) -> jax.Array:
@@ -50,7 +55,7 @@ def step_q_ranking(q: jax.Array, correct: jax.Array, mask: jax.Array, zeta: floa
 
     Args:
       q: float ``[B, T]``.
-      correct: bool ``[B, T]``.
+      correct: bool ``[B, T]``, or the probability of it: above 1/2 is correct.
       mask: bool ``[B, T]``: where there is a label.
       zeta: ζ, margin in nats.
 
@@ -59,8 +64,12 @@ def step_q_ranking(q: jax.Array, correct: jax.Array, mask: jax.Array, zeta: floa
     """
     axes("step_q_ranking", "q", q, 2, "[B, T]")
     same_shape("step_q_ranking", q=q, correct=correct, mask=mask)
+    in_range("step_q_ranking", "zeta", zeta, 0.0, float("inf"))
+    mask = flags("step_q_ranking", "mask", mask)
+    probabilities("step_q_ranking", "correct", _only(jnp.asarray(correct, jnp.float32), mask))
     nothing = jnp.float32(-1e30)
-    right, wrong = mask & (correct > 0), mask & ~(correct > 0)
+    good = jnp.asarray(correct, jnp.float32) > 0.5
+    right, wrong = mask & good, mask & ~good
     q = _only(jnp.asarray(q, jnp.float32), mask)
     start = jnp.zeros_like(q[:, :1])
     values = jnp.concatenate([start, q], 1)  # the virtual Q_{c_0} first
@@ -87,4 +96,5 @@ def trace_loss(logits: jax.Array, tokens: jax.Array, mask: jax.Array) -> jax.Arr
     """
     axes("trace_loss", "logits", logits, 3, "[B, T, V]")
     same_shape("trace_loss", logits=logits[..., 0], tokens=tokens, mask=mask)
-    return -masked_mean(token_log_prob(_only(logits, mask[..., None]), tokens), mask)
+    mask = flags("trace_loss", "mask", mask)
+    return -masked_mean(token_log_prob(_only(logits, mask[..., None]), jnp.where(mask, tokens, 0)), mask)

@@ -53,6 +53,8 @@ def best_of_n_curve(proxy: jax.Array, gold: jax.Array, ns: Sequence[int]) -> jax
     """
     axes("best_of_n_curve", "proxy", proxy, 2, "[Q, N]")
     same_shape("best_of_n_curve", proxy=proxy, gold=gold)
+    if not len(ns):
+        raise UsageError("best_of_n_curve: ns is empty; expected numbers of candidates")
     total = proxy.shape[1]
     weights = jnp.asarray(np.stack([best_of_n_weights(total, n) for n in ns]), jnp.float32)
 

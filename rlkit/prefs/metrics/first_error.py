@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.prefs.checks import axes, in_range, known, same_shape
+from rlkit.prefs.checks import axes, flags, in_range, known, same_shape
 
 
 def first_error(probability: jax.Array, mask: jax.Array, threshold: float | jax.Array = 0.5) -> jax.Array:
@@ -22,6 +22,7 @@ def first_error(probability: jax.Array, mask: jax.Array, threshold: float | jax.
     axes("first_error", "probability", probability, 2, "[B, T]")
     same_shape("first_error", probability=probability, mask=mask)
     in_range("first_error", "threshold", threshold, 0.0, 1.0)
+    mask = flags("first_error", "mask", mask)
     if known(probability) is not None and known(mask) is not None:  # NaN is below no threshold
         used = jnp.where(mask, probability, 0.0)
         in_range("first_error", "probability", used, 0.0, 1.0, hint="sigmoid of the logits?")

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import check_count, unknown_name
-from rlkit.prefs.checks import axes, in_range, same_shape
+from rlkit.prefs.checks import axes, in_range, probabilities, same_shape, share_of
 from rlkit.prefs.losses.pairwise import pairwise_logistic
 
 TIES = ("half", "wrong", "skip")
@@ -27,8 +27,10 @@ def pair_accuracy(
       ``[...]``; NaN if nothing is left, or if a margin that counts is NaN.
     """
     same_shape("pair_accuracy", margin=margin, label=label, weight=weight)
+    probabilities("pair_accuracy", "label", label)
     if ties not in TIES:
         raise unknown_name("treatment of ties", ties, TIES)
+    margin, label = jnp.asarray(margin), jnp.asarray(label)
     used = (label != 0.5).astype(jnp.float32) * (1.0 if weight is None else weight)
     equal = margin == 0
     used = jnp.where(equal, 0.0, used) if ties == "skip" else used
@@ -63,7 +65,7 @@ def macro_by_group(
     weight = jnp.ones(value.shape) if weight is None else weight
     count = jax.ops.segment_sum(weight, group, groups)
     total = jax.ops.segment_sum(weight * value, group, groups)
-    by_group = jnp.where(count > 0, total / jnp.maximum(count, 1e-9), jnp.nan)
+    by_group = share_of(total, count)
     there = count > 0  # a group whose values are NaN is there
     macro = jnp.sum(jnp.where(there, by_group, 0.0)) / jnp.sum(there)
     worst = jnp.min(jnp.where(there, by_group, jnp.inf))
@@ -72,12 +74,15 @@ def macro_by_group(
 
 def nll(margin: jax.Array, label: jax.Array) -> jax.Array:
     """Mean negative log-likelihood of labels under Bradley-Terry, nats: ``[..., B] -> [...]``."""
+    same_shape("nll", margin=margin, label=label)
     return jnp.mean(pairwise_logistic(margin, label), -1)
 
 
 def brier(probability: jax.Array, label: jax.Array) -> jax.Array:
     """Mean squared error of probabilities: ``[..., B] -> [...]`` (Brier 1950, one of two classes)."""
     same_shape("brier", probability=probability, label=label)
+    probabilities("brier", "probability", probability)
+    probabilities("brier", "label", label)
     return jnp.mean(jnp.square(probability - label), -1)
 
 
@@ -94,7 +99,8 @@ def ece(probability: jax.Array, label: jax.Array, bins: int = 15) -> jax.Array:
     """
     axes("ece", "probability", probability, 1, "[B]")
     same_shape("ece", probability=probability, label=label)
-    in_range("ece", "probability", probability, 0.0, 1.0)
+    probabilities("ece", "probability", probability)
+    probabilities("ece", "label", label)
     index = jnp.clip((probability * check_count("bins", bins)).astype(jnp.int32), 0, bins - 1)
     gap = jax.ops.segment_sum(label - probability, index, bins)
     return jnp.sum(jnp.abs(gap)) / probability.shape[0]

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from rlkit.prefs.checks import axes, same_shape
+from rlkit.prefs.checks import axes, flags, same_shape
 
 
 def _ranks(x: jax.Array) -> jax.Array:
@@ -42,10 +42,11 @@ def collapse_ratio(reward: jax.Array, passed: jax.Array) -> jax.Array:
 
     Args:
       reward: ``[B]``.
-      passed: bool ``[B]``; some of either kind.
+      passed: bool ``[B]``, or 0 and 1; some of either kind.
     """
     axes("collapse_ratio", "reward", reward, 1, "[B]")
     same_shape("collapse_ratio", reward=reward, passed=passed)
+    passed = flags("collapse_ratio", "passed", passed)
     mean = lambda x, m: jnp.sum(jnp.where(m, x, 0.0)) / jnp.sum(m)
     good, bad = mean(reward, passed), mean(reward, ~passed)
     spread = jnp.sqrt(mean(jnp.square(reward - good), passed))

@@ -34,7 +34,8 @@ def beam(
 ) -> Beam:
     """Beam search: of all children of the best ``width`` items, the best ``width``, ``depth`` times.
 
-    Items that ended stay as they are and compete with the others; those without valid children are lost.
+    Items that ended stay as they are and compete with the others; those without valid children, or with a
+    score of NaN, are lost.
 
     Args:
       expand: see :data:`Expand`.
@@ -51,7 +52,8 @@ def beam(
         children, score, valid, ended = jax.vmap(expand)(now.state)
         going = now.valid & ~now.ended
         valid = valid & going[:, None]
-        grown = jnp.where(valid, accumulate(now.score[:, None], score), -jnp.inf)
+        grown = accumulate(now.score[:, None], score)
+        grown = jnp.where(valid & ~jnp.isnan(grown), grown, -jnp.inf)  # top_k takes NaN for the largest
         stays = jnp.where(now.valid & now.ended, now.score, -jnp.inf)
         every = jnp.concatenate([grown, stays[:, None]], 1)
         best, place = jax.lax.top_k(every.reshape(-1), width)

@@ -110,13 +110,20 @@ def child_values(entity: jax.Array, relation: jax.Array) -> jax.Array:
     return (2.0 * entity + relation) / 3.0
 
 
-def start_path(node: jax.Array | int, max_length: int) -> Path:
-    """The path that has not left an entity yet; it can take ``max_length`` steps.
+def start_path(node: jax.Array | int, max_length: int, graph: Graph | None = None) -> Path:
+    """The path that has not left an entity yet.
+
+    Args:
+      node: the entity.
+      max_length: steps that it can take.
+      graph: where it begins, if the entity shall be looked for in it. A search from an entity that its graph
+        does not have ends at once: it has no way on.
 
     Raises:
-      UsageError: a known entity is negative, or there are no steps.
+      UsageError: a known entity is negative or not in the graph, or there are no steps.
     """
-    in_range("start_path", "node", node, 0, np.inf)
+    last = np.inf if graph is None else graph.mask.shape[0] - 1
+    in_range("start_path", "node", node, 0, last, hint="the entities of the graph" if graph else "")
     check_count("max_length", max_length)
     nodes = jnp.full(max_length + 1, -1, jnp.int32).at[0].set(node)
     return Path(nodes, jnp.full(max_length, -1, jnp.int32), jnp.int32(0))
@@ -155,10 +162,11 @@ def graph_problem(
         room = path.length < path.relation.shape[0]
         neighbour, relation = graph.neighbour[path.last], graph.relation[path.last]
         fresh = jnp.all(neighbour[:, None] != path.node[None], 1)
-        valid = graph.mask[path.last] & fresh & room & ~ended
+        there = (path.last >= 0) & (path.last < graph.mask.shape[0])  # indexing would take the nearest entity
+        valid = graph.mask[path.last] & fresh & room & ~ended & there
         score = edge_score(path, relation, neighbour)
         terminal = ended | ~room | ~jnp.any(valid)
         calls = jnp.sum(valid, dtype=jnp.int32) + 1
         return Evaluation(value, terminal, score / temperature, score, valid, calls)
 
-    return Problem(step, evaluate)
+    return Problem(step, evaluate, 1 + jnp.max(jnp.sum(graph.mask, 1, dtype=jnp.int32)))

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.errors import check_count
+from rlkit.errors import UsageError, check_count
+from rlkit.prefs.checks import known
 from rlkit.prefs.search.tree import Tree
 
 
@@ -43,7 +44,16 @@ def path_stack(tree: Tree, k: int, depth: int) -> Paths:
       tree: from :func:`rlkit.prefs.search.tree_search`.
       k: how many, at most the nodes of the tree.
       depth: longest path; the ``max_depth`` of the search.
+
+    Raises:
+      UsageError: a known node is deeper than ``depth``.
     """
+    deepest = known(jnp.max(jnp.where(_made(tree), tree.depth, 0)))
+    if deepest is not None and deepest > check_count("depth", depth):
+        raise UsageError(
+            f"path_stack: depth={depth}: the tree has paths of {int(deepest)} steps; give the max_depth of "
+            "its search"
+        )
     count = tree.parent.shape[0]
     ends = _made(tree) & jnp.all(tree.children < 0, -1)
     value, leaf = jax.lax.top_k(jnp.where(ends, tree.critic, -jnp.inf), min(check_count("k", k), count))

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlkit.errors import UsageError, check_count, unknown_name
 from rlkit.prefs.checks import known
@@ -39,6 +40,10 @@ class Problem(NamedTuple):
     evaluate: Callable[[PyTree], Evaluation]
     """``evaluate(state) -> Evaluation``"""
 
+    most_calls: int | jax.Array | None = None
+    """Calls that an evaluation may cost, at most, which is what a budget reckons with: what one costs is not
+    known before it was made. None: as many as that of the root."""
+
 
 class TreeConfig(NamedTuple):
     """How to search."""
@@ -65,9 +70,8 @@ class TreeConfig(NamedTuple):
     """End when a terminal node has at least this value (0.95 in RTSoG); None: never."""
 
     budget: int | jax.Array | None = None
-    """End when so many calls were made, before what would be more; None: no budget; may be an
-    array to map over. A node that is visited
-    again costs nothing."""
+    """End when so many calls were made, before what could be more (:attr:`Problem.most_calls`); None: no
+    budget; may be an array to map over. A node that is visited again costs nothing."""
 
 
 class Tree(NamedTuple):
@@ -103,12 +107,17 @@ def tree_search(root: PyTree, problem: Problem, config: TreeConfig = TreeConfig(
     _check(config)
     first = problem.evaluate(root)
     tree = _plant(root, first, config)
+    most = first.calls if problem.most_calls is None else problem.most_calls
+    budget, spent = (None if config.budget is None else known(config.budget)), known(first.calls)
+    if budget is not None and spent is not None and np.any(budget < spent):
+        raise UsageError(
+            f"budget={np.min(budget)}: to look at the root alone takes {np.max(spent)} calls; expected more"
+        )
 
     def going(tree: Tree) -> jax.Array:
         within = tree.visits[0] <= config.simulations
         if config.budget is not None:
-            # what an evaluation costs is not known before it: as much as the root's, at most
-            within = within & (tree.calls + first.calls <= config.budget)
+            within = within & (tree.calls + most <= config.budget)
         return within & ~tree.stopped
 
     def simulate(tree: Tree) -> Tree:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from rlkit.errors import UsageError, check_count
 from rlkit.keys import typed_key
-from rlkit.prefs.checks import axes, same_shape
+from rlkit.prefs.checks import axes, in_range, same_shape
 from rlkit.types import Key
 
 
@@ -64,6 +64,8 @@ def kmeans(
             "with few users fit each by itself (fit_taste)"
         )
     scaled = lambda x: x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-9) if unit else x
+    largest = float(jnp.finfo(jnp.float32).max)  # NaN would be everybody's nearest
+    in_range("kmeans", "points", points, -largest, largest)
     points = scaled(jnp.asarray(points, jnp.float32))
 
     def once(key: Key) -> Clusters:
@@ -98,6 +100,8 @@ def nearest_in_cluster(
     """
     same_shape("nearest_in_cluster", pool=pool[:, 0], assignment=assignment)
     same_shape("nearest_in_cluster", query=query[:, 0], own=own)
+    for name, x in (("query", query), ("pool", pool)):
+        in_range("nearest_in_cluster", name, x, float("-inf"), float("inf"))
     if check_count("k", k) > len(pool):
         raise UsageError(f"nearest_in_cluster: k={k}: expected at most {len(pool)}, the size of the pool")
     unit = lambda x: x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-9)

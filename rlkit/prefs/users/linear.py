@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.errors import check_count
-from rlkit.prefs.checks import axes, in_range, same_shape
+from rlkit.errors import UsageError, check_count
+from rlkit.prefs.checks import axes, flags, in_range, probabilities, same_shape, share_of
 from rlkit.prefs.losses.pairwise import pairwise_logistic
 
 
@@ -42,7 +42,7 @@ def nearest_prototype(
       ``(index int32 [], posterior [K])`` under equal priors.
     """
     same_shape("nearest_prototype", difference=difference[:, 0], label=label, valid=valid)
-    valid = jnp.ones(label.shape, bool) if valid is None else valid
+    valid = jnp.ones(label.shape, bool) if valid is None else flags("nearest_prototype", "valid", valid)
     score = taste_log_likelihood(prototypes, difference, label, valid)
     return jnp.argmax(score).astype(jnp.int32), jax.nn.softmax(score)
 
@@ -52,13 +52,15 @@ def fit_taste(
     label: jax.Array,
     prior: Taste,
     valid: jax.Array | None = None,
-    steps: int = 8,
+    steps: int = 16,
 ) -> Taste:
     """The most probable taste given a user's answers and a prior, with its Laplace approximation.
 
-    Newton steps on ``Σ loss + (w - μ)ᵀ P (w - μ) / 2``, which is convex. With the prior at zero the user
-    stands alone; with the mean and spread of a prototype's members the prior is that prototype (ours), which
-    is better than a fixed blend of both at any number of answers that was measured.
+    Newton steps on ``Σ loss + (w - μ)ᵀ P (w - μ) / 2``, which is convex, each of the length among 1, 1/2,
+    ..., 1/128 that leaves least: whole steps run away where the answers contradict a prior far from 0. With
+    the prior at zero the user stands alone; with the mean and spread of a prototype's members the prior is
+    that prototype (ours), which is better than a fixed blend of both at any number of answers that was
+    measured.
 
     Args:
       difference: ``[h, D]``.
@@ -69,9 +71,16 @@ def fit_taste(
     """
     axes("fit_taste", "difference", difference, 2, "[h, D]")
     same_shape("fit_taste", difference=difference[:, 0], label=label, valid=valid)
-    in_range("fit_taste", "label", label, 0.0, 1.0)
+    probabilities("fit_taste", "label", label)
     weight = jnp.ones(label.shape) if valid is None else jnp.asarray(valid, jnp.float32)
     x, full = difference, jax.lax.Precision.HIGHEST
+
+    def objective(w: jax.Array) -> jax.Array:
+        far = w - prior.mean
+        pull = 0.5 * jnp.dot(far, jnp.matmul(prior.precision, far, precision=full), precision=full)
+        return jnp.sum(weight * pairwise_logistic(jnp.matmul(x, w, precision=full), label)) + pull
+
+    lengths = 0.5 ** jnp.arange(8.0)
 
     def hessian(w: jax.Array) -> tuple[jax.Array, jax.Array]:
         p = jax.nn.sigmoid(jnp.matmul(x, w, precision=full))
@@ -82,7 +91,9 @@ def fit_taste(
         curvature, p = hessian(w)
         pull = jnp.matmul(prior.precision, w - prior.mean, precision=full)
         slope = jnp.matmul(x.T, weight * (p - label), precision=full) + pull
-        return w - jax.scipy.linalg.solve(curvature, slope, assume_a="pos"), None
+        newton = jax.scipy.linalg.solve(curvature, slope, assume_a="pos")
+        tried = jnp.concatenate([w[None], w - lengths[:, None] * newton])  # to stay is never worse
+        return tried[jnp.nanargmin(jax.vmap(objective)(tried))], None
 
     mean, _ = jax.lax.scan(body, prior.mean, None, length=check_count("steps", steps))
     return Taste(mean, hessian(mean)[0])
@@ -111,7 +122,19 @@ def blend_scores(
 
     Returns:
       ``[C]``; zeros if nothing is valid.
+
+    Raises:
+      UsageError: shapes that do not agree, or a weight below 0.
     """
+    candidates = axes("blend_scores", "own", own, 2, "[S, C]")[1:]
+    if axes("blend_scores", "neighbours", neighbours, 2, "[N, C]")[1:] != candidates:
+        raise UsageError(
+            f"blend_scores: own has shape {own.shape} and neighbours {neighbours.shape}; expected scores of "
+            "the same candidates"
+        )
+    same_shape("blend_scores", own=own[:, 0], own_valid=own_valid)
+    same_shape("blend_scores", neighbours=neighbours[:, 0], neighbour_valid=neighbour_valid)
+    in_range("blend_scores", "weights", weights, 0.0, float("inf"))
 
     def side(scores: jax.Array, valid: jax.Array) -> tuple[jax.Array, jax.Array]:
         if standardise:
@@ -122,4 +145,4 @@ def blend_scores(
 
     (self_mean, has_self), (near_mean, has_near) = side(own, own_valid), side(neighbours, neighbour_valid)
     a, b = weights[0] * has_self, weights[1] * has_near
-    return (a * self_mean + b * near_mean) / jnp.maximum(a + b, 1e-9)
+    return share_of(a * self_mean + b * near_mean, a + b, 0.0)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.networks import dense
-from rlkit.prefs.checks import same_shape
+from rlkit.prefs.checks import in_range, same_shape, whole_numbers
 from rlkit.prefs.losses.pairwise import pairwise_logistic
 from rlkit.types import PyTree
 
@@ -44,6 +44,8 @@ class PrototypeUsers(nn.Module):
         valid: jax.Array,
     ) -> jax.Array:
         """``int [B], [B, d], [B, h, d] three times, bool [B, h] -> z [B, d]``; a user may have no history."""
+        whole_numbers("PrototypeUsers", "prototype", prototype)
+        in_range("PrototypeUsers", "prototype", prototype, 0, self.prototypes - 1)
         same_shape("PrototypeUsers", asked=asked, chosen=chosen, rejected=rejected)
         same_shape("PrototypeUsers", asked=asked[..., 0], valid=valid)
         table = self.param("prototypes", nn.initializers.normal(1.0), (self.prototypes, self.size))
