@@ -170,3 +170,23 @@ def test_lengths_consensus_and_curriculum():
 def test_bad_input_is_told(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+def test_a_verifier_that_speaks_is_read_by_its_two_words():
+    right, wrong = np.log([0.6, 0.1, 0.26, 1e-30]), np.log([0.2, 0.3, 0.25, 0.9])
+    p, verdict = curation.verifier_labels(jnp.asarray(right), jnp.asarray(wrong), sure=0.1)
+    np.testing.assert_allclose(p, np.exp(right) / (np.exp(right) + np.exp(wrong)), rtol=1e-5)
+    assert verdict.tolist() == [1, -1, 0, -1]
+
+
+def test_a_chain_whose_rationale_says_the_opposite_is_dropped():
+    score = jnp.array([[0.5, -0.5, 9.0], [0.5, 0.5, 9.0], [0.0, -0.5, 9.0], [0.5, -0.1, -9.0]])
+    verdict = jnp.array([[1, -1, -1], [1, -1, -1], [-1, 0, -1], [1, -1, 1]])
+    mask = jnp.array([[1, 1, 0]] * 3 + [[1, 1, 1]])
+    assert curation.agreeing_paths(score, verdict, mask).tolist() == [True, False, True, False]
+
+
+def test_what_was_easy_or_never_right_is_left_out():
+    assert curation.difficulty_filter(jnp.array([0, 1, 2, 5])).tolist() == [False, False, True, True]
+    with pytest.raises(UsageError, match="tries is float32; expected integers"):
+        curation.difficulty_filter(jnp.ones(2))

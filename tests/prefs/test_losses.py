@@ -259,3 +259,9 @@ def test_what_was_not_observed_does_not_enter():
 def test_bad_input_is_told(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+def test_a_trace_and_the_rewards_at_its_end_are_learnt_together():
+    first, second, margin = (jnp.array(x) for x in ([1.0, 2.0], [3.0, 4.0], [0.5, -1.0]))
+    wanted = [2.0 + 0.5 * np.log1p(np.exp(-0.5)), 3.0 + 0.5 * np.log1p(np.exp(1.0))]
+    np.testing.assert_allclose(losses.trace_and_comparison(first, second, margin), wanted, rtol=1e-6)

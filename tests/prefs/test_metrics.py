@@ -126,3 +126,13 @@ def test_scores_that_are_no_numbers_are_not_counted_as_wrong_or_right():
     with pytest.raises(UsageError, match=r"probability\[0, 1\]=nan: expected numbers in \[0, 1\]"):
         metrics.first_error(jnp.array([[0.9, nan]]), jnp.ones((1, 2), bool))
     assert metrics.first_error(jnp.array([[0.9, nan]]), jnp.array([[True, False]])) == -1
+
+
+def test_questions_where_process_scores_have_the_edge_are_selected():
+    process, outcome = np.random.default_rng(0).normal(size=(2, 7, 4)).astype(np.float32)
+    process[3, 1] = np.nan
+    edge = np.where(np.arange(7) == 3, -np.inf, (process - outcome).mean(1))
+    chosen = metrics.select_hard(jnp.asarray(process), jnp.asarray(outcome), 3)
+    assert set(np.flatnonzero(chosen)) == set(np.argsort(-edge)[:3])
+    with pytest.raises(UsageError, match="count=8: expected at most 7"):
+        metrics.select_hard(jnp.asarray(process), jnp.asarray(outcome), 8)

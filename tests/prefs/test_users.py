@@ -117,3 +117,16 @@ def test_the_prototype_learner_reads_the_history_that_there_is():
 def test_bad_input_is_told(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+def test_prototypes_are_held_to_their_users_and_to_where_they_were():
+    now, centres, before = np.random.default_rng(1).normal(size=(3, 4, 2))
+    drift = lambda *x: users.prototype_drift(*(jnp.asarray(a, jnp.float32) for a in x))
+    wanted = 1e-3 * (np.mean((now - centres) ** 2) + np.mean((now - before) ** 2))
+    np.testing.assert_allclose(drift(now, centres, before), wanted, rtol=1e-5)
+    pulls = jax.grad(lambda *x: users.prototype_drift(*x), (0, 1, 2))(
+        *map(jnp.float32, (now, centres, before))
+    )
+    assert np.any(pulls[0])
+    assert not np.any(pulls[1])
+    assert not np.any(pulls[2])

@@ -8,6 +8,7 @@ from rlkit.prefs.curation.filtering import (
     Agreement,
     agreement_filter,
     curriculum_logits,
+    difficulty_filter,
     judge_consensus,
     keep_rate,
     length_filter,
@@ -20,24 +21,28 @@ from rlkit.prefs.curation.noise_rates import anchor_noise_rates, clean_set_noise
 from rlkit.prefs.curation.pairing import CrossPairs, TieSplit, cross_pairs, split_ties
 from rlkit.prefs.curation.retrieval import knn_retrieve, retrieval_budget
 from rlkit.prefs.curation.step_labels import (
+    agreeing_paths,
     discounted_backup,
     fuse_labels,
     rollout_value,
     step_label_fuse,
     trajectory_label_fuse,
     truncate_after_first_error,
+    verifier_labels,
 )
 
 __all__ = [
     "Agreement",
     "CrossPairs",
     "TieSplit",
+    "agreeing_paths",
     "agreement_filter",
     "anchor_noise_rates",
     "calibrated_scores",
     "clean_set_noise_rates",
     "cross_pairs",
     "curriculum_logits",
+    "difficulty_filter",
     "discounted_backup",
     "fuse_labels",
     "judge_consensus",
@@ -54,4 +59,5 @@ __all__ = [
     "step_label_fuse",
     "trajectory_label_fuse",
     "truncate_after_first_error",
+    "verifier_labels",
 ]

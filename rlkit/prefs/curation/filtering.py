@@ -5,8 +5,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rlkit.errors import UsageError
-from rlkit.prefs.checks import axes, flags, in_range, probabilities, same_shape
+from rlkit.errors import UsageError, check_count
+from rlkit.prefs.checks import axes, flags, in_range, probabilities, same_shape, whole_numbers
 
 
 def keep_rate(step: jax.Array | int, noise: float | jax.Array, ramp_steps: int | jax.Array) -> jax.Array:
@@ -135,6 +135,25 @@ def length_filter(length_chosen: jax.Array, length_rejected: jax.Array, max_rati
     same_shape("length_filter", length_chosen=length_chosen, length_rejected=length_rejected)
     in_range("length_filter", "max_ratio", max_ratio, 1.0, float("inf"))
     return length_chosen <= max_ratio * length_rejected
+
+
+def difficulty_filter(tries: jax.Array, least: int = 2) -> jax.Array:
+    """Comparisons that taught a strong judge something: those that it did not get right at once.
+
+    R1-Reward (arXiv 2505.02835) keeps what a strong model needed at least two tries for.
+
+    Args:
+      tries: which try was the first that was right, from 1, integer ``[B]``; 0 where none was: such labels are
+        as likely wrong as hard, and are left out (ours).
+      least: tries.
+
+    Returns:
+      Bool ``[B]``.
+    """
+    axes("difficulty_filter", "tries", tries, 1, "[B]")
+    whole_numbers("difficulty_filter", "tries", tries)
+    in_range("difficulty_filter", "tries", tries, 0, float("inf"))
+    return jnp.asarray(tries) >= check_count("least", least)
 
 
 def judge_consensus(scores: jax.Array, tolerance: float = 0.0) -> jax.Array:

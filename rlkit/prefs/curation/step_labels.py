@@ -39,6 +39,47 @@ def discounted_backup(value: jax.Array, distance: jax.Array, discount: float = 0
     return discount**distance * value
 
 
+def verifier_labels(
+    log_right: jax.Array, log_wrong: jax.Array, sure: float = 0.0
+) -> tuple[jax.Array, jax.Array]:
+    """What a verifier that answers in words says of a step (GroundedPRM, arXiv 2510.14942).
+
+    ``p = P(right) / (P(right) + P(wrong))``, of the two words that it may say; the verdict is 1 above 1/2 and
+    -1 below. That a verifier may be unsure is ours.
+
+    Args:
+      log_right: log-probability of the word for right, ``[...]``.
+      log_wrong: of the word for wrong.
+      sure: in [0, 1): the verdict is 0, unknown, where ``|2 p - 1|`` is no more.
+
+    Returns:
+      ``(p [...], verdict int32 [...] of 1, -1 and 0)``, float32 the former.
+    """
+    same_shape("verifier_labels", log_right=log_right, log_wrong=log_wrong)
+    in_range("verifier_labels", "sure", sure, 0.0, 0.999999)
+    p = jax.nn.sigmoid(jnp.asarray(log_right, jnp.float32) - log_wrong)
+    lean = 2.0 * p - 1.0
+    return p, jnp.where(jnp.abs(lean) > sure, jnp.sign(lean), 0.0).astype(jnp.int32)
+
+
+def agreeing_paths(score: jax.Array, verdict: jax.Array, mask: jax.Array) -> jax.Array:
+    """Which chains to keep: those none of whose scores contradicts what the rationale says of its step.
+
+    GroundedPRM's data rule (arXiv 2510.14942): a chain is dropped if the sign of any score disagrees.
+
+    Args:
+      score: of each step, e.g. a search value, ``[B, T]``; 0 contradicts nothing.
+      verdict: ``[B, T]``: 1 right, -1 wrong, 0 unknown.
+      mask: bool ``[B, T]``.
+
+    Returns:
+      Bool ``[B]``.
+    """
+    axes("agreeing_paths", "score", score, 2, "[B, T]")
+    same_shape("agreeing_paths", score=score, verdict=verdict, mask=mask)
+    return ~jnp.any(flags("agreeing_paths", "mask", mask) & (score * verdict < 0), -1)
+
+
 def fuse_labels(
     verdict: jax.Array,
     verifier_error: float | jax.Array,

@@ -17,7 +17,14 @@ from rlkit.prefs.losses.pairwise import (
     win_tie,
 )
 from rlkit.prefs.losses.selection import doubly_robust, ips, weighted_mean
-from rlkit.prefs.losses.steps import masked_mean, step_logistic, step_mse, step_q_ranking, trace_loss
+from rlkit.prefs.losses.steps import (
+    masked_mean,
+    step_logistic,
+    step_mse,
+    step_q_ranking,
+    trace_and_comparison,
+    trace_loss,
+)
 
 __all__ = [
     "contaminated_logistic",
@@ -37,6 +44,7 @@ __all__ = [
     "step_mse",
     "step_q_ranking",
     "symmetrised_logistic",
+    "trace_and_comparison",
     "trace_loss",
     "weighted_mean",
     "win_tie",

@@ -98,3 +98,30 @@ def trace_loss(logits: jax.Array, tokens: jax.Array, mask: jax.Array) -> jax.Arr
     same_shape("trace_loss", logits=logits[..., 0], tokens=tokens, mask=mask)
     mask = flags("trace_loss", "mask", mask)
     return -masked_mean(token_log_prob(_only(logits, mask[..., None]), jnp.where(mask, tokens, 0)), mask)
+
+
+def trace_and_comparison(
+    first: jax.Array,
+    second: jax.Array,
+    margin: jax.Array,
+    label: jax.Array | float = 1.0,
+    weight: float = 0.5,
+) -> jax.Array:
+    """Themis' whole loss: cross-entropy of both traces, and Bradley-Terry of the rewards at their ends.
+
+    ``(t1 + t2) / 2 + w l(m, y)`` with ``w = 0.5`` as in the released code (arXiv 2310.01045); the paper's
+    weights of the parts of a trace were not found.
+
+    Args:
+      first: :func:`trace_loss` of the first item of each pair, ``[B]``.
+      second: of the second.
+      margin: reward of the first less that of the second, ``[B]``.
+      label: probability that the first is preferred, ``[B]`` or a number.
+      weight: ``w``, at least 0.
+
+    Returns:
+      ``[B]``.
+    """
+    same_shape("trace_and_comparison", first=first, second=second, margin=margin)
+    in_range("trace_and_comparison", "weight", weight, 0.0, float("inf"))
+    return 0.5 * (first + second) + weight * pairwise_logistic(margin, label)

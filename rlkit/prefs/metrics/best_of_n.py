@@ -86,3 +86,24 @@ def prm_preference(process: jax.Array, outcome: jax.Array) -> jax.Array:
     axes("prm_preference", "process", process, 2, "[Q, N]")
     same_shape("prm_preference", process=process, outcome=outcome)
     return jnp.mean(process, 1) - jnp.mean(outcome, 1)
+
+
+def select_hard(process: jax.Array, outcome: jax.Array, count: int) -> jax.Array:
+    """The questions where process scores have the edge: the ``count`` of the largest :func:`prm_preference`.
+
+    ViLBench (arXiv 2503.20271) keeps 600 so. A benchmark of these questions favours process rewards: it was
+    selected to.
+
+    Args:
+      process: aggregated score of each candidate, ``[Q, N]``.
+      outcome: score of each by an outcome model, ``[Q, N]``.
+      count: how many, at most Q.
+
+    Returns:
+      Bool ``[Q]``; the first among equals. A question with a score of NaN comes last.
+    """
+    edge = prm_preference(process, outcome)
+    if check_count("count", count) > len(edge):
+        raise UsageError(f"select_hard: count={count}: expected at most {len(edge)}, the questions there are")
+    edge = jnp.where(jnp.isnan(edge), -jnp.inf, edge)
+    return jnp.argsort(jnp.argsort(-edge)) < count

@@ -2,7 +2,7 @@
 
 from rlkit.prefs.users.clusters import Clusters, kmeans, nearest_in_cluster
 from rlkit.prefs.users.linear import Taste, blend_scores, fit_taste, nearest_prototype, taste_log_likelihood
-from rlkit.prefs.users.prototypes import PrototypeUsers, prototype_loss, unit_prototypes
+from rlkit.prefs.users.prototypes import PrototypeUsers, prototype_drift, prototype_loss, unit_prototypes
 
 __all__ = [
     "Clusters",
@@ -13,6 +13,7 @@ __all__ = [
     "kmeans",
     "nearest_in_cluster",
     "nearest_prototype",
+    "prototype_drift",
     "prototype_loss",
     "taste_log_likelihood",
     "unit_prototypes",

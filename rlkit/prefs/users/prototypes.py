@@ -63,10 +63,31 @@ class PrototypeUsers(nn.Module):
 def prototype_loss(vector: jax.Array, chosen: jax.Array, rejected: jax.Array) -> jax.Array:
     """``-log σ(z · r⁺ - z · r⁻)``, all ``[B, d] -> [B]``: what the released training uses.
 
-    The two regularisers that the code defines beside it are not part of its loss.
+    The regularisers that the code defines beside it, :func:`prototype_drift`, are not part of its loss.
     """
     same_shape("prototype_loss", vector=vector, chosen=chosen, rejected=rejected)
     return pairwise_logistic(jnp.sum(vector * (chosen - rejected), -1))
+
+
+def prototype_drift(
+    prototypes: jax.Array, centres: jax.Array, average: jax.Array, weight: float = 1e-3
+) -> jax.Array:
+    """How far prototypes are from the centres of their users, and from where they were, a scalar.
+
+    ``w mean (p - μ)² + w mean (p - EMA p)²``, both defined in P-GenRM's released code and used nowhere there.
+    The average is that of earlier prototypes: ``optax.incremental_update(new, old, 0.02)`` after each step
+    keeps 0.98 of it.
+
+    Args:
+      prototypes: ``[K, d]``.
+      centres: μ, of the users of each, ``[K, d]``.
+      average: exponential moving average of the prototypes, ``[K, d]``; it gets no gradient.
+      weight: ``w``, at least 0.
+    """
+    same_shape("prototype_drift", prototypes=prototypes, centres=centres, average=average)
+    in_range("prototype_drift", "weight", weight, 0.0, math.inf)
+    far = lambda fixed: jnp.mean(jnp.square(prototypes - jax.lax.stop_gradient(fixed)))
+    return weight * (far(centres) + far(average))
 
 
 def unit_prototypes(params: PyTree) -> PyTree:
