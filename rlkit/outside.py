@@ -2,11 +2,13 @@
 
 import contextlib
 import errno
+import io
 import os
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 
@@ -140,20 +142,72 @@ def read_arrays(
       UsageError: there is none, it cannot be read, is damaged, or holds Python objects; the message names it.
     """
     try:
-        with open(path, "rb") as file:
-            if file.read(6) != b"\x93NUMPY" and not zipfile.is_zipfile(file):
-                raise ValueError("it is no .npz and no .npy")
-            file.seek(0)
-            found: Any = np.load(file, allow_pickle=False)
-            if isinstance(found, np.ndarray):
-                return {"": found}
-            return {name: found[name] for name in found.files}
+        with regular(path) as file:
+            return _arrays(file)
+    except RlkitError:
+        raise
     except FileNotFoundError:
         raise UsageError(f"there is no {what} {path}") from None
     except OSError as error:
         raise UsageError(explain(error, path, "read") or str(error)) from None
     except Exception as error:  # zipfile, zlib and NumPy raise anything on damage
         raise UsageError(f"the {what} {path} is damaged ({why(error)}); {advice}") from None
+
+
+@contextlib.contextmanager
+def regular(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to read. What is no regular file - a pipe, a device - is refused: it would hang, or never end.
+
+    Raises:
+      OSError: there is none, or it cannot be read.
+      UsageError: it is no regular file; the message names it.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        mode = os.fstat(file.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(mode):
+            raise UsageError(f"{path} is a pipe or a device; expected a regular file: move it away")
+        yield file
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """All of a regular file, see :func:`regular`."""
+    with regular(path) as file:
+        return file.read()
+
+
+_ZIP_END = b"PK\x05\x06"  # begins the last record of an archive, of 22 bytes where there is no comment
+
+
+def _arrays(file: BinaryIO) -> dict[str, np.ndarray]:
+    """Arrays of an ``.npz`` or ``.npy``, of which every byte counts.
+
+    NumPy reads of a member what its header says. A header that says less, or a member that begins elsewhere,
+    leaves the checksum at its end unread; and an archive behind another one is taken for both.
+    """
+    if file.read(6) == b"\x93NUMPY":
+        file.seek(0)
+        return {"": _array(file)}
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is no .npz and no .npy")
+    file.seek(-22, os.SEEK_END)
+    ends = file.read(4) == _ZIP_END
+    with zipfile.ZipFile(file) as archive:
+        names = archive.namelist()
+        begins = min((info.header_offset for info in archive.infolist()), default=0) == 0
+        if not (begins and ends and len(set(names)) == len(names)):
+            raise ValueError("there is more in it than one archive")
+        return {name.removesuffix(".npy"): _array(io.BytesIO(archive.read(name))) for name in names}
+
+
+def _array(file: BinaryIO) -> np.ndarray:
+    """One array, to the end of the file."""
+    found = np.lib.format.read_array(file, allow_pickle=False)
+    if file.read(1):
+        raise ValueError("there is more in it than its header says")
+    return found
 
 
 def why(error: BaseException) -> str:

@@ -35,7 +35,7 @@ class Journal:
 
     def _load(self, path: Path, write: bool) -> None:
         with outside.at(path, "read"):
-            data = path.read_bytes()
+            data = outside.read_bytes(path)
         whole = data.rfind(b"\n") + 1
         for number, line in enumerate(data[:whole].splitlines(), 1):
             name, found, digest, right = "", None, "", False

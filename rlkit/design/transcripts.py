@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlkit import outside
 from rlkit.design.clients import (
     BudgetError,
     Client,
@@ -242,7 +243,7 @@ def _read(path: Path, needed: bool) -> dict[str, tuple[Request, Answer]]:
     if not path.exists() and not needed:
         return {}
     try:
-        data = path.read_bytes()
+        data = outside.read_bytes(path)
     except OSError as error:
         raise UsageError(f"cannot read the transcript {path}: {error.strerror or error}") from error
     whole = data[: data.rfind(b"\n") + 1]

@@ -51,7 +51,7 @@ def write(path: str | Path, jobs: Sequence[Job]) -> Path:
                 raise UsageError(f"two jobs have the {what} {getattr(job, what)!r}; each needs its own")
             seen.add(getattr(job, what))
     data = "".join(f"{json.dumps(_plain(job), allow_nan=False)}\n" for job in jobs).encode()
-    if path.exists() and path.read_bytes() != data:
+    if path.exists() and outside.read_bytes(path) != data:
         raise UsageError(f"{path} holds other jobs; name another file, or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
     store.replace(path, lambda file: file.write(data))
@@ -111,10 +111,10 @@ def indices(text: str, count: int) -> list[int]:
         ends = (low, high if dash else low)
         if not all(end.isascii() and end.isdecimal() and len(end) < 10 for end in ends):
             raise UsageError(f"indices {text[:60]!r}: expected numbers and ranges, e.g. 0-63 or 3,7,9-11")
-        found += range(int(ends[0]), int(ends[1]) + 1)
-    for index in found:
-        if index >= count:
-            raise UsageError(f"index {index}: the file has the jobs 0 to {count - 1}")
+        first, last = int(ends[0]), int(ends[1])
+        if first <= last and last >= count:
+            raise UsageError(f"index {max(first, count)}: the file has the jobs 0 to {count - 1}")
+        found += range(first, last + 1)
     if not found:
         raise UsageError(f"indices {text[:60]!r}: a range that is empty; write the smaller number first")
     return list(dict.fromkeys(found))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rlkit.errors import RlkitError
 from rlkit.experiment.training import devices
+from rlkit.experiment.training.config import TrainConfig
 from rlkit.jobs import file, remote, state, worker
 from rlkit.jobs.file import Job
 
@@ -43,8 +44,9 @@ def run_here(
         jax.distributed.initialize()
     jobs = file.read(path)
     chosen = [(index, jobs[index]) for index in indices]
-    settings = [file.settings(job) for _, job in chosen]
-    devices.use_host_devices(max((s.devices for s in settings), default=0), settings[0].threads)
+    settings = [found for _, job in chosen if (found := _readable(job)) is not None]
+    if settings:
+        devices.use_host_devices(max(s.devices for s in settings), settings[0].threads)
     code = 0
     for index, job in chosen:
         try:
@@ -58,6 +60,14 @@ def run_here(
             return ended.exit_code
         code = code or ended.exit_code
     return code
+
+
+def _readable(job: Job) -> TrainConfig | None:
+    """The configuration of a job; None if it is none, which is said when its turn comes."""
+    try:
+        return file.settings(job)
+    except RlkitError:
+        return None
 
 
 def _one(job: Job, root: Path, scratch: str | Path | None, progress: bool, abrupt: bool) -> worker.Ended:

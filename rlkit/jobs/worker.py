@@ -38,10 +38,10 @@ def run_job(job: Job, folder: Path, *, progress: bool = False, abrupt: bool = Fa
         of another configuration.
       RlkitError: it failed. The sentence is kept beside the folder, for ``rlkit jobs status``.
     """
-    if (folder / MARK).exists():
+    if _finished(job, folder):
         return Ended(0, "done before")
     with claimed(folder):
-        if (folder / MARK).exists():  # while this one waited
+        if _finished(job, folder):  # while this one waited
             return Ended(0, "done before")
         try:
             ended = _do(job, folder, progress, abrupt)
@@ -70,8 +70,29 @@ def _do(job: Job, folder: Path, progress: bool, abrupt: bool) -> Ended:
         _same(job, folder)
     if job.then:
         load_target(job.then)(folder, job.options)
-    store.write_json(folder / MARK, {"name": job.name, "then": job.then})
+    store.write_json(folder / MARK, {"name": job.name} | _afterwards(job))
     return Ended(0, words)
+
+
+def _afterwards(job: Job) -> dict[str, Any]:
+    """What follows the training of a job, as JSON data."""
+    return json.loads(json.dumps({"then": job.then, "options": job.options}))
+
+
+def _finished(job: Job, folder: Path) -> bool:
+    """Whether the job was done.
+
+    Raises:
+      UsageError: what was done there is another job, of the same folder.
+    """
+    if not (folder / MARK).exists():
+        return False
+    _same(job, folder)
+    mark = store.read_json(folder / MARK)
+    for name, wanted in _afterwards(job).items():
+        if not isinstance(mark, dict) or mark.get(name, wanted) != wanted:  # older ones tell no options
+            raise UsageError(f"{folder / MARK} is of another job than this one ({name}); name another folder")
+    return True
 
 
 def _same(job: Job, folder: Path) -> None:

@@ -27,8 +27,8 @@ from rlkit.studies.gain import (
     early_mean,
     partial_correlation,
 )
-from rlkit.studies.measure import LEVELS, MEASURED, STATISTICS
-from rlkit.studies.study import PROTOCOLS
+from rlkit.studies.measure import LEVELS, MEASURED, OF, STATISTICS, made_of
+from rlkit.studies.study import PROTOCOLS, Measuring
 
 METRICS = (
     *(f"emergence {level}" for level in LEVELS),
@@ -126,11 +126,16 @@ def _aligned(metric: np.ndarray, returns: np.ndarray, known: np.ndarray) -> Alig
     return found._replace(global_alignment=full[0], local_alignment=full[1])
 
 
-def read(folder: Path) -> dict[str, np.ndarray] | None:
+def read(folder: Path, how: Measuring | None = None) -> dict[str, np.ndarray] | None:
     """The measured arrays of a cell; None if it has not been measured.
 
+    Args:
+      folder: of the cell.
+      how: it should have been measured; None: however.
+
     Raises:
-      UsageError: the file is damaged, or is without some of the arrays; the message names it.
+      UsageError: the file is damaged, is without some of the arrays, or is of another cell or measured
+        otherwise; the message names it.
     """
     path = folder / MEASURED
     if not path.exists():
@@ -144,6 +149,11 @@ def read(folder: Path) -> dict[str, np.ndarray] | None:
                 f"{path}: {name} is missing or of another shape than the returns {size}; delete the file and "
                 "measure the cell anew: rlkit study"
             )
+    if how is not None and OF in arrays and str(arrays[OF]) != made_of(folder, how):
+        raise UsageError(
+            f"{path} is of a run with another configuration, or was measured otherwise than this study "
+            "measures; delete the file and measure the cell anew: rlkit study"
+        )
     return arrays
 
 

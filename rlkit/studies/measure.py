@@ -4,6 +4,9 @@ Every number is a mean over steps, so that a longer recording gives another esti
 Every checkpoint is measured by itself: an early one knows nothing of what came later.
 """
 
+import hashlib
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +44,16 @@ class Recorded(NamedTuple):
     first: np.ndarray
 
 
+OF = "of"
+"""Array of ``study.npz`` that says what was measured: :func:`made_of`."""
+
+
+def made_of(folder: Path, how: Measuring) -> str:
+    """A digest of a run's configuration and of how it is measured."""
+    said = {"config": store.read_json(folder / store.CONFIG), "measuring": asdict(how)}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
 def measure(folder: str | Path, options: dict[str, Any]) -> Path:
     """Measure a finished run of a study.
 
@@ -74,6 +87,7 @@ def measure(folder: str | Path, options: dict[str, Any]) -> Path:
         found["representation"] = representation(recorded, shown)
         arrays |= {f"{name}/{part}": value for part, value in found.items()}
     arrays["not_normal"] = not_normal(own.latent[:, -1])
+    arrays[OF] = np.array(made_of(folder, how))
     store.write_arrays(folder / MEASURED, arrays)
     return folder / MEASURED
 

@@ -60,7 +60,14 @@ def _licence(root: Path) -> str:
     if not (root / LICENCE).exists():
         command = f"python benchmarks/licence.py --out {root / LICENCE}"
         return title + f"Not measured in this folder. Two tables are missing here: `{command}`."
-    return title + "\n".join(licence.tables(store.read_json(root / LICENCE)))
+    data = store.read_json(root / LICENCE)
+    try:
+        return title + "\n".join(licence.tables(data))
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        return title + (
+            f"{root / LICENCE} cannot be used ({type(error).__name__}: {str(error)[:80]}): measure it anew "
+            "with `python benchmarks/licence.py`."
+        )
 
 
 def _span(found: Mapping[str, Any] | None, digits: int = 2) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rlkit.experiment.reports import reading
 from rlkit.experiment.reports.intervals import interval
 from rlkit.experiment.runs import store
 from rlkit.jobs import state
@@ -97,7 +98,7 @@ def _cell(study: Study, cell: Cell, where: Path) -> tuple[dict[str, Any], dict[s
         "name": cell.name, "environment": cell.environment, "algorithm": cell.algorithm, "torso": cell.torso,
         "arm": cell.arm, "env": cell.config.get("env", ""), "paper": paper_alignment(cell.environment),
     }  # fmt: skip
-    arrays = found_in.read(where)
+    arrays = found_in.read(where, study.measuring)
     if arrays is None:
         standing = state.standing(where)
         kind = "skipped" if cell.skipped else "failed" if standing.state == state.FAILED else "missing"
@@ -151,9 +152,8 @@ def _without(data: Mapping[str, Any], *names: str) -> dict[str, Any]:
 
 def _seconds(where: Path) -> float:
     """Wall seconds that training, compiling and recording took, over all starts."""
-    lines = store.read_jsonl(where / store.TIMINGS)
-    named = ("seconds", "trace_s", "compile_s")
-    return round(sum(float(line.get(name, 0.0)) for line in lines for name in named), 1)
+    times, _ = reading.timings(where / store.TIMINGS)
+    return round(times.trace + times.compile + times.train + times.look, 1)
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:

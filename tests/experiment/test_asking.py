@@ -16,7 +16,7 @@ from browser import browser, tab
 from rlkit import cli
 from rlkit.envs import make
 from rlkit.envs.core import observe
-from rlkit.errors import UnknownNameError, UsageError
+from rlkit.errors import RlkitError, UnknownNameError, UsageError
 from rlkit.experiment.asking import answers, clips, fitting, rounds
 from rlkit.experiment.asking.page import Page
 from rlkit.experiment.runs import store
@@ -116,6 +116,81 @@ def test_what_is_damaged_or_empty_is_refused(questions, tmp_path):
         answers.load(questions.folder)
 
 
+def test_answers_that_were_changed_are_noticed(questions):
+    for pair, said in enumerate(("first", "second", "equal")):
+        answers.answer(questions, pair, said)
+    path = questions.folder / answers.ANSWERS
+    lines = path.read_text().splitlines(keepends=True)
+    odd = {
+        "turned": [lines[0].replace("first", "second"), *lines[1:]],
+        "left out": [lines[0], lines[2]],
+        "moved": [lines[1], lines[0], lines[2]],
+        "unsealed": ['{"pair": 4, "answer": {}}\n', *lines],
+    }
+    for what, changed in odd.items():
+        path.write_text("".join(changed))
+        with pytest.raises(UsageError, match=r"line \d of .*answers\.jsonl .*; restore the file"):
+            answers.answered(questions)
+        assert what
+    path.write_text("".join(lines))
+    assert len(answers.answered(questions)) == 3
+
+
+def test_answers_and_clips_of_an_earlier_version_are_read(questions):
+    bare = questions._replace(about={k: v for k, v in questions.about.items() if k != "clips"})
+    rows = [{"pair": pair, "answer": "first", "by": "me", "at": 1.0} for pair in range(2)]
+    (questions.folder / answers.ANSWERS).write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    answers.answer(bare, 2, "second")
+    assert list(answers.answered(bare)) == [0, 1, 2]
+    assert len(answers.read_pair(bare, 0)) == 2
+
+
+def test_clips_that_were_changed_are_noticed(questions):
+    pairs = questions.folder / answers.PAIRS
+    shutil.copy(pairs / "00001.npz", pairs / "00000.npz")
+    with pytest.raises(UsageError, match=r"00000\.npz is not what was asked about"):
+        answers.read_pair(questions, 0)
+    bare = questions._replace(about={k: v for k, v in questions.about.items() if k != "clips"})
+    arrays = store.read_arrays(pairs / "00002.npz")
+    odd = {
+        "first.obs": arrays["first.obs"].astype(complex), "first.mask": arrays["first.mask"][:2],
+        "second.mask": np.full(LENGTH, np.nan), "second.action": arrays["second.action"][:-1],
+    }  # fmt: skip
+    for name, value in odd.items():
+        store.write_arrays(pairs / "00002.npz", arrays | {name: value})
+        with pytest.raises(UsageError, match=r"pair 2 of .*; ask it anew"):
+            answers.read_pair(bare, 2)
+        assert name
+    about = json.loads((questions.folder / answers.QUESTIONS).read_text())
+    del about[store.DIGEST]
+    (questions.folder / answers.QUESTIONS).write_text(json.dumps(about | {"pairs": 3}))
+    with pytest.raises(UsageError, match="has lost its sha256"):
+        answers.load(questions.folder)
+
+
+def test_the_page_says_what_is_wrong_with_the_folder(questions, capfd):
+    with Page(questions) as page:
+        (questions.folder / answers.PAIRS / "00000-first.gif").unlink()
+        code, data = _request(page, "/clip/0/first.gif")
+        assert (code, "cannot read" in json.loads(data)["error"]) == (500, True)
+        (questions.folder / answers.ANSWERS).write_text('{"pair": 0, "answer": {}}\n' * 2)
+        for path, body in (("/state", None), ("/answer", {"pair": 1, "answer": "first"})):
+            code, data = _request(page, path, body)
+            assert (code, "restore the file" in json.loads(data)["error"]) == (400, True)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_folder_that_could_not_be_made_can_be_made_again(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_json", full)
+        with pytest.raises(RlkitError, match=r"cannot write .*q: No space left"):
+            answers.create(tmp_path / "q", "classic/pendulum")
+    assert answers.create(tmp_path / "q", "classic/pendulum").size == 0
+
+
 def _request(page, path, body=None, token=None, host=None):
     """Status and JSON of a request as a browser would make it."""
     base, _, own = page.url.partition("/#")
@@ -143,6 +218,8 @@ def test_the_page_takes_each_answer_once(questions):
             ({"pair": None, "answer": "first"}, 404),
             ({"pair": 1, "answer": "neither"}, 400),
             ({"pair": 1}, 400),
+            ({"pair": 1, "answer": ["first"]}, 400),
+            ({"pair": 1, "answer": {}}, 400),
             ([1, 2], 400),
             (b"{", 400),
             (b"x" * 5000, 400),

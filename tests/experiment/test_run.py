@@ -115,8 +115,19 @@ def test_what_was_written_after_the_checkpoint_is_cut_back(straight, copied):
 
 def test_killed_before_the_first_checkpoint_starts_again(straight, copied):
     shutil.rmtree(copied / store.CHECKPOINTS)
+    (copied / store.TIMINGS).unlink()
     assert run.resume(copied, progress=False).finished
     assert content(copied) == straight
+    assert not (copied / checkpoint.REJECTED).exists()
+
+
+def test_a_run_that_lost_its_checkpoints_begins_anew_and_keeps_what_it_had(straight, copied, capsys):
+    had = (copied / store.METRICS).read_bytes()
+    shutil.rmtree(copied / store.CHECKPOINTS)
+    assert run.resume(copied, progress=False).finished
+    assert content(copied) == straight
+    assert "is without the checkpoints that were made there" in capsys.readouterr().err
+    assert (copied / checkpoint.REJECTED / "run-0" / store.METRICS).read_bytes() == had
 
 
 def test_damaged_checkpoints_are_passed_over_and_kept_aside(straight, copied, capsys):

@@ -60,6 +60,31 @@ def test_indices_are_read_and_written():
     ):
         with pytest.raises(UsageError, match=words):
             file.indices(text, 8)
+    with pytest.raises(UsageError, match="index 8: the file has the jobs 0 to 7"):
+        file.indices("0-999999999", 8)  # which are not counted out
+
+
+def test_what_was_done_there_is_another_job(jobs_file, capsys):
+    assert running.run_here(jobs_file, [1]) == 0
+    assert running.run_here(jobs_file, [1]) == 0
+    folder = jobs_file.parent / "cells/1"
+    others = (
+        dataclasses.replace(job(1), config=job(2).config),
+        dataclasses.replace(job(1), options={"word": "y"}),
+        dataclasses.replace(job(1), then=""),
+    )
+    for other, said in zip(others, ("another configuration", "options", "then"), strict=True):
+        with pytest.raises(UsageError, match=said):
+            worker.run_job(other, folder)
+
+
+def test_one_that_is_none_keeps_no_other_from_running(tmp_path, capsys):
+    odd = dataclasses.replace(job(0), config={"env": 3})
+    path = file.write(tmp_path / "jobs.jsonl", [odd, job(1)])
+    assert running.run_here(path, [0, 1]) == 2
+    out, said = capsys.readouterr()
+    assert "error: job 0 (toy-0): " in said
+    assert "job 1 (toy-1): done" in out
 
 
 def test_a_job_is_done_once_and_then_left_alone(jobs_file, capsys):

@@ -1,5 +1,6 @@
 """What is measured of a cell, and what a report makes of it."""
 
+import dataclasses
 import json
 import shutil
 
@@ -50,6 +51,32 @@ def test_a_cell_is_an_ordinary_run_that_was_measured(cell):
     measure(folder, OPTIONS)
     assert (folder / "study.npz").read_bytes() == before
     assert not runner.due(made, root).indices
+
+
+def test_measurements_of_another_cell_or_protocol_are_refused(cell, tmp_path):
+    made, root = cell
+    folder = tmp_path / "cell"
+    shutil.copytree(runner.folder(root, made.cells[0]), folder)
+    assert evidence.read(folder, made.measuring) is not None
+    with pytest.raises(UsageError, match="was measured otherwise than this study"):
+        evidence.read(folder, dataclasses.replace(made.measuring, draws=99))
+    config = (folder / store.CONFIG).read_text()
+    (folder / store.CONFIG).write_text(config.replace("classic/cartpole", "classic/pendulum"))
+    with pytest.raises(UsageError, match="is of a run with another configuration"):
+        evidence.read(folder, made.measuring)
+
+
+@pytest.mark.parametrize("licence", ["{}", "[]", "null", '{"studies": 3, "primary": "x", "truths": []}'])
+def test_a_licence_that_is_none_is_left_out_of_the_report(licence, tmp_path):
+    (tmp_path / report.LICENCE).write_text(licence)
+    assert "cannot be used" in report._licence(tmp_path)
+
+
+@pytest.mark.parametrize("seconds", ["null", "[1]", "NaN", '"x"'])
+def test_seconds_that_are_none_do_not_count(seconds, tmp_path):
+    lines = [f'{{"event": "probe", "seconds": {seconds}}}', '{"event": "probe", "seconds": 2.5}']
+    (tmp_path / store.TIMINGS).write_text("\n".join(lines) + "\n")
+    assert results._seconds(tmp_path) == 2.5
 
 
 def test_matched_replay_shows_all_the_same(cell):

@@ -2,10 +2,12 @@
 
 ``questions.json`` says which environment the clips are of; ``pairs/00000.npz`` holds the transitions of a
 pair, ``pairs/00000-first.gif`` and ``pairs/00000-second.gif`` its pictures; ``answers.jsonl`` has a line
-for each answer: ``{"pair": 0, "answer": "first", "by": "person", "at": 1700000000.0}``.
+for each answer: ``{"pair": 0, "answer": "first", "by": "person", "at": 1700000000.0, "sha256": ...}``, whose
+digest is of the line and of all before it.
 """
 
 import hashlib
+import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from rlkit.envs import make
 from rlkit.errors import UsageError, unknown_name
 from rlkit.experiment.asking.clips import Clips, draw_clip, take_clips
 from rlkit.experiment.runs import store
+from rlkit.experiment.training import integrity
 from rlkit.paths import named_leaves
 from rlkit.prefs.feedback.inputs import Inputs
 from rlkit.prefs.types import PairBatch, Segment, pairs
@@ -55,6 +58,7 @@ class About:
     env_options: dict[str, Any]
     segment: int
     pairs: int
+    clips: list[str] | None = None  # sha256 of each file of a pair; none in folders of earlier versions
 
 
 class Questions(NamedTuple):
@@ -89,10 +93,11 @@ def create(
     env, path = make(env_id, **(options or {})), Path(folder)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(f"{path} exists and holds no questions; name a folder that does not exist")
-    with outside.at(path, "write"):
-        (path / PAIRS).mkdir(parents=True)
     about = {"version": 1, "env": env_id, "env_options": options or {}, "segment": length, "pairs": 0}
-    store.write_json(path / QUESTIONS, about, digest=True)
+    about |= {"clips": []}
+    with outside.at(path, "write"), store.whole_folder(path) as part:
+        (part / PAIRS).mkdir()
+        store.write_json(part / QUESTIONS, about, digest=True)
     return Questions(path, env, about)
 
 
@@ -109,7 +114,10 @@ def load(folder: str | Path) -> Questions:
         )
     about = store.read_json(path / QUESTIONS)
     if isinstance(about, dict):
-        about.pop(store.DIGEST, None)
+        if about.pop(store.DIGEST, None) is None:
+            raise UsageError(
+                f"{path / QUESTIONS} has lost its {store.DIGEST}: something has changed it; restore it"
+            )
         if about.get("version") != 1:
             raise UsageError(
                 f"{path / QUESTIONS} is of version {about.get('version')}; this rlkit reads version 1"
@@ -129,7 +137,7 @@ def add(questions: Questions, clips: Clips, size: int = 192, env_params: Any = N
     """
     if len(clips.mask) % 2:
         raise UsageError(f"{len(clips.mask)} clips; expected an even number, two for each question")
-    begin, more = questions.size, len(clips.mask) // 2
+    begin, more, made = questions.size, len(clips.mask) // 2, list[str]()
     for i in range(more):
         arrays = {}
         for side, name in enumerate(SIDES):
@@ -138,9 +146,12 @@ def add(questions: Questions, clips: Clips, size: int = 192, env_params: Any = N
             arrays[f"{name}.mask"] = clip.mask
             picture = draw_clip(questions.env, clips, 2 * i + side, size, env_params)
             store.replace(clip_path(questions, begin + i, name), lambda file, data=picture: file.write(data))
-        store.write_arrays(questions.folder / PAIRS / f"{begin + i:05d}.npz", arrays)
+        store.write_arrays(_pair_path(questions, begin + i), arrays)
+        made.append(integrity.measure(_pair_path(questions, begin + i)).sha256)
     # The description comes last: what it does not count was not asked.
     about = questions.about | {"pairs": begin + more}
+    if (before := about.get("clips")) is not None:
+        about["clips"] = [*before, *made]
     store.write_json(questions.folder / QUESTIONS, about, digest=True)
     return questions._replace(about=about)
 
@@ -164,8 +175,12 @@ def answered(questions: Questions) -> dict[int, dict[str, Any]]:
       UsageError: the file is damaged, or answers a pair that does not exist or one twice.
     """
     found: dict[int, dict[str, Any]] = {}
-    path = questions.folder / ANSWERS
-    for number, line in enumerate(store.read_jsonl(path), 1):
+    path, before = questions.folder / ANSWERS, ""
+    lines = store.read_jsonl(path)
+    chained = any(store.DIGEST in line for line in lines)  # earlier versions wrote none
+    for number, line in enumerate(lines, 1):
+        if chained and line.get(store.DIGEST) != (before := _link(before, line)):
+            raise UsageError(f"line {number} of {path} was changed since it was written; restore the file")
         pair, said = line.get("pair"), line.get("answer")
         known = isinstance(said, str) and said in LABELS
         if pair is None or not _is_pair(questions, pair) or not known or pair in found:
@@ -175,6 +190,12 @@ def answered(questions: Questions) -> dict[int, dict[str, Any]]:
             )
         found[pair] = line
     return found
+
+
+def _link(before: str, line: dict[str, Any]) -> str:
+    """The digest of an answer and of all before it: a line that is changed, moved or taken out breaks it."""
+    rest = {name: value for name, value in line.items() if name != store.DIGEST}
+    return hashlib.sha256((before + json.dumps(rest, sort_keys=True)).encode()).hexdigest()
 
 
 def _is_pair(questions: Questions, pair: Any) -> bool:
@@ -206,9 +227,13 @@ def answer(questions: Questions, pair: Any, said: Any, by: str = "person") -> di
         raise UsageError(f"answer={said!r:.60}: expected one of {', '.join(LABELS)}")
     if said not in LABELS:
         raise unknown_name("answer", said, LABELS)
-    if (given := answered(questions).get(pair)) is not None:
+    every = answered(questions)
+    given_before = list(every.values())
+    if (given := every.get(pair)) is not None:
         raise AnsweredError(f"pair {pair} has been answered ({given['answer']}); answers are not changed")
     line = {"pair": pair, "answer": said, "by": by, "at": round(time.time(), 3)}
+    if not given_before or store.DIGEST in given_before[-1]:
+        line[store.DIGEST] = _link(given_before[-1][store.DIGEST] if given_before else "", line)
     store.append_jsonl(questions.folder / ANSWERS, line)
     return line
 
@@ -225,7 +250,10 @@ def read_pair(questions: Questions, pair: int) -> tuple[tuple[Transition, np.nda
     Raises:
       UsageError: the file is damaged or of another environment.
     """
-    arrays = store.read_arrays(questions.folder / PAIRS / f"{pair:05d}.npz")
+    path, told = _pair_path(questions, pair), questions.about.get("clips")
+    arrays = store.read_arrays(path)
+    if told is not None and told[pair : pair + 1] != [integrity.measure(path).sha256]:
+        raise UsageError(f"{path} is not what was asked about: something has changed it; restore it")
     example = example_transition(questions.env.spec)
     paths = list(named_leaves(example))
     sides = []
@@ -233,15 +261,25 @@ def read_pair(questions: Questions, pair: int) -> tuple[tuple[Transition, np.nda
         missing = [path for path in [*paths, "mask"] if f"{name}.{path}" not in arrays]
         if missing:
             raise UsageError(f"pair {pair} of {questions.folder} is without {name}.{missing[0]}; ask it anew")
-        leaves = [arrays[f"{name}.{path}"] for path in paths]
+        leaves, mask = [arrays[f"{name}.{path}"] for path in paths], arrays[f"{name}.mask"]
+        if mask.ndim != 1 or mask.dtype != bool or not mask.any():
+            raise UsageError(
+                f"pair {pair} of {questions.folder}: {name}.mask is {mask.dtype}{list(mask.shape)}; expected "
+                "bool [steps], with some; ask it anew"
+            )
         for path, leaf, wanted in zip(paths, leaves, jax.tree.leaves(example), strict=True):
-            if leaf.shape[1:] != wanted.shape:
+            if leaf.shape != (*mask.shape, *wanted.shape) or leaf.dtype != wanted.dtype:
                 raise UsageError(
-                    f"pair {pair} of {questions.folder}: {name}.{path} has shape {leaf.shape}; expected "
-                    f"[steps, {', '.join(map(str, wanted.shape))}] as in {questions.env.spec.id}; ask it anew"
+                    f"pair {pair} of {questions.folder}: {name}.{path} is {leaf.dtype}{list(leaf.shape)}; "
+                    f"expected {wanted.dtype}{[*mask.shape, *wanted.shape]} as in {questions.env.spec.id}; "
+                    "ask it anew"
                 )
-        sides.append((jax.tree.unflatten(jax.tree.structure(example), leaves), arrays[f"{name}.mask"]))
+        sides.append((jax.tree.unflatten(jax.tree.structure(example), leaves), mask))
     return tuple(sides)
+
+
+def _pair_path(questions: Questions, pair: int) -> Path:
+    return questions.folder / PAIRS / f"{pair:05d}.npz"
 
 
 def comparisons(questions: Questions, inputs: Inputs) -> PairBatch:

@@ -25,6 +25,13 @@ _MOST = 4096  # bytes of an answer
 _CLIP = re.compile(r"/clip/(\d{1,9})/(first|second)\.gif")
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that went away is no news."""
+
+
 class Page:
     """The questions of a folder on a page, until they are all answered.
 
@@ -47,10 +54,9 @@ class Page:
         self.done = threading.Event()
         self._one = threading.Lock()  # answers are checked and written one at a time
         try:
-            self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+            self._server = _Server(("127.0.0.1", port), _handler(self))
         except (OSError, OverflowError) as error:
             raise UsageError(f"port={port}: it cannot be taken ({error}); 0 takes a free one") from None
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         if self.state()["next"] is None:
             self.done.set()
@@ -110,6 +116,29 @@ def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
             """Requests are no news."""
 
         def do_GET(self) -> None:
+            self._answer(self._get)
+
+        def do_POST(self) -> None:
+            self._answer(self._post)
+
+        def _answer(self, how: Callable[[], None]) -> None:
+            """Whatever happens is said in a sentence, to the page."""
+            try:
+                how()
+            except OSError:  # who asked went away
+                self.close_connection = True
+            except UnknownPairError as error:
+                self._refuse(404, str(error), page.state())
+            except AnsweredError as error:
+                self._refuse(409, str(error), page.state())
+            except UsageError as error:
+                self._refuse(400, str(error))
+            except RlkitError as error:  # the disk: nothing was kept, and the page says so
+                self._refuse(500, str(error))
+            except Exception as error:
+                self._refuse(500, f"{type(error).__name__}: {error}; this is a defect of rlkit")
+
+        def _get(self) -> None:
             path, _, query = self.path.partition("?")
             if path == "/" and self._is_here():
                 html = (Path(__file__).parent / "page.html").read_bytes()
@@ -124,13 +153,11 @@ def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
             if found is None or int(found[1]) >= page.questions.size:
                 return self._refuse(404, f"there is nothing at {path[:80]}")
             clip = clip_path(page.questions, int(found[1]), found[2])
-            try:
-                data = clip.read_bytes()
-            except OSError as error:
-                return self._refuse(404, outside.explain(error, clip, "read") or str(error))
+            with outside.at(clip, "read"):
+                data = outside.read_bytes(clip)
             return self._send(200, data, "image/gif")
 
-        def do_POST(self) -> None:
+        def _post(self) -> None:
             if not self._may(""):
                 return self._refuse(
                     403, "this page was opened without its token; open the address as it was printed"
@@ -140,20 +167,11 @@ def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
             said = self._body()
             if said is None:
                 return self._refuse(400, 'expected {"pair": number, "answer": text}')
-            try:
-                return self._json(200, page.take(said.get("pair"), said.get("answer")))
-            except UnknownPairError as error:
-                return self._refuse(404, str(error), page.state())
-            except AnsweredError as error:
-                return self._refuse(409, str(error), page.state())
-            except UsageError as error:
-                return self._refuse(400, str(error))
-            except RlkitError as error:  # the disk: nothing was kept, and the page says so
-                return self._refuse(500, str(error))
+            return self._json(200, page.take(said.get("pair"), said.get("answer")))
 
         def _body(self) -> dict[str, Any] | None:
             length = self.headers.get("Content-Length", "")
-            if not length.isdecimal() or int(length) > _MOST:
+            if not length.isdecimal() or len(length) > 9 or int(length) > _MOST:
                 self.close_connection = True
                 return None
             try:

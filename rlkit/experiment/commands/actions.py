@@ -77,6 +77,7 @@ def place(args: list[str]) -> tuple[Place, list[str]]:
 def train(args: list[str]) -> int:
     """``rlkit train``."""
     from rlkit.agents import registry
+    from rlkit.experiment.runs import store
     from rlkit.experiment.training import config
     from rlkit.registry import is_target
 
@@ -85,6 +86,8 @@ def train(args: list[str]) -> int:
     where, rest = place(args)
     name, args = take(rest, "--agent")
     settings = config.TrainConfig() if where.source is None else config.load(where.source)
+    if where.resumed is not None:  # with as many devices and threads as it had
+        settings = config.load(store.existing(where.resumed) / store.CONFIG)
     if getattr(settings, "kind", ""):
         again = f"rlkit group {'fit' if settings.kind == 'fit' else 'train'} --from {where.source}"
         raise UsageError(f"{where.source} is of a {settings.kind} trainer; use: {again}")

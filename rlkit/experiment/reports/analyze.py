@@ -67,7 +67,7 @@ from rlkit.errors import UsageError
 from rlkit.experiment.reports.intervals import interval
 from rlkit.experiment.runs import store
 from rlkit.experiment.runs.logbook import number
-from rlkit.experiment.training import config
+from rlkit.experiment.training import config, integrity
 from rlkit.experiment.training.members import grid_labels, parse_grid
 from rlkit.types import Key
 
@@ -166,6 +166,7 @@ def analyze(
     settings = config.load(folder / store.CONFIG)
     if getattr(settings, "kind", ""):
         raise UsageError(f"{folder} is a run of a group trainer, which records no latents; see rlkit report")
+    measured = integrity.measured(folder)
     latents = read_latents(folder)
     if not latents:
         raise UsageError(
@@ -204,6 +205,7 @@ def analyze(
         "null": {"name": NULL, "hypothesis": NULLS[NULL].hypothesis},
         "draws": draws,
         "final_draws": next(iter(lives[0].beyond["means"].values())).shape[1],
+        "recordings": measured,
         "correction": _correct(lives, [member["points"][-1] for member in members]),
         "members": members,
     }
@@ -215,6 +217,18 @@ def analyze(
     store.write_arrays(target / ARRAYS, {"returns": returns} | joined)
     store.write_json(target / EMERGENCE, data, digest=True)
     return target / EMERGENCE
+
+
+def outdated(folder: Path, data: dict[str, Any]) -> bool:
+    """Whether the content of ``emergence.json`` is of other recordings than the folder has now.
+
+    Recordings that were removed to save space are no others; content of an earlier version says nothing.
+    """
+    told = data.get("recordings")
+    if not isinstance(told, dict):
+        return False
+    now = integrity.measured(folder)
+    return bool(now) and any(list(one) != told.get(name) for name, one in now.items())
 
 
 def _per_update(lines: list[dict[str, Any]], settings: Any) -> int:

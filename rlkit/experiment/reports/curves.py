@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rlkit import outside
+
 POINTS = 256
 SHOWN = ("eval/", "episode/", "reward/")
 _BLOCK = 256  # lines that are turned into arrays at once
@@ -64,7 +66,7 @@ def rows(path: Path, note: Callable[[str], None]) -> Iterator[tuple[int, dict[st
       note: called with one sentence per damaged line.
     """
     try:
-        with open(path, "rb") as file:
+        with outside.regular(path) as file:
             for number, row in enumerate(file, 1):
                 try:
                     line = json.loads(row)

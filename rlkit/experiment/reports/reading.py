@@ -130,10 +130,14 @@ def read(folder: str | Path) -> Run:
     shown = ("",) if getattr(settings, "kind", "") else curves.SHOWN
     metrics = curves.read(folder / store.METRICS, rows, notes.of(store.METRICS), shown=shown)
     emergence = _object(folder / analyze.EMERGENCE, notes.of(analyze.EMERGENCE))
+    if analyze.outdated(folder, emergence):
+        notes.of(analyze.EMERGENCE)(
+            f"{analyze.EMERGENCE} is of other recordings than there are now; run rlkit analyze"
+        )
     _recordings(folder, settings, metrics, notes.of(store.LATENTS))
     for damage in integrity.check_run(folder, config.to_dict(settings)):
         notes.of("files")(damage.replace(f"{folder}{os.sep}", ""))
-    times, starts = _timings(folder / store.TIMINGS, notes.of(store.TIMINGS))
+    times, starts = timings(folder / store.TIMINGS, notes.of(store.TIMINGS))
     idle = _object(folder / store.DONE, notes.of(store.DONE)).get("learnt_nothing")
     if isinstance(idle, list) and idle:
         notes.of(store.DONE)(health.nothing_learnt(idle, rows))
@@ -196,8 +200,8 @@ def _recordings(folder: Path, settings: Any, metrics: Metrics, note: Callable[[s
         note(f"the recordings of latents after update {named} are missing in {store.LATENTS}/")
 
 
-def _timings(path: Path, note: Callable[[str], None]) -> tuple[Times, list[Start]]:
-    """Sums over ``timings.jsonl``, and the starts that it notes."""
+def timings(path: Path, note: Callable[[str], None] = lambda sentence: None) -> tuple[Times, list[Start]]:
+    """Sums over ``timings.jsonl``, and the starts it tells; ``note`` gets a sentence per damaged line."""
     starts: list[Start] = []
     sums = dict.fromkeys(Times._fields, 0.0)
     fields = {

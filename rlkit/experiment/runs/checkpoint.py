@@ -193,6 +193,7 @@ def save(
     args = ocp.args.Composite(**items)
     with (
         outside.at(folder, "save a checkpoint (earlier ones are intact) in"),
+        _hushed(),
         _manager(folder, keep) as manager,
     ):
         manager.save(update, args=args, force=True)

@@ -138,8 +138,8 @@ def _sweep(folder: Path) -> None:
     for path in (folder / CHECKPOINTS).glob("*.orbax-checkpoint-tmp*"):
         shutil.rmtree(path, ignore_errors=True)
     torn = folder / TIMINGS
-    with contextlib.suppress(OSError):
-        data = torn.read_bytes()
+    with contextlib.suppress(OSError, UsageError):
+        data = outside.read_bytes(torn)
         if not data.endswith(b"\n"):
             os.truncate(torn, data.rfind(b"\n") + 1)
 
@@ -192,6 +192,23 @@ def _digest(data: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Make a folder with its content, or nothing: what is written into the folder given is moved to ``path``
+    in the end, which must not exist or be empty; on failure it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}.tmp")
+    part.mkdir()
+    try:
+        yield part
+        if path.is_dir():
+            path.rmdir()
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
@@ -200,9 +217,11 @@ def read_json(path: Path) -> Any:
         the message names it.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(outside.read_bytes(path).decode())
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
+    except RlkitError:
+        raise
     except (ValueError, OSError, RecursionError, MemoryError) as error:
         why = outside.why(error)
         raise UsageError(f"{path} cannot be read as JSON ({why}); restore it or start a new run") from None
@@ -249,7 +268,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     if not os.path.lexists(path):  # a link that leads nowhere is no file that was never written
         return []
     with outside.at(path, "read"):
-        rows = path.read_bytes().split(b"\n")
+        rows = outside.read_bytes(path).split(b"\n")
     lines = []
     for number, row in enumerate(rows, 1):
         if number == len(rows):  # what follows the last newline: nothing, or a line that was torn

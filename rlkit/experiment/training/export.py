@@ -7,7 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rlkit.errors import RlkitError, UsageError
+from rlkit import outside
+from rlkit.errors import UsageError
+from rlkit.experiment.runs import store
 from rlkit.paths import named_leaves
 from rlkit.types import Agent, PyTree
 
@@ -66,14 +68,11 @@ def export_policy(
         "platforms": list(platforms),
         "jax": jax.__version__,
     }
-    try:
-        folder.mkdir(parents=True)
-        save_file(_named(policy), folder / PARAMETERS)
-        save_file(_named(agent.carry()), folder / CARRY)
-        (folder / ACT).write_bytes(program)
-        (folder / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
-    except OSError as error:
-        raise RlkitError(f"cannot write {folder}: {error.strerror or error}; choose another place") from error
+    with outside.at(folder, "write"), store.whole_folder(folder) as part:
+        save_file(_named(policy), part / PARAMETERS)
+        save_file(_named(agent.carry()), part / CARRY)
+        (part / ACT).write_bytes(program)
+        (part / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
     return folder
 
 

@@ -49,7 +49,7 @@ class Ledger:
         for path in store.latents(self.folder):
             name = f"{store.LATENTS}/{path.name}"
             if name not in self.recordings:
-                self.recordings[name] = _measure(path)
+                self.recordings[name] = measure(path)
         return found | self.recordings
 
 
@@ -66,7 +66,8 @@ def _hash(path: Path, total: Any, begin: int = 0, size: int | None = None) -> in
     return count
 
 
-def _measure(path: Path) -> Written:
+def measure(path: Path) -> Written:
+    """A file as it is now."""
     total = hashlib.sha256()
     return Written(_hash(path, total), total.hexdigest())
 
@@ -76,6 +77,11 @@ def recordings(files: dict[str, Any]) -> dict[str, Written]:
     return {name: Written(*files[name]) for name in files if name.startswith(f"{store.LATENTS}/")}
 
 
+def measured(folder: Path) -> dict[str, Written]:
+    """The recordings of a run folder as they are now, by name."""
+    return {f"{store.LATENTS}/{path.name}": measure(path) for path in store.latents(folder)}
+
+
 def problem(folder: Path, name: str, files: dict[str, Any]) -> str:
     """What is wrong with one recorded file, as a sentence; empty if nothing is."""
     wanted, path, total = Written(*files[name]), folder / name, hashlib.sha256()
@@ -83,10 +89,11 @@ def problem(folder: Path, name: str, files: dict[str, Any]) -> str:
         if wanted.size and not path.is_file():
             return f"{path} is missing"
         size = _hash(path, total, size=wanted.size)
+        there = path.stat().st_size if wanted.size else 0
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
-    if size < wanted.size:
-        return f"{path} has {size} bytes where {wanted.size} were written"
+    if size < wanted.size or (there > wanted.size and name not in GROWING):
+        return f"{path} has {there} bytes where {wanted.size} were written"
     if total.hexdigest() != wanted.sha256:
         return f"{path} is not what the run wrote: something has changed its first {wanted.size} bytes"
     return ""

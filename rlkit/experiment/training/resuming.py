@@ -1,9 +1,11 @@
 """From where a run goes on, and whether what it goes on with is what it was."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlkit import outside
 from rlkit.errors import UsageError
 from rlkit.experiment.runs import checkpoint, store
 from rlkit.experiment.runs.checkpoint import Checkpoint
@@ -58,8 +60,33 @@ def newest(
         raise UsageError(f"{damaged[-1]}; restore it from a copy, or start a new run")
     if found is None:
         _same(folder, started_with(folder), config)
+        _keep_lost(folder, shown)
         return Found(None, [])
     return Found(found, _compare(folder, found, machine, shown))
+
+
+def _keep_lost(folder: Path, shown: Progress) -> None:
+    """A run whose checkpoints are gone begins anew, which is said; what it recorded is kept aside."""
+    try:
+        rows = store.read_jsonl(folder / store.TIMINGS)
+    except UsageError:
+        rows = []
+    saved = [row.get("update") for row in rows if row.get("event") == "checkpoint"]
+    if not saved:
+        return
+    target = folder / checkpoint.REJECTED
+    with outside.at(target):
+        target.mkdir(exist_ok=True)
+        aside = target / f"run-{sum(1 for _ in target.iterdir())}"
+        aside.mkdir()
+        if (folder / store.METRICS).is_file():
+            shutil.copy2(folder / store.METRICS, aside)
+        if (folder / store.LATENTS).is_dir():
+            shutil.copytree(folder / store.LATENTS, aside / store.LATENTS)
+    shown.warn(
+        f"{folder / store.CHECKPOINTS} is without the checkpoints that were made there, the last at update "
+        f"{saved[-1]}: the run begins anew; what it had recorded is in {aside}"
+    )
 
 
 def _same(folder: Path, old: Any, new: dict[str, Any]) -> None:

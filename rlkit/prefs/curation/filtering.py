@@ -143,8 +143,8 @@ def difficulty_filter(tries: jax.Array, least: int = 2) -> jax.Array:
     R1-Reward (arXiv 2505.02835) keeps what a strong model needed at least two tries for.
 
     Args:
-      tries: which try was the first that was right, from 1, integer ``[B]``; 0 where none was: such labels are
-        as likely wrong as hard, and are left out (ours).
+      tries: which try was the first that was right, from 1, integer ``[B]``; 0 where none was: such labels
+        are as likely wrong as hard, and are left out (ours).
       least: tries.
 
     Returns:
