@@ -133,7 +133,9 @@ def _go(path: Path, config: DesignConfig, loop: Loop, say: Callable[[str], None]
     begin, cpu = time.perf_counter(), time.process_time()
     with listening() as stop, store.locked(path, say):
         loop.journal, loop.stop = Journal(path / JOURNAL), stop
-        check_config(path, config)
+        check_config(path, config, loop.journal)
+        if not loop.journal.steps:
+            loop.journal.note("config", configs.to_dict(config))
         if started_with(path) is None:
             store.append_jsonl(path / store.TIMINGS, {"event": "start", "config": configs.to_dict(config)})
         loop.designer = recorded(loop.designer, path)

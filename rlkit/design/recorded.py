@@ -78,7 +78,7 @@ def read_design(folder: str | Path) -> Design:
     config = configs.from_dict(store.read_json(file), f"in {file}", DesignConfig)
     journal = Journal(path / JOURNAL, write=False)
     steps = journal.steps
-    check_config(path, config)
+    check_config(path, config, journal)
     records = tuple(_records(steps, config))
     validated = _outcomes(steps, "validated")
     fresh = _outcomes(steps, "fresh")
@@ -89,20 +89,22 @@ def read_design(folder: str | Path) -> Design:
     return Design(path, config, records, validated, named, winner, _verdicts(audited), summary)
 
 
-def check_config(path: Path, config: DesignConfig) -> None:
+def check_config(path: Path, config: DesignConfig, journal: Journal) -> None:
     """Refuse a configuration that is not the one that a design was begun with.
 
     Args:
-      path: folder of the design; its first session noted the configuration.
+      path: folder of the design.
       config: that of its ``config.json``; how many candidates train at once may be another number.
+      journal: of the design, in which the first session noted the configuration; earlier versions noted it
+        in ``timings.jsonl`` only, which nothing protects.
 
     Raises:
       UsageError: it is another one; names what differs.
     """
-    noted = started_with(path)
+    noted = journal.steps.get("config", started_with(path))
     if not isinstance(noted, dict):  # what says it is gone
         return
-    begun = configs.to_dict(configs.from_dict(noted, f"in {path / store.TIMINGS}", DesignConfig))
+    begun = configs.to_dict(configs.from_dict(noted, f"noted in {path}", DesignConfig))
     changed = integrity.differences(begun | {"workers": config.workers}, configs.to_dict(config))
     if changed:
         raise UsageError(

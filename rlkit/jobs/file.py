@@ -80,7 +80,10 @@ def read(path: str | Path) -> list[Job]:
             data = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise UsageError(f"{where} ({outside.why(error)}); make the file again") from None
-        jobs.append(record(Job, data, where))
+        job = record(Job, data, where)
+        if not job.folder or "\0" in job.folder:
+            raise UsageError(f"{where}: folder={job.folder!r}; expected a path, or the URL of a store")
+        jobs.append(job)
     if not jobs:
         raise UsageError(f"{path} holds no job; make the file again with: rlkit jobs make")
     return jobs

@@ -1,5 +1,6 @@
 """The command line: what it prints, what it refuses, how it exits."""
 
+import json
 import os
 import shutil
 import stat
@@ -254,6 +255,28 @@ def test_odd_names_of_folders(call, tmp_path, name, monkeypatch):
     assert out.strip() == str(folder)
     (folder / store.DONE).unlink()
     assert call("train", f"--resume={folder}")[0] == 0
+
+
+def test_a_run_goes_on_with_the_devices_and_threads_it_had(call, tmp_path, monkeypatch):
+    from rlkit.experiment.training import devices
+
+    folder, asked = tmp_path / "a", []
+    call(*TOY, "--folder", str(folder))
+    (folder / store.DONE).unlink()
+    data = store.read_json(folder / store.CONFIG)
+    (folder / store.CONFIG).write_text(json.dumps(data | {"devices": 2, "threads": 3}))
+    monkeypatch.setattr(devices, "use_host_devices", lambda *numbers: asked.append(numbers))
+    call("train", "--resume", str(folder))
+    assert asked == [(2, 3)]
+
+
+def test_a_number_out_of_range_in_a_file_names_the_file(call, tmp_path):
+    folder = tmp_path / "a"
+    call(*TOY, "--folder", str(folder))
+    config = (folder / store.CONFIG).read_text()
+    (folder / store.CONFIG).write_text(config.replace('"seeds": 2', '"seeds": -2'))
+    code, _, err = call("report", str(folder))
+    assert (code, "seeds=-2" in err, str(folder / store.CONFIG) in err) == (2, True, True)
 
 
 def test_a_report_goes_where_it_is_told(call, tmp_path):

@@ -42,6 +42,8 @@ def test_a_file_of_jobs_comes_back_and_refuses_what_is_not_one(tmp_path, jobs_fi
         ("{", "line 1"),
         ("[]", "line 1"),
         ('{"name": 1, "folder": 2, "config": {}, "thn": 3}', "thn"),
+        ('{"name": "a", "folder": "", "config": {}}', "line 1 .*folder=''; expected a path"),
+        ('{"name": "a", "folder": "b\\u0000", "config": {}}', "expected a path"),
     ):
         (tmp_path / "bad").write_text(line)
         with pytest.raises(UsageError, match=words):

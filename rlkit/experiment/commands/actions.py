@@ -77,7 +77,6 @@ def place(args: list[str]) -> tuple[Place, list[str]]:
 def train(args: list[str]) -> int:
     """``rlkit train``."""
     from rlkit.agents import registry
-    from rlkit.experiment.runs import store
     from rlkit.experiment.training import config
     from rlkit.registry import is_target
 
@@ -86,8 +85,6 @@ def train(args: list[str]) -> int:
     where, rest = place(args)
     name, args = take(rest, "--agent")
     settings = config.TrainConfig() if where.source is None else config.load(where.source)
-    if where.resumed is not None:  # with as many devices and threads as it had
-        settings = config.load(store.existing(where.resumed) / store.CONFIG)
     if getattr(settings, "kind", ""):
         again = f"rlkit group {'fit' if settings.kind == 'fit' else 'train'} --from {where.source}"
         raise UsageError(f"{where.source} is of a {settings.kind} trainer; use: {again}")
@@ -104,10 +101,13 @@ def run_training(settings: Any, where: Place) -> int:
     """Train in a new run folder, or go on in an old one, as a command does."""
     import os
 
-    from rlkit.experiment.training import cache, devices
+    from rlkit.experiment.runs import store
+    from rlkit.experiment.training import cache, config, devices
 
     if not where.cached:
         os.environ[cache.VARIABLE] = "off"
+    if where.resumed is not None:  # on as many devices and threads as it had
+        settings = config.load(store.existing(where.resumed) / store.CONFIG)
     devices.use_host_devices(settings.devices, settings.threads)
     from rlkit.experiment.training import run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rlkit.agents import registry
-from rlkit.errors import UsageError, unknown_name
+from rlkit.errors import UnknownNameError, UsageError, unknown_name
 from rlkit.experiment.runs import sinks
 from rlkit.experiment.training.members import Members, parse_grid, sweep
 from rlkit.fields import Config, check, option, shown
@@ -205,7 +205,12 @@ def fill(cls: type, data: dict[str, Any], where: str, **ready: Any) -> Any:
             wanted = f"expected {type(default).__name__}, e.g. {default!r}"
             raise UsageError(f"{name}={shown(value)} {where}: {wanted}")
         values[name] = value
-    return cls(**values)
+    try:
+        return cls(**values)
+    except UnknownNameError:
+        raise
+    except UsageError as error:  # a number out of range, or values that do not go together
+        raise type(error)(f"{error} ({where})") from None
 
 
 def _defaults(cls: type) -> Any:
