@@ -21,7 +21,7 @@ from rlkit.design.eureka import HumanNormalised, human_normalised
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.loop import Loop
 from rlkit.design.models import recorded
-from rlkit.design.recorded import check_config
+from rlkit.design.recorded import CONFIGURED, check_config, decisive
 from rlkit.design.report import report
 from rlkit.design.results import BASELINES, Result
 from rlkit.design.transcripts import Transcript
@@ -135,7 +135,7 @@ def _go(path: Path, config: DesignConfig, loop: Loop, say: Callable[[str], None]
         loop.journal, loop.stop = Journal(path / JOURNAL), stop
         check_config(path, config, loop.journal)
         if not loop.journal.steps:
-            loop.journal.note("config", configs.to_dict(config))
+            loop.journal.note(CONFIGURED, decisive(config))
         if started_with(path) is None:
             store.append_jsonl(path / store.TIMINGS, {"event": "start", "config": configs.to_dict(config)})
         loop.designer = recorded(loop.designer, path)

@@ -89,23 +89,39 @@ def read_design(folder: str | Path) -> Design:
     return Design(path, config, records, validated, named, winner, _verdicts(audited), summary)
 
 
+CONFIGURED = "config"
+"""Step of the journal: :func:`decisive` of the configuration."""
+
+_ELSEWHERE = ("workers", "replay")  # how many train at once, and where answers come from: of no consequence
+
+
+def _elsewhere(data: dict[str, Any]) -> dict[str, Any]:
+    return {name: data[name] for name in _ELSEWHERE if name in data}
+
+
+def decisive(config: DesignConfig) -> dict[str, Any]:
+    """What of a configuration the course of a design depends on, as JSON data."""
+    return {name: value for name, value in configs.to_dict(config).items() if name not in _ELSEWHERE}
+
+
 def check_config(path: Path, config: DesignConfig, journal: Journal) -> None:
     """Refuse a configuration that is not the one that a design was begun with.
 
     Args:
       path: folder of the design.
       config: that of its ``config.json``; how many candidates train at once may be another number.
-      journal: of the design, in which the first session noted the configuration; earlier versions noted it
-        in ``timings.jsonl`` only, which nothing protects.
+      journal: of the design, in which the first session noted what is decisive; all is noted in
+        ``timings.jsonl``, which nothing protects.
 
     Raises:
       UsageError: it is another one; names what differs.
     """
-    noted = journal.steps.get("config", started_with(path))
-    if not isinstance(noted, dict):  # what says it is gone
+    noted, now = started_with(path), configs.to_dict(config)
+    noted = (noted if isinstance(noted, dict) else {}) | journal.steps.get(CONFIGURED, {})
+    if not noted:  # what says it is gone
         return
-    begun = configs.to_dict(configs.from_dict(noted, f"noted in {path}", DesignConfig))
-    changed = integrity.differences(begun | {"workers": config.workers}, configs.to_dict(config))
+    begun = configs.to_dict(configs.from_dict(_elsewhere(now) | noted, f"noted in {path}", DesignConfig))
+    changed = integrity.differences(begun | {"workers": config.workers}, now)
     if changed:
         raise UsageError(
             f"{path / store.CONFIG} is not what the design was begun with: {'; '.join(changed[:3])}; "

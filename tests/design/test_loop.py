@@ -14,6 +14,7 @@ from rlkit.design.evolution import Evolution
 from rlkit.design.folder import sentence, summarise, winner_data
 from rlkit.design.journal import JOURNAL, Journal
 from rlkit.design.loop import Loop
+from rlkit.design.recorded import CONFIGURED, check_config, decisive
 from rlkit.design.results import Fresh, Result
 from rlkit.design.types import History, Record
 from rlkit.errors import UsageError
@@ -86,6 +87,17 @@ def test_a_changed_journal_is_refused(whole, tmp_path) -> None:
     path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
     with pytest.raises(UsageError, match="has been changed since it was written"):
         Journal(path)
+
+
+def test_another_configuration_than_the_one_begun_with_is_refused(tmp_path) -> None:
+    journal = Journal(tmp_path / JOURNAL)
+    journal.note(CONFIGURED, decisive(CONFIG))
+    again = Journal(tmp_path / JOURNAL)
+    check_config(tmp_path, dataclasses.replace(CONFIG, workers=CONFIG.workers + 1, replay="x"), again)
+    with pytest.raises(
+        UsageError, match="is not what the design was begun with: total_steps was 192 and is 384"
+    ):
+        check_config(tmp_path, dataclasses.replace(CONFIG, total_steps=384), again)
 
 
 @dataclasses.dataclass(frozen=True)
