@@ -11,7 +11,7 @@ import pytest
 
 from rlkit import outside
 from rlkit.errors import RlkitError, UsageError
-from rlkit.experiment.reports import analyze
+from rlkit.experiment.reports import analyze, curves
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import integrity
 
@@ -78,6 +78,14 @@ def test_a_pipe_or_a_device_in_place_of_a_file_hangs_nobody(read, tmp_path):
     for name in ("pipe", "endless"):
         with pytest.raises(UsageError, match=rf"{name} is a pipe or a device; expected a regular file"):
             read(tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes of that kind")
+def test_a_pipe_in_place_of_a_log_is_noted(tmp_path):
+    os.mkfifo(tmp_path / "metrics.jsonl")
+    noted = []
+    assert list(curves.rows(tmp_path / "metrics.jsonl", noted.append)) == []
+    assert "metrics.jsonl is a pipe or a device" in noted[0]
 
 
 def test_a_recording_with_something_behind_it_is_noticed(tmp_path):

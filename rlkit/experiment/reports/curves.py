@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rlkit import outside
+from rlkit.errors import UsageError
 
 POINTS = 256
 SHOWN = ("eval/", "episode/", "reward/")
@@ -84,6 +85,8 @@ def rows(path: Path, note: Callable[[str], None]) -> Iterator[tuple[int, dict[st
         return
     except OSError as error:
         note(f"{path.name} cannot be read ({error.strerror or error})")
+    except UsageError as error:  # it is no regular file
+        note(str(error))
 
 
 def read(
