@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
-from rlkit.errors import RlkitError, UsageError
+from rlkit.errors import RlkitError, UsageError, check_count
 
 
 class Message(TypedDict):
@@ -43,6 +43,10 @@ class Usage:
 
     prompt: int = 0
     completion: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("prompt", "completion"):  # what is no number defeats every limit
+            check_count(f"tokens of the {name}", getattr(self, name), 0)
 
     @property
     def total(self) -> int:

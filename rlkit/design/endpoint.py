@@ -225,7 +225,7 @@ def completion_of(data: Any, attempts: int, schema: bool) -> Completion:
         reason = choice.get("finish_reason") or "stop"
         usage = data.get("usage") or {}
         tokens = Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
         raise Transient("the endpoint sent something that is not a chat completion") from None
     if not isinstance(text, str) or not isinstance(reason, str):
         raise Transient("the endpoint sent something that is not a chat completion")

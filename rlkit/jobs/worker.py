@@ -97,7 +97,7 @@ def _finished(job: Job, folder: Path) -> bool:
 
 def _same(job: Job, folder: Path) -> None:
     """Refuse to go on with another configuration than the one that was begun."""
-    asked = json.loads(json.dumps(config.to_dict(settings(job))))
+    asked = json.loads(json.dumps(config.to_dict(config.settled(settings(job)))))
     have = json.loads(json.dumps(config.to_dict(config.load(folder / store.CONFIG))))
     if changed := differences(have, asked):
         raise UsageError(f"{folder} was begun with another configuration ({changed}); name another folder")

@@ -74,6 +74,14 @@ def read_text(text: str, spec: EnvSpec | None = None, *, tune: bool = False) -> 
     return parse(text)
 
 
+def reward_file(text: str | Path) -> Path | None:
+    """The file that holds a reward which :func:`read` is asked for; None if it is no name of a file."""
+    name = str(text).strip()
+    if isinstance(text, Path) or name.endswith((LEARNED, designed.SUFFIX)) or _is_file_name(name):
+        return Path(name)
+    return None
+
+
 def _is_file_name(text: str) -> bool:
     return text.endswith(SUFFIX) and "\n" not in text
 

@@ -140,6 +140,7 @@ class AnalyzeArguments(RunsArguments):
 def _runs(args: list[str], prog: str, cls: type = RunsArguments) -> tuple[list[Path], str | None]:
     """The run folders that the arguments name, and the value of ``--out``."""
     out, args = take(args, "--out")
+    args = [arg for arg in args if arg != "--runs"]  # they can be named without, too
     if "-h" in args or "--help" in args or any(arg.startswith("-") for arg in args):
         parse(cls, args, prog)
     from rlkit import outside
@@ -165,6 +166,15 @@ def count(name: str, text: str, least: int) -> int:
     return int(text)
 
 
+def _damage(folder: str | Path) -> list[str]:
+    """What in a run folder is not as the run wrote it."""
+    from rlkit.experiment.runs import store
+    from rlkit.experiment.training import config, integrity
+
+    path = store.existing(folder)
+    return integrity.check_run(path, config.to_dict(config.load(path / store.CONFIG)))
+
+
 def _each(folders: list[Path], do: Callable[[Path], Any]) -> tuple[list[Path], int]:
     """Do something with every run, after saying what is not as the run wrote it.
 
@@ -176,13 +186,11 @@ def _each(folders: list[Path], do: Callable[[Path], Any]) -> tuple[list[Path], i
     Raises:
       RlkitError: of a run that is the only one.
     """
-    from rlkit.experiment.runs import store
-    from rlkit.experiment.training import config, integrity
 
     done = []
     for folder in folders:
         try:
-            for sentence in integrity.check_run(folder, config.to_dict(config.load(folder / store.CONFIG))):
+            for sentence in _damage(folder):
                 print(f"warning: {sentence}", file=sys.stderr)
             do(folder)
         except RlkitError as error:
@@ -248,7 +256,7 @@ class PolicyArguments:
 
     run: str = option("", "the run folder")
     seed: int = option(-1, "which seed; -1 takes the one that was judged best", low=-1)
-    member: int = option(0, "which member of a sweep the seed belongs to", low=0)
+    member: int = option(-1, "which member of a sweep the seed belongs to; -1: any", low=-1)
     out: str = option("", "where the result goes; it must not exist")
     episodes: int = option(1, "episodes to draw", low=1)
     size: int = option(256, "size of a picture, pixels", low=16, high=4096)
@@ -263,7 +271,11 @@ def _policy(args: list[str], prog: str) -> tuple[PolicyArguments, Any]:
         raise UsageError(f"{prog} needs a run folder, e.g. {prog} runs/classic-cartpole/ppo/...")
     from rlkit.experiment.training import loading
 
-    member, seed = (chosen.member, chosen.seed) if chosen.seed >= 0 else loading.best_seed(chosen.run)
+    member, seed = max(chosen.member, 0), chosen.seed
+    if seed < 0:
+        for sentence in _damage(chosen.run):
+            print(f"warning: {sentence}", file=sys.stderr)
+        member, seed = loading.best_seed(chosen.run, None if chosen.member < 0 else chosen.member)
     return chosen, loading.load(chosen.run, seed, member=member)
 
 
@@ -280,6 +292,8 @@ def render(args: list[str]) -> int:
     out = Path(chosen.out or "episode.gif")
     if out.exists():
         raise UsageError(f"{out} exists; name another file with --out")
+    if not out.parent.is_dir():
+        raise UsageError(f"--out {out}: there is no folder {out.parent}; make it first")
     pictures = animation.render(
         found.agent, found.policy, jax.random.key(found.settings.seed), chosen.episodes, size=chosen.size,
         env_params=found.agent.settings(found.state).env_params,

@@ -204,15 +204,19 @@ class _Thinned:
         except (ValueError, TypeError, OverflowError):
             self.waiting = [entry for entry in self.waiting if self._numbers(*entry)]
             values = np.array([row for _, _, row in self.waiting], np.float64)
+        if values.ndim != 2 and len(values):  # lists in lists
+            self.waiting = [entry for entry in self.waiting if self._numbers(*entry)]
+            values = np.array([row for _, _, row in self.waiting], np.float64)
         return np.array([step for _, step, _ in self.waiting], np.float64), values
 
     def _numbers(self, where: str, step: int, row: list[Any]) -> bool:
         try:
-            np.array(row, np.float64).reshape(len(row))
-            return True
+            if np.array(row, np.float64).shape == (len(row),):
+                return True
         except (ValueError, TypeError, OverflowError):
-            self.note(f"{where} has a value that is not a number")
-            return False
+            pass
+        self.note(f"{where} has a value that is not a number")
+        return False
 
     def _put(self, steps: np.ndarray, values: np.ndarray) -> None:
         """Add lines to the open bin, which has room for them."""

@@ -125,7 +125,7 @@ def samples(run: Run) -> list[dict[str, Any]]:
         try:
             arrays = store.read_arrays(path)
             tables.append({"at": update, "rows": _rows(arrays, decode)})
-        except (UsageError, KeyError):
+        except (UsageError, KeyError, IndexError, TypeError, ValueError):
             continue  # damage is among the run's notes
     return tables
 

@@ -5,7 +5,7 @@ import contextlib
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rlkit.agents import registry
 from rlkit.errors import UnknownNameError, UsageError, unknown_name
@@ -91,6 +91,13 @@ class TrainConfig(Config):
             sinks.TABLE[name]  # raises for what is not there
         env_options(self)
         parse_grid(self.sweep)
+
+    def settled(self) -> Self:
+        """With what only a start can know: where the file of the reward is."""
+        from rlkit.rewards.reading import reward_file
+
+        file = reward_file(self.reward)
+        return self if file is None else self.replace(reward=str(file.absolute()))
 
     def build(self) -> Agent:
         """The agent, see :func:`build`."""

@@ -52,7 +52,7 @@ def export_policy(
       UsageError: the folder exists.
       RlkitError: it cannot be written.
     """
-    from safetensors.flax import save_file
+    from safetensors.flax import save
 
     folder = Path(folder)
     if folder.exists():
@@ -69,8 +69,8 @@ def export_policy(
         "jax": jax.__version__,
     }
     with outside.at(folder, "write"), store.whole_folder(folder) as part:
-        save_file(_named(policy), part / PARAMETERS)
-        save_file(_named(agent.carry()), part / CARRY)
+        (part / PARAMETERS).write_bytes(save(_named(policy)))  # readable for whom the others are
+        (part / CARRY).write_bytes(save(_named(agent.carry())))
         (part / ACT).write_bytes(program)
         (part / ABOUT).write_text(json.dumps(about, indent=2) + "\n")
     return folder

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rlkit.errors import UsageError
+from rlkit.experiment.runs import checkpoint, store
 from rlkit.experiment.training.group_config import PolicyRunConfig, filled, literals
 from rlkit.fields import check, option
 from rlkit.group.trainer_config import RecordedConfig
@@ -49,6 +50,7 @@ class FitRunConfig(PolicyRunConfig):
     tokenizer_options: tuple[str, ...] = option((), "arguments of the tokenizer, each as key=value")
     chat: bool = option(False, "put the prompts into the tokenizer's template of chats")
     guide: str = option("", "run folder of a policy that was trained on preferences, for tgdpo")
+    guide_update: int = option(0, "its checkpoint; 0: the newest, which a start fills in", low=0)
     trainer: RecordedConfig = field(
         default_factory=RecordedConfig, metadata={"help": "hyper-parameters of the trainer"}
     )
@@ -77,7 +79,9 @@ class FitRunConfig(PolicyRunConfig):
             data=place(self.data), held_out_data=place(self.held_out_data), guide=place(self.guide)
         )
         rows, more = found._rows()
-        return found.replace(digest=rows_digest([*rows, *more]))
+        reached = checkpoint.steps(Path(found.guide) / store.CHECKPOINTS) if found.guide else []
+        update = found.guide_update or (reached[-1] if reached else 0)
+        return found.replace(digest=rows_digest([*rows, *more]), guide_update=update)
 
     def _rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """The rows, and those of the other file, if there is one."""
@@ -116,7 +120,7 @@ class FitRunConfig(PolicyRunConfig):
                 self.tokenizer, **literals("tokenizer_options", self.tokenizer_options)
             )
         columns = {name: str(value) for name, value in literals("columns", self.columns).items()}
-        guide = load_group(self.guide) if self.guide else None
+        guide = load_group(self.guide, update=self.guide_update or None) if self.guide else None
         chosen = self.trainer.replace(total_updates=self.updates)
         named = functools.partial(make_policy, **literals("policy_options", self.policy_options))
         policy = lambda task: named(self.policy, task)

@@ -1,5 +1,6 @@
 """What a run has learned, back in Python."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,9 @@ from rlkit.experiment.runs import checkpoint, store
 from rlkit.experiment.training import config
 from rlkit.experiment.training.config import TrainConfig
 from rlkit.experiment.training.group_config import PolicyRunConfig
+from rlkit.experiment.training.members import grid_labels, parse_grid
 from rlkit.experiment.training.population import population
+from rlkit.experiment.training.resuming import same_config
 from rlkit.group.policies.adapters import with_params
 from rlkit.group.policies.protocol import TokenPolicy
 from rlkit.types import Agent, PyTree
@@ -70,8 +73,7 @@ def load_state(
     """Load the state that a run has reached, of an agent or another learner; arguments as of :func:`load`."""
     path = store.existing(folder)
     settings = config.load(path / store.CONFIG)
-    if getattr(settings, "kind", ""):
-        raise UsageError(f"{path} is a run of a group trainer, which has no agent; see load_group")
+    _refuse_group(path, settings)
     return _reached(path, settings, seed, member, update)
 
 
@@ -154,6 +156,7 @@ def _reached(path: Path, settings: Any, seed: int | None, member: int, update: i
     )  # fmt: skip
     if found is None:
         raise UsageError(f"{path} has no checkpoint yet; train it on with: rlkit train --resume {path}")
+    same_config(path, found.meta["config"], json.loads(json.dumps(config.to_dict(settings))))
     state = found.state
     if row is not None:
         state = jax.tree.map(lambda leaf: leaf[row], state)
@@ -175,16 +178,42 @@ def _row(seed: int | None, member: int, seeds: int, size: int) -> int | None:
     return member * seeds + int(seed)
 
 
-def best_seed(folder: str | Path) -> tuple[int, int]:
-    """Member and seed of the best last evaluation, by success and then by return; the first without any."""
+def best_seed(folder: str | Path, member: int | None = None) -> tuple[int, int]:
+    """Member and seed of the best last evaluation, by success and then by return; the first without any.
+
+    Args:
+      folder: the run folder.
+      member: of a sweep, whose seeds alone count; None: all.
+
+    Raises:
+      UsageError: not a run of an agent, no such member, or its last evaluation cannot be read.
+    """
     path = store.existing(folder)
     settings = config.load(path / store.CONFIG)
-    last: dict[str, Any] = {}
+    _refuse_group(path, settings)
+    seeds, count = settings.seeds, len(grid_labels(parse_grid(settings.sweep)))
+    if member is not None:
+        _row(None, member, seeds, seeds * count)
+    last: Any = {}
     for line in store.read_jsonl(path / store.METRICS):
         if line.get("kind") == "eval":
-            last = line["seeds"]
-    if not last:
-        return 0, 0
-    low = lambda values: [-np.inf if value is None else value for value in values]
-    order = list(zip(low(last["eval/success"]), low(last["eval/return"]), strict=True))
-    return divmod(max(range(len(order)), key=order.__getitem__), settings.seeds)
+            last = line.get("seeds")
+    if last == {}:
+        return member or 0, 0
+    try:
+        scores = [np.array(last[name], np.float64) for name in ("eval/success", "eval/return")]  # null: NaN
+    except (KeyError, TypeError, ValueError, OverflowError):
+        scores = []
+    if not scores or any(score.shape != (seeds * count,) for score in scores):
+        raise UsageError(
+            f"the last evaluation in {path / store.METRICS} is not of {seeds * count} seeds: it is damaged; "
+            "restore it, or name one with --seed"
+        )
+    order = list(zip(*(np.nan_to_num(score, nan=-np.inf).tolist() for score in scores), strict=True))
+    rows = range(seeds * count) if member is None else range(member * seeds, (member + 1) * seeds)
+    return divmod(max(rows, key=order.__getitem__), seeds)
+
+
+def _refuse_group(path: Path, settings: Any) -> None:
+    if getattr(settings, "kind", ""):
+        raise UsageError(f"{path} is a run of a group trainer, which has no agent; see load_group")

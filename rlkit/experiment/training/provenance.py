@@ -1,5 +1,6 @@
 """Where and with what a run was made."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -13,7 +14,9 @@ from typing import Any
 import jax
 
 from rlkit.experiment.training.devices import cores
+from rlkit.outside import read_bytes
 from rlkit.registry import is_target, origin
+from rlkit.rewards.reading import reward_file
 
 PACKAGES = (
     "rlkit-jax",
@@ -59,13 +62,17 @@ def _processor() -> str:
     return next(names, platform.machine())
 
 
+CONTENT = "content of "
+"""Begins the names of files in :func:`machine`."""
+
+
 def machine(num_devices: int, names: Iterable[str] = ()) -> dict[str, Any]:
     """What the last bits of a training depend on beside its configuration, as JSON data.
 
     Args:
       num_devices: devices that the seeds are spread over.
       names: of environment, agent and reward; those of the user's own modules (``"module:factory"``) are
-        there with a digest of the module's file.
+        there with a digest of the module's file, those of files with a digest of the file.
     """
     setting = lambda name: getattr(jax.config, name, None)
     found = {
@@ -82,7 +89,10 @@ def machine(num_devices: int, names: Iterable[str] = ()) -> dict[str, Any]:
         "matmul_precision": setting("jax_default_matmul_precision"),
         "disable_jit": setting("jax_disable_jit"),
     }
+    names = list(names)
     found |= {f"source of {name}": origin(name).digest[:16] for name in names if is_target(name)}
+    files = [file for name in names if (file := reward_file(name)) is not None and file.is_file()]
+    found |= {f"{CONTENT}{file}": hashlib.sha256(read_bytes(file)).hexdigest()[:16] for file in files}
     return {name: v if isinstance(v, (bool, int, str, type(None))) else str(v) for name, v in found.items()}
 
 

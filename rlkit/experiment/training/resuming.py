@@ -11,6 +11,7 @@ from rlkit.experiment.runs import checkpoint, store
 from rlkit.experiment.runs.checkpoint import Checkpoint
 from rlkit.experiment.training import integrity
 from rlkit.experiment.training.progress import Progress
+from rlkit.experiment.training.provenance import CONTENT
 
 
 class Found(NamedTuple):
@@ -48,7 +49,7 @@ def newest(
             meta = checkpoint.describe(where, update)
         except (OSError, ValueError):
             return True  # to be rejected, with the reason
-        _same(folder, meta["config"], config)
+        same_config(folder, meta["config"], config)
         damage = integrity.problem(folder, store.METRICS, meta["files"])
         if damage:
             damaged.append(damage)
@@ -59,7 +60,7 @@ def newest(
     if found is None and damaged:
         raise UsageError(f"{damaged[-1]}; restore it from a copy, or start a new run")
     if found is None:
-        _same(folder, started_with(folder), config)
+        same_config(folder, started_with(folder), config)
         _keep_lost(folder, shown)
         return Found(None, [])
     return Found(found, _compare(folder, found, machine, shown))
@@ -89,8 +90,8 @@ def _keep_lost(folder: Path, shown: Progress) -> None:
     )
 
 
-def _same(folder: Path, old: Any, new: dict[str, Any]) -> None:
-    """Raise unless the configuration is what it was."""
+def same_config(folder: Path, old: Any, new: dict[str, Any]) -> None:
+    """Raise a UsageError unless a run's configuration, as JSON data, is what it was."""
     changed = integrity.differences(integrity.completed(old), new) if isinstance(old, dict) else []
     if changed:
         raise UsageError(
@@ -111,6 +112,12 @@ def started_with(folder: Path) -> Any:
 def _compare(folder: Path, found: Checkpoint, machine: dict[str, Any], shown: Progress) -> list[str]:
     """Warn if this machine may compute other bits, or if a file beside the log was damaged."""
     changed = integrity.differences(found.meta["machine"], machine)
+    other = [one for one in changed if one.startswith(CONTENT)]
+    if other:
+        raise UsageError(
+            f"what {folder} is trained with has changed since checkpoint {found.update}: {'; '.join(other)}; "
+            "restore it, or start a new run with --from"
+        )
     if changed:
         shown.warn(
             f"this is not as it was at checkpoint {found.update}: {'; '.join(changed)}; "

@@ -70,10 +70,11 @@ def read_model(path: str | Path, spec: EnvSpec | None = None) -> tuple[Built, Py
     try:
         about = json.loads(str(arrays.pop(_ABOUT)))
         config = ModelConfig(**{name: about[name] for name in ModelConfig._fields})
+        _check_types(config)
         config = config._replace(reads=tuple(config.reads), sizes=tuple(map(operator.index, config.sizes)))
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is no learnt reward ({error}); fit one: rlkit prefs fit") from None
-    if about.get("version") != _VERSION:
+    if about.get("version") != _VERSION or isinstance(about["version"], bool):
         raise UsageError(f"{path} is of version {about.get('version')}; this rlkit reads version {_VERSION}")
     if spec is None:
         from rlkit.envs import make
@@ -87,6 +88,14 @@ def read_model(path: str | Path, spec: EnvSpec | None = None) -> tuple[Built, Py
     shapes = jax.eval_shape(built.whole.init, jax.random.key(0))
     leaves = [jnp.asarray(arrays[name]) for name in named_leaves(shapes)]
     return built, jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+
+
+def _check_types(config: ModelConfig) -> None:
+    """Raise a TypeError unless each entry has the type of its default."""
+    for name, value, default in zip(config._fields, config, ModelConfig(), strict=True):
+        wanted = list if isinstance(default, tuple) else type(default)
+        if type(value) is not wanted:
+            raise TypeError(f"{name}={value!r:.40}")
 
 
 def _check(path: Path, model: RewardModel, arrays: dict[str, Any]) -> None:
