@@ -263,9 +263,8 @@ def _read(path: Path, needed: bool) -> dict[str, tuple[Request, Answer]]:
             ) from error
         if digest != entry.get("digest"):
             raise UsageError(f"{path}:{number}: the question is not the one that was asked; it was changed")
-        before = answers.get(digest)
-        both = before is not None and isinstance(answer, Completion) and isinstance(before[1], Completion)
-        if both and answer != before[1]:
+        before = answers[digest][1] if digest in answers else None
+        if isinstance(before, Completion) and isinstance(answer, Completion) and answer != before:
             raise UsageError(f"{path}:{number}: a question that has another answer in an earlier line")
         answers[digest] = request, answer
     return answers

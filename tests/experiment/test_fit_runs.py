@@ -140,7 +140,11 @@ def test_what_was_learned_is_loaded_and_goes_on(straight):
     other = settings.replace(policy="run", policy_options=(f"folder={straight}",), task_options=("length=3",))
     with pytest.raises(UsageError, match="it does not fit"):
         other.build()
-    guided = settings.replace(preset="tgdpo", guide=str(straight)).build()
+    tgdpo = settings.replace(preset="tgdpo", guide=str(straight))
+    assert tgdpo.settled().guide_update == 8  # the newest of now, also when there will be newer ones
+    with pytest.raises(UsageError, match=r"update=5: .* has checkpoints of"):
+        tgdpo.replace(guide_update=5).build()
+    guided = tgdpo.build()
     assert guided.method.reads == {"chosen": "PG", "guide_log_prob": "PGT"}
 
 

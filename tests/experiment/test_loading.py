@@ -1,5 +1,7 @@
 """What a run learned, back in Python and on the command line."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from rlkit import cli
 from rlkit.agents import PPOConfig, evaluate
 from rlkit.errors import UsageError
 from rlkit.experiment.reports import animation
+from rlkit.experiment.runs import store
 from rlkit.experiment.training import loading, run
 from rlkit.experiment.training.config import TrainConfig
 
@@ -64,6 +67,62 @@ def test_policies_are_exported(folder, tmp_path):
     out = tmp_path / "policy"
     assert cli.main(["export", str(folder), "--seed", "0", "--out", str(out)]) == 0
     assert (out / "act.stablehlo").stat().st_size > 1000
+
+
+def _copied(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def test_the_best_seed_is_that_of_the_member_that_is_named(folder, tmp_path):
+    copy = _copied(folder, tmp_path)
+    seeds = {"eval/success": [0, 0, 0, 0], "eval/return": [-3.0, -1.0, None, -2.0]}
+    store.append_jsonl(copy / store.METRICS, {"kind": "eval", "update": 3, "seeds": seeds})
+    assert loading.best_seed(copy) == (0, 1)
+    assert [loading.best_seed(copy, member) for member in (0, 1)] == [(0, 1), (1, 1)]
+    with pytest.raises(UsageError, match=r"member=9: the run has members 0 to 1"):
+        loading.best_seed(copy, 9)
+
+
+@pytest.mark.parametrize(
+    "seeds", [None, [1], {}, {"eval/return": [1]}, {"eval/success": [[1]], "eval/return": [1, 2, 3, 4]},
+              {"eval/success": [0] * 5, "eval/return": [0] * 5}, {"eval/success": [], "eval/return": []},
+              {"eval/success": ["x"] * 4, "eval/return": [0] * 4}],
+)  # fmt: skip
+def test_an_evaluation_that_is_damaged_judges_nobody(folder, tmp_path, seeds):
+    copy = _copied(folder, tmp_path)
+    store.append_jsonl(copy / store.METRICS, {"kind": "eval", "update": 3, "seeds": seeds})
+    if seeds == {}:
+        assert loading.best_seed(copy) == (0, 0)
+        return
+    with pytest.raises(UsageError, match=r"the last evaluation in .* is not of 4 seeds"):
+        loading.best_seed(copy)
+
+
+def test_weights_are_not_loaded_into_another_network(folder, tmp_path):
+    copy = _copied(folder, tmp_path)
+    config = (copy / store.CONFIG).read_text()
+    (copy / store.CONFIG).write_text(config.replace('"tanh"', '"relu"'))
+    with pytest.raises(UsageError, match=r"is not what the run was started with: agent\.activation was"):
+        loading.load(copy)
+
+
+def test_a_run_does_not_go_on_with_another_reward(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    reward = tmp_path / "x.reward"
+    reward.write_text("1.0 * survival()")
+    settings = TrainConfig(
+        env="classic/pendulum", agent=TINY, seeds=1, total_steps=96, probes=0, reward="x.reward",
+        checkpoint_every=1,
+    )  # fmt: skip
+    folder = run.run(settings, tmp_path / "a", progress=False).folder
+    (folder / store.DONE).unlink()
+    shutil.rmtree(folder / store.CHECKPOINTS / "3")
+    monkeypatch.chdir("/")  # the file is found from anywhere
+    reward.write_text("-5.0 * survival()")
+    with pytest.raises(UsageError, match=r"has changed since checkpoint 2: content of .*x\.reward was"):
+        run.resume(folder, progress=False)
+    reward.write_text("1.0 * survival()")
+    assert run.resume(folder, progress=False).finished
 
 
 def test_lists_of_agents_and_rewards(capsys):

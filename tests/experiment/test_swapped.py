@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import os
 import shutil
 import zipfile
@@ -10,6 +11,9 @@ import numpy as np
 import pytest
 
 from rlkit import outside
+from rlkit.design.clients import Request, Usage
+from rlkit.design.endpoint import Transient, completion_of
+from rlkit.design.transcripts import Transcript
 from rlkit.errors import RlkitError, UsageError
 from rlkit.experiment.reports import analyze, curves
 from rlkit.experiment.runs import store
@@ -132,3 +136,32 @@ def test_a_folder_is_made_whole_or_not_at_all(tmp_path):
     there = tmp_path / "there"
     with pytest.raises(RlkitError, match="cannot write"), outside.at(there), store.whole_folder(there):
         pass
+
+
+def test_lists_in_lists_are_no_curve(tmp_path):
+    path, noted = tmp_path / "metrics.jsonl", []
+    line = {"kind": "eval", "update": 1, "step": 8, "seeds": {"eval/return": [[1.0]]}}
+    path.write_text(json.dumps(line) + "\n")
+    assert not curves.read(path, 1, noted.append).curves["eval", "eval/return"].steps.size
+    assert "has a value that is not a number" in noted[0]
+
+
+def test_tokens_that_are_no_counts_are_refused():
+    for tokens in (-1, float("nan"), "x", None, 1.5):
+        with pytest.raises(UsageError, match="tokens of the prompt"):
+            Usage(tokens, 0)
+    data = {"choices": [{"message": {"content": "x"}}], "usage": {"prompt_tokens": float("inf")}}
+    with pytest.raises(Transient, match="not a chat completion"):
+        completion_of(data, 1, False)
+
+
+def test_two_answers_to_one_question_are_refused(tmp_path):
+    request = Request([{"role": "user", "content": "q"}])
+    line = {"request": request.to_data(), "digest": request.digest}
+    rows = [line | {"answer": {"text": text, "usage": {"prompt": 1, "completion": 1}}} for text in "aab"]
+    write = lambda rows: (tmp_path / "t.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write(rows[:2])
+    assert Transcript(path=tmp_path / "t.jsonl").complete_all([request])[0].text == "a"
+    write(rows)
+    with pytest.raises(UsageError, match=r"t\.jsonl:3: a question that has another answer"):
+        Transcript(path=tmp_path / "t.jsonl")

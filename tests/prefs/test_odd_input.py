@@ -1,5 +1,7 @@
 """Arguments that are not what they look like: refused in a sentence, or taken as they are meant."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,8 @@ from rlkit.errors import UnknownNameError, UsageError
 from rlkit.prefs import aggregation, curation, losses, metrics, pad, pairs, search, segment, users
 from rlkit.prefs.feedback import agents, fit
 from rlkit.prefs.feedback.fitting import FitConfig, agreement
+from rlkit.prefs.feedback.models import ModelConfig, build
+from rlkit.prefs.feedback.saved import read_model, save_reward
 from rlkit.prefs.feedback.scoring import step_rewards
 from rlkit.prefs.heads import Backbone, reward_model
 from rlkit.prefs.types import Segment
@@ -283,3 +287,17 @@ def test_a_pool_that_holds_no_segment_is_refused():
 def test_counts_of_judges_are_integers(options):
     with pytest.raises(UsageError, match=r"expected an integer of at least 2"):
         make("judge/score", **options)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"activation": []}, {"bounded": "x"}, {"bounded": 1e400}, {"members": True}, {"reads": "obs"}]
+)
+def test_learnt_rewards_describe_their_model_in_the_right_types(odd, tmp_path):
+    spec, config = make("classic/pendulum").spec, ModelConfig(sizes=(4,), members=1)
+    path = save_reward(tmp_path / "l.reward.npz", spec, config, build(spec, config).whole.init(KEY))
+    assert read_model(path, spec)[0].config == config
+    arrays = dict(np.load(path))
+    arrays["about"] = np.array(json.dumps(json.loads(str(arrays["about"])) | odd))
+    np.savez(path, **arrays)
+    with pytest.raises(UsageError, match=r"l\.reward\.npz is no learnt reward"):
+        read_model(path, spec)
