@@ -102,17 +102,15 @@ def segment(feats: Any, mask: Any = None) -> Segment:
     tokens = jnp.issubdtype(feats.dtype, jnp.integer)
     ndim, wanted = (2, "integer [B, T]") if tokens else (3, "float [B, T, D], or integers [B, T]")
     shape = axes("segment", "feats", feats, ndim, wanted)
-    if tokens:
-        there = True if mask is None else known(mask)
-        used = None if there is None or known(feats) is None else np.where(there, feats, 0)
-        in_range("segment", "feats", feats if used is None else used, 0, np.iinfo(np.int32).max)
-    feats = jnp.asarray(feats)
-    feats = feats.astype(jnp.int32) if tokens else feats.astype(jnp.float32)
     mask = jnp.ones(shape[:2], bool) if mask is None else jnp.asarray(mask)
     if mask.dtype != jnp.bool_:
         raise UsageError(f"segment: mask is {mask.dtype}; expected bool: compare, or use .astype(bool)")
     if mask.shape != shape[:2]:
         raise UsageError(f"segment: mask has shape {mask.shape}; expected {shape[:2]}, as feats has")
+    there, values = known(mask), known(feats)
+    if tokens and there is not None and values is not None:  # before they are cut to 32 bits
+        in_range("segment", "feats", np.where(there, values, 0), 0, np.iinfo(np.int32).max)
+    feats = jnp.asarray(feats).astype(jnp.int32 if tokens else jnp.float32)
     there, values = known(mask), known(feats)
     if there is not None and not there.any(-1).all():
         raise UsageError(f"segment: item {int(np.argmin(there.any(-1)))} has no step; leave it out")
