@@ -64,7 +64,7 @@ def solutions(name):
         if make is not sac:
             return info.value, action
         critics, seen = agent.learn.args[0].critics, agent.learn.args[0].seen
-        q = critics.apply({"params": state.learner.params.critics}, obs, seen(action))
+        q = critics(state.learner.params.critics, obs, seen(action))
         return q.min(), action[0]
 
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *PROBLEMS.values())
