@@ -1,6 +1,7 @@
 """Training from Python: a population, its learning curves and its latents, nothing on disk."""
 
 import signal
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,6 +87,7 @@ def train(
     on_nan: str = "stop",
     progress: bool = True,
     chunk_length: int | None = None,
+    num_seeds: int | None = None,
 ) -> Trained:
     """Train a population of seeds.
 
@@ -118,6 +120,7 @@ def train(
         ``"rollback"`` goes back to the last tenth of the training with other random numbers.
       progress: show a progress bar.
       chunk_length: updates per compiled call; None follows the measured speed. Changes no result.
+      num_seeds: the former name of ``seeds``.
 
     Returns:
       The trained population. SIGINT ends it early, with a warning and ``finished=False``. Other signals end
@@ -128,7 +131,13 @@ def train(
       NonFiniteError: a loss or a parameter is not finite; the message names what went first.
       UnknownNameError: no such ``on_nan``, ``batching`` or sink.
       UsageError: both or none of ``num_updates`` and ``total_steps``; the members do not fit.
+
+    Warns:
+      DeprecationWarning: ``num_seeds`` is given.
     """
+    if num_seeds is not None:
+        warnings.warn("train(num_seeds=...) is called seeds= now", DeprecationWarning, stacklevel=2)
+        seeds = num_seeds
     if on_nan not in ON_NAN:
         raise unknown_name("value of on_nan", on_nan, ON_NAN)
     if not callable(getattr(agent, "init", None)) or not callable(getattr(agent, "step", None)):

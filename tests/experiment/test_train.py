@@ -259,6 +259,12 @@ def test_the_words_of_runs_are_those_of_training_from_python():
         train(agent, 3, log=["tensorbord"])
 
 
+def test_the_former_word_for_seeds_still_works():
+    with pytest.warns(DeprecationWarning, match="is called seeds= now"):
+        result = train(toy(), 3, num_seeds=2, probes=0, progress=False)
+    assert result.curve("loss").shape[1] == 2
+
+
 def test_a_sweep_from_python_has_curves_for_each_member():
     members = sweep(toy(), {"agent.rate": [0.02, 0.1]})
     result = train(toy(), 10, seeds=2, members=members, probes=0, log_every=1, progress=False)
