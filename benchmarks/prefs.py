@@ -49,13 +49,13 @@ STEPS, LENGTH = 50, 25
 
 
 def first(
-    programs: dict[int, Callable[[], Callable[[], Any]]], rounds: int
-) -> dict[int, tuple[float, float]]:
+    programs: dict[str, Callable[[], Callable[[], Any]]], rounds: int
+) -> dict[str, tuple[float, float]]:
     """CPU and wall seconds of making a program, compiling it and running it once, medians over turns.
 
     ``make()`` returns a function that has never been traced; nothing is taken from a cache.
     """
-    took: dict[int, list[tuple[float, float]]] = {name: [] for name in programs}
+    took: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
     jax.config.update("jax_enable_compilation_cache", False)
     for _ in range(rounds):
         for name, make_program in programs.items():
@@ -66,17 +66,23 @@ def first(
     return {name: tuple(statistics.median(x) for x in zip(*each, strict=True)) for name, each in took.items()}  # pyrefly: ignore
 
 
+ENSEMBLES = {"one": (1, 1), "five": (5, 1), "five heads": (5, 5)}
+"""Members, and how many of them share all layers but the last."""
+
+
 def ensemble_of_five(rounds: int) -> None:
-    """Fitting five members by ``vmap`` beside fitting one, and the same for their matrix products alone."""
+    """Fitting five members by ``vmap`` beside fitting one, five that share layers beside one, and their matrix
+    products alone."""
     rng = np.random.default_rng(0)
     one, two = rng.normal(size=(2, 500, LENGTH, 4)).astype(np.float32)
     data = pairs(one, two, (rng.random(500) < 0.5).astype(np.float32))
-    print(f"five members beside one, {LENGTH} steps a segment: CPU, wall time; their products alone")
+    print(f"five members beside one, {LENGTH} steps a segment: times of one, CPU and wall")
     for sizes, batch in SIZES:
-        member, programs, whole = build(ENV.spec, ModelConfig(sizes=sizes)).member, {}, {}
-        for count in (1, 5):
-            config = FitConfig(members=count, batch_size=batch)
-            params = jax.vmap(member.init)(jax.random.split(jax.random.key(0), count))
+        programs, whole = {}, {}
+        for name, (count, heads) in ENSEMBLES.items():
+            config = FitConfig(members=count, heads=heads, batch_size=batch)
+            member, ensemble, *_ = build(ENV.spec, ModelConfig(sizes=sizes, members=count, heads=heads))
+            params = ensemble.init(jax.random.key(0))
             state = jax.vmap(optimiser_of(config).init)(params)
             bits = jax.random.bits(jax.random.key(1), (STEPS, count, batch))
 
@@ -84,24 +90,30 @@ def ensemble_of_five(rounds: int) -> None:
                 run = jax.jit(lambda p, s, b: fit_steps(member, p, s, data, b, config))
                 return lambda: run(p, s, b)
 
-            whole[count], programs[f"fit {count}"] = fresh, fresh()
-            programs[f"bare {count}"] = bare_products(count, 2 * batch * LENGTH, (4, *sizes, 1))
+            whole[name], programs[name] = fresh, fresh()
+        for name, count in (("one, bare", 1), ("five, bare", 5)):
+            programs[name] = bare_products(count, 2 * batch * LENGTH, (4, *sizes, 1))
         took = timed(programs, rounds)
-        ratios = {
-            what: [took[f"{what} 5"][i] / took[f"{what} 1"][i] for i in (0, 1)] for what in ("fit", "bare")
-        }
-        share = took["bare 1"][0] / took["fit 1"][0]
-        fitted, bare = (", ".join(f"{ratio:.2f}" for ratio in ratios[what]) for what in ("fit", "bare"))
-        print(f"  layers {sizes}, {batch} pairs: {fitted}; {bare}, {100 * share:.0f} % of one member's CPU")
-        begun = first(whole, min(rounds, 3))
-        cpu, wall = (
-            f"{begun[5][i]:.2f} s / {begun[1][i]:.2f} s = {begun[5][i] / begun[1][i]:.2f}" for i in (0, 1)
+        times = lambda what, one="one", took=took: ", ".join(
+            f"{a / b:.2f}" for a, b in zip(took[what], took[one], strict=True)
         )
-        print(f"    a whole first fit of {STEPS} steps, traced, compiled and run: CPU {cpu}, wall {wall}")
-        more = [took[f"fit {count}"][0] for count in (5, 1)]
-        twice = STEPS * (1 + (2 * begun[1][0] - begun[5][0]) / max(more[0] - 2 * more[1], 1e-9))
+        share = took["one, bare"][0] / took["one"][0]
         print(
-            f"    {STEPS} more: CPU {more[0]:.3f} s and {more[1]:.3f} s; twice one member after {twice:.0f}"
+            f"  layers {sizes}, {batch} pairs, steady state: five networks {times('five')}; five heads of one "
+            f"network {times('five heads')}; products alone {times('five, bare', 'one, bare')}, "
+            f"{100 * share:.0f} % of one's CPU"
+        )
+        begun = first(whole, min(rounds, 3))
+        for name in ("five", "five heads"):
+            cpu, wall = (
+                f"{begun[name][i]:.2f} s / {begun['one'][i]:.2f} s = {begun[name][i] / begun['one'][i]:.2f}"
+                for i in (0, 1)
+            )
+            print(f"    a whole first fit of {STEPS} steps, {name}: CPU {cpu}, wall {wall}")
+        more = [took[name][0] for name in ("five", "one")]
+        twice = STEPS * (1 + (2 * begun["one"][0] - begun["five"][0]) / max(more[0] - 2 * more[1], 1e-9))
+        print(
+            f"    {STEPS} more: CPU {more[0]:.3f} and {more[1]:.3f} s; five networks cost two after {twice:.0f}"
         )
 
 

@@ -338,6 +338,11 @@ def test_rewards_of_other_environments_and_damaged_files_are_refused(tmp_path):
         save_reward(tmp_path / "x.npz", ENV.spec, config, params)
     with pytest.raises(UsageError, match="have shape"):
         save_reward(tmp_path / "y.reward.npz", ENV.spec, config._replace(sizes=(5,)), params)
+    shared = ModelConfig(sizes=(4,), members=4, heads=2)
+    weights = build(ENV.spec, shared).whole.init(jax.random.key(0))
+    again, found = read_model(save_reward(tmp_path / "z.reward.npz", ENV.spec, shared, weights))
+    assert again.config == shared
+    jax.tree.map(np.testing.assert_array_equal, found, weights)
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(UsageError, match=r"the learnt reward .* is damaged .*; fit it anew"):
         read(str(path))

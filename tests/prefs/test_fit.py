@@ -1,5 +1,6 @@
 """Fitting reward models under the driver that trains agents: what is learnt, kept, resumed and refused."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,16 +9,18 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from processes import environment
 
 from rlkit.agents.ppo import PPOConfig
 from rlkit.errors import UnknownNameError, UsageError
 from rlkit.experiment.train import train
-from rlkit.prefs import pairs, reward_model
+from rlkit.prefs import ensemble, pairs, reward_model
 from rlkit.prefs.feedback import LOSSES, FitConfig, fit, fit_steps, margins, step_rewards
 from rlkit.prefs.feedback.fitting import agreement, optimiser_of
 from rlkit.prefs.losses import pairwise_logistic
+from rlkit.prefs.types import take
 
 B, T, D = 400, 4, 3
 TRUE = np.array([1.0, -2.0, 0.5], np.float32)
@@ -86,6 +89,82 @@ def test_curation_sees_margins_and_decides_what_counts():
     moved = jax.tree.map(lambda a, b: jnp.abs(a - b).reshape(2, -1).max(1), params, new)
     assert max(float(x[0]) for x in jax.tree.leaves(moved)) > 1e-3
     assert max(float(x[1]) for x in jax.tree.leaves(moved)) == 0.0
+
+
+HEADS = reward_model(step_rewards((16,), heads=2), DATA.first)
+SHARED = dataclasses.replace(CONFIG, members=4, heads=2)
+
+
+def _one_head(params, head):
+    """The same weights for a model of one head."""
+    return {**params, "score": jax.tree.map(lambda x: x[..., head : head + 1], params["score"])}
+
+
+def test_heads_are_models_that_share_their_layers():
+    params = HEADS.init(jax.random.key(0))
+    both = HEADS.apply(params, DATA.first)
+    assert both.total.shape == (2, B)
+    for head in range(2):
+        alone = MODEL.apply(_one_head(params, head), DATA.first)
+        np.testing.assert_allclose(both.total[head], alone.total, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(both.step[head], alone.step, rtol=1e-5, atol=1e-6)
+    whole = ensemble(HEADS, 4, 2)
+    params = whole.init(jax.random.key(1))
+    found = whole.apply(params, DATA.first).total
+    assert found.shape == (4, B)
+    for member in range(4):
+        own = jax.tree.map(lambda x: x[member // 2], params)  # noqa: B023
+        alone = MODEL.apply(_one_head(own, member % 2), DATA.first).total
+        np.testing.assert_allclose(found[member], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_each_head_learns_from_a_random_half_of_what_its_network_sees():
+    params = ensemble(HEADS, 4, 2).init(jax.random.key(0))
+    state = jax.vmap(optimiser_of(SHARED).init)(params)
+    bits = jax.random.bits(jax.random.key(1), (1, 4, 8))
+    new, _, _ = fit_steps(HEADS, params, state, DATA, bits, SHARED)
+    for group in range(2):
+        own = jax.tree.map(lambda x: x[group], params)  # noqa: B023
+        batch = take(DATA, (bits[0, 2 * group] % B).astype(jnp.int32))
+        counts = 2.0 * (bits[0, 2 * group : 2 * group + 2] >> 31)
+        assert 0 < float(counts.mean()) < 2
+
+        def loss(own, batch=batch, counts=counts):
+            total = 0.0
+            for head in range(2):
+                margin = margins(MODEL, _one_head(own, head), batch)
+                total += jnp.sum(counts[head] * pairwise_logistic(margin, batch.label))
+            return total / jnp.sum(counts)
+
+        update, _ = optimiser_of(SHARED).update(jax.grad(loss)(own), optimiser_of(SHARED).init(own), own)
+        wanted = optax.apply_updates(own, update)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a[group], b, rtol=1e-3, atol=1e-5), new, wanted)  # noqa: B023
+
+
+def test_heads_learn_a_utility_too_and_curation_decides_for_each():
+    shapes = []
+
+    def curate(margin, loss, batch, update):
+        shapes.append((margin.shape, loss.shape))
+        return jnp.ones_like(margin), jnp.broadcast_to(batch.label, margin.shape)
+
+    learner = fit(HEADS, DATA, SHARED, curate=curate)
+    trained = train(learner, 60, seeds=1, probes=0, progress=False, log_every=20)
+    assert trained.curve("held_out/accuracy")[-1].min() > 0.93
+    assert set(shapes) == {((4, 32), (4, 32))}
+    params = jax.tree.map(lambda x: x[0], trained.state.params)
+    members = margins(learner.model, params, DATA)
+    assert members.shape == (4, B)
+    assert (jnp.abs(members[0] - members[1]).max()) > 1e-2
+
+
+def test_heads_that_do_not_fit_are_refused():
+    with pytest.raises(UsageError, match=r"heads=3: expected a divisor of the number of members, 4"):
+        fit(HEADS, DATA, dataclasses.replace(SHARED, heads=3))
+    with pytest.raises(UsageError, match=r"expected \[2, 300\], e\.g\. of step_rewards\(heads=2\)"):
+        fit(MODEL, DATA, SHARED)
+    with pytest.raises(UsageError, match=r"heads=1: the model gives scores \[2, 300\]"):
+        fit(HEADS, DATA, CONFIG)
 
 
 def test_gradients_are_finite_at_any_margin():

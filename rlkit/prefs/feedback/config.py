@@ -38,6 +38,7 @@ class FeedbackConfig:
     reward_loss: str = static("bt", "of an answer: bt, contaminated, forward or backward", choices=LOSSES)
     reward_noise: float = leaf(0.1, "share of answers that the loss takes for noise", low=0.0, high=0.49)
     reward_members: int = static(3, "reward models in the ensemble", low=1)
+    reward_heads: int = static(1, "reward models that share all layers but the last", low=1)
     reward_join: str = static("mean", "what is paid: mean or min over the ensemble", choices=MEMBERS[:2])
     reward_sizes: tuple[int, ...] = static((64, 64), "layer sizes of a reward model", low=1)
     reward_reads: tuple[str, ...] = static(
@@ -61,6 +62,7 @@ def fit_config(config: Any) -> FitConfig:
         noise=config.reward_noise,
         loss=config.reward_loss,
         members=config.reward_members,
+        heads=config.reward_heads,
         batch_size=config.reward_batch_size,
         num_steps=config.reward_steps,
     )
@@ -72,6 +74,7 @@ def model_config(config: Any) -> ModelConfig:
         reads=config.reward_reads,
         sizes=config.reward_sizes,
         members=config.reward_members,
+        heads=config.reward_heads,
         join=config.reward_join,
     )
 

@@ -50,6 +50,7 @@ class FitConfig:
     noise: float = leaf(0.1, "share of answers that the loss takes for noise", low=0.0, high=0.49)
     loss: str = static("bt", "of a comparison: bt, contaminated, forward or backward", choices=LOSSES)
     members: int = static(3, "members of the ensemble", low=1)
+    heads: int = static(1, "members that share all layers but the last", low=1)
     batch_size: int = static(64, "comparisons in a gradient step", low=1)
     num_steps: int = static(10, "gradient steps per update", low=1)
     holdout: float = static(0.1, "share of the comparisons that is kept for judging", low=0.0, high=0.9)
@@ -59,14 +60,15 @@ class FitState(NamedTuple):
     """What fitting changes."""
 
     config: FitConfig
-    params: PyTree  # leaves [M, ...]
+    params: PyTree  # leaves [M / heads, ...]
     optimiser: PyTree
     updates: jax.Array  # int32 []: gradient steps made
     key: Key
 
 
 def margins(model: RewardModel, params: PyTree, pairs: PairBatch) -> jax.Array:
-    """The reward of the first item of each pair less that of the second, ``[..., N]``, in float32."""
+    """The reward of the first item of each pair less that of the second, ``[..., N]``, in float32; of an
+    ensemble ``[M, N]``."""
     one, two = (model.apply(params, side).total.astype(jnp.float32) for side in (pairs.first, pairs.second))
     return one - two
 
@@ -90,9 +92,13 @@ def fit_steps(
 ) -> tuple[PyTree, PyTree, Metrics]:
     """Some gradient steps of an ensemble, each member on comparisons of its own.
 
+    Members that share layers (``config.heads``) see the same comparisons, of which each takes a random half,
+    doubled (bootstrap masks of Osband et al. 2016, drawn anew in each step).
+
     Args:
-      model: one member, see :func:`rlkit.prefs.reward_model`.
-      params: of all members, leaves ``[M, ...]``.
+      model: one member, see :func:`rlkit.prefs.reward_model`; or the ``config.heads`` members that share
+        layers, with scores ``[heads, ...]``.
+      params: of all members, leaves ``[M / heads, ...]``.
       optimiser: states of :func:`optimiser_of`, likewise.
       data: the comparisons; draws are uniform with replacement.
       bits: random uint32 ``[U, M, N]``: U steps on N comparisons each.
@@ -107,11 +113,11 @@ def fit_steps(
       drawn.
     """
     transformation, loss_of = optimiser_of(config), LOSSES[config.loss]
-    rows = len(data.label) if count is None else count
+    rows, heads = len(data.label) if count is None else count, config.heads
     index = (bits % jnp.maximum(jnp.asarray(rows), 1).astype(bits.dtype)).astype(jnp.int32)
-    index = index if curate is None else jnp.broadcast_to(index[:, :1], index.shape)
+    index = index[:, ::heads] if curate is None else jnp.broadcast_to(index[:, :1], index[:, ::heads].shape)
 
-    def member(params: PyTree, state: PyTree, batch: PairBatch, weight: jax.Array):
+    def group(params: PyTree, state: PyTree, batch: PairBatch, weight: jax.Array):
         def loss(params: PyTree) -> tuple[jax.Array, Metrics]:
             margin = margins(model, params, batch)
             mean = weighted_mean(loss_of(margin, batch.label, config.noise), weight)
@@ -119,21 +125,28 @@ def fit_steps(
 
         return descend(loss, transformation, params, state)
 
-    def step(carry: Any, index: jax.Array) -> tuple[Any, Metrics]:
+    def step(carry: Any, drawn: tuple[jax.Array, jax.Array]) -> tuple[Any, Metrics]:
         params, state, update = carry
-        batch = take(data, index)  # leaves [M, N, ...]
+        index, bits = drawn
+        batch = take(data, index)  # leaves [M / heads, N, ...]
         weight, label = batch.weight, batch.label
+        if heads > 1:
+            weight = jnp.repeat(weight, heads, 0) * (2.0 * (bits >> 31))
+            label = jnp.repeat(label, heads, 0)
         if curate is not None:
             one = jax.tree.map(lambda x: x[0], batch)
             seen = jax.lax.stop_gradient(jax.vmap(lambda p: margins(model, p, one))(params))
+            seen = seen.reshape(label.shape)
             losses = jax.vmap(lambda m: loss_of(m, one.label, config.noise))(seen)
             chosen, label = _curated(curate, seen, losses, one, update)
-            weight = chosen * one.weight
-        params, state, found = jax.vmap(member)(params, state, batch._replace(label=label), weight)
+            weight = chosen * (one.weight if heads == 1 else weight)
+        if heads > 1:
+            weight, label = (x.reshape(-1, heads, x.shape[-1]) for x in (weight, label))
+        params, state, found = jax.vmap(group)(params, state, batch._replace(label=label), weight)
         return (params, state, update + 1), _means(found)
 
     start = (params, optimiser, jnp.asarray(update, jnp.int32))
-    (params, optimiser, _), found = jax.lax.scan(step, start, index)
+    (params, optimiser, _), found = jax.lax.scan(step, start, (index, bits))
     return params, optimiser, _means(found)
 
 
@@ -207,7 +220,7 @@ def fit(
         reward = scorer(learner.model, inputs(env.spec), params)
 
     Args:
-      model: one member.
+      model: one member; with ``config.heads`` as many as that, scores ``[heads, ...]``.
       data: the comparisons, see :func:`rlkit.prefs.pairs`. The last ``holdout`` of them, or as many as there
         are of that, are kept for judging and never fitted: shuffle them if their order means something.
       config: how.
@@ -236,8 +249,8 @@ def fit(
         take(data, jnp.arange(total - kept)),
         take(data, jnp.arange(total - kept, total)) if kept else None,
     )
-    _check_rows(train, model)
-    whole = ensemble(model, config.members)
+    whole = ensemble(model, config.members, config.heads)
+    _check_rows(train, model, config.heads)
 
     def init(key: Key, given: FitConfig | None = None) -> FitState:
         chosen = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), given or config)
@@ -262,7 +275,7 @@ def fit(
     return Fit(init, step, whole, train, held_out, config, config.num_steps, title)
 
 
-def _check_rows(train: PairBatch, model: RewardModel) -> None:
+def _check_rows(train: PairBatch, model: RewardModel, heads: int) -> None:
     """Raise unless something can be learned of these comparisons, by this model."""
     label, weight = known(train.label), known(train.weight)
     if label is not None and weight is not None and not (weight * (label != 0.5)).any():
@@ -272,12 +285,18 @@ def _check_rows(train: PairBatch, model: RewardModel) -> None:
         )
     key = jax.random.key(0)
     try:
-        jax.eval_shape(lambda: margins(model, model.init(key), train))
+        found = jax.eval_shape(lambda: margins(model, model.init(key), train))
     except (FlaxError, TypeError, ValueError) as error:
         raise UsageError(
             f"the model cannot read these items, feats {list(train.first.feats.shape)} "
             f"({str(error).splitlines()[0]:.120}); expected items of the kind that it was made for"
         ) from None
+    wanted = train.label.shape if heads == 1 else (heads, *train.label.shape)
+    if found.shape != wanted:
+        raise UsageError(
+            f"heads={heads}: the model gives scores {list(found.shape)} for {len(train.label)} comparisons; "
+            f"expected {list(wanted)}, e.g. of step_rewards(heads={heads})"
+        )
 
 
 def judged(model: RewardModel, params: PyTree, data: PairBatch) -> Metrics:

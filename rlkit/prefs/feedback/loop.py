@@ -57,7 +57,8 @@ class _Spec(NamedTuple):
 
     agent: Agent
     config: Any
-    model: RewardModel  # one member
+    model: RewardModel  # one member, or those that share layers
+    whole: RewardModel  # the ensemble
     inputs: Inputs
     states: Inputs  # what novelty is measured by
     criterion: Reward  # what the teacher judges by
@@ -105,6 +106,7 @@ def from_preferences(
         agent=agent,
         config=config,
         model=model,
+        whole=whole,
         inputs=seen,
         states=inputs(env.spec, ("obs",)) if config.explore else seen,
         criterion=criterion,
@@ -112,7 +114,7 @@ def from_preferences(
         first=-(-config.query_starts // per_update),
         every=max(1, round(config.query_every / per_update)),
     )
-    begin = functools.partial(_init, spec, whole)
+    begin = functools.partial(_init, spec)
     room = _steps(spec, jax.eval_shape(begin, jax.random.key(0))).capacity
     if room < config.segment:
         name = "buffer_size" if spec.buffers else "pool_size"
@@ -152,7 +154,6 @@ def _buffers(agent: Agent) -> tuple[str, ...]:
 
 def _init(
     spec: _Spec,
-    whole: RewardModel,
     key: Key,
     config: Any = None,
     env_params: PyTree = None,
@@ -162,7 +163,7 @@ def _init(
     if config is not None:
         check_fault(config)
     drawn = split(typed_key(key), agent=Draw(), model=Draw(), run=Draw())
-    params = whole.init(drawn["model"]) if reward_params is None else reward_params
+    params = spec.whole.init(drawn["model"]) if reward_params is None else reward_params
     inner = spec.agent.init(drawn["agent"], config, env_params, params)
     fits = fit_config(spec.config if config is None else config)
     length, rows = spec.config.segment, spec.config.queries
@@ -264,7 +265,7 @@ def _session(spec: _Spec, state: FeedbackState) -> tuple[FeedbackState, Metrics]
     params = spec.agent.settings(state.agent).reward_params
     none = jnp.zeros((pairs,), jnp.int32)
     candidates = PairBatch(first, second, jnp.full((pairs,), 0.5), jnp.ones((pairs,)), none, none)
-    seen = jax.vmap(lambda p: margins(spec.model, p, candidates))(params)
+    seen = margins(spec.whole, params, candidates)
     index = choose(seen, config.ask, config.query_batch, state.asked > 0)
     typical = jnp.mean(segment_return(judged, items.mask))
     one, two = ((judged[side::2][index], items.mask[side::2][index]) for side in (0, 1))
@@ -317,7 +318,7 @@ def _informed(one: Any, two: Any, label: jax.Array, weight: jax.Array) -> jax.Ar
 
 def _correlation(spec: _Spec, params: PyTree, items: Segment, judged: jax.Array) -> jax.Array:
     """Pearson's correlation of the learnt reward with the criterion over the steps; 0 if one is flat."""
-    step = jnp.mean(jax.vmap(lambda p: steps_of(spec.model.apply(p, items)))(params), 0)
+    step = jnp.mean(steps_of(spec.whole.apply(params, items)), 0)
     weight = items.mask / jnp.maximum(jnp.sum(items.mask), 1)
     centred = [x - jnp.sum(weight * x) for x in (step, judged)]
     covariance = jnp.sum(weight * centred[0] * centred[1])

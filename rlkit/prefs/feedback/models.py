@@ -18,6 +18,7 @@ class ModelConfig(NamedTuple):
     sizes: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     members: int = 3
+    heads: int = 1  # members that share all layers but the last
     join: str = "mean"  # of an ensemble's rewards
     bounded: bool = True  # rewards of steps are within -1 .. 1
 
@@ -25,7 +26,7 @@ class ModelConfig(NamedTuple):
 class Built(NamedTuple):
     """A reward model of single steps for an environment."""
 
-    member: RewardModel
+    member: RewardModel  # one member; or as many as `heads` says, which share layers
     whole: RewardModel  # the ensemble
     inputs: Inputs
     config: ModelConfig
@@ -36,9 +37,10 @@ def build(spec: EnvSpec, config: ModelConfig) -> Built:
 
     Raises:
       UnknownNameError: it reads what the environment does not have.
+      UsageError: the number of members is no multiple of ``heads``.
     """
     seen = inputs(spec, config.reads)
     example = Segment(jnp.zeros((1, 1, seen.size)), jnp.ones((1, 1), bool))
-    model = reward_model(step_rewards(config.sizes, config.activation), example)
+    model = reward_model(step_rewards(config.sizes, config.activation, config.heads), example)
     model = bounded(model) if config.bounded else model
-    return Built(model, ensemble(model, config.members), seen, config)
+    return Built(model, ensemble(model, config.members, config.heads), seen, config)

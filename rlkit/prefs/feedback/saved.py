@@ -30,7 +30,7 @@ def save_reward(path: str | Path, spec: EnvSpec, config: ModelConfig, params: Py
       path: the file, whose name ends with :data:`SUFFIX`; it is replaced.
       spec: of the environment that it was learnt for.
       config: what the model is built from.
-      params: the weights of the ensemble, leaves ``[M, ...]``.
+      params: the weights of the ensemble, of ``built.whole``.
 
     Raises:
       UsageError: another ending, or weights that are not those of the model.
@@ -69,7 +69,8 @@ def read_model(path: str | Path, spec: EnvSpec | None = None) -> tuple[Built, Py
     arrays = outside.read_arrays(path, "learnt reward", "fit it anew")
     try:
         about = json.loads(str(arrays.pop(_ABOUT)))
-        config = ModelConfig(**{name: about[name] for name in ModelConfig._fields})
+        words = [name for name in ModelConfig._fields if name != "heads" or name in about]  # it came later
+        config = ModelConfig(**{name: about[name] for name in words})
         _check_types(config)
         config = config._replace(reads=tuple(config.reads), sizes=tuple(map(operator.index, config.sizes)))
     except (KeyError, TypeError, ValueError) as error:

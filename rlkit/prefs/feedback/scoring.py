@@ -126,8 +126,10 @@ def _apart(item: Segment) -> Segment:
     return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), item)
 
 
-def step_rewards(sizes: tuple[int, ...] = (64, 64), activation: str = "tanh", **backbone: Any) -> nn.Module:
-    """The head for trajectories: a reward for each step by itself, and their sum."""
+def step_rewards(
+    sizes: tuple[int, ...] = (64, 64), activation: str = "tanh", heads: int = 1, **backbone: Any
+) -> nn.Module:
+    """The head for trajectories: a reward for each step by itself, and their sum; ``heads`` of them."""
     from rlkit.prefs.heads import Backbone, OutcomeHead
 
-    return OutcomeHead(Backbone("mlp", sizes, activation, **backbone), "sum_step")
+    return OutcomeHead(Backbone("mlp", sizes, activation, **backbone), "sum_step", heads)

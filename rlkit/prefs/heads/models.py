@@ -69,19 +69,27 @@ def _check_kind(head: nn.Module, example: Segment) -> None:
         )
 
 
-def ensemble(model: RewardModel, size: int) -> RewardModel:
+def ensemble(model: RewardModel, size: int, heads: int = 1) -> RewardModel:
     """Several members side by side, each from its own key: leaves of params and scores are ``[size, ...]``.
 
     Args:
-      model: what each member is.
+      model: what each member is; with ``heads``, what ``heads`` members are that share all but a last layer
+        (e.g. :class:`rlkit.prefs.heads.OutcomeHead` with ``heads``).
       size: number of members.
+      heads: how many of them one model is. Leaves of params are then ``[size / heads, ...]``.
+
+    Raises:
+      UsageError: ``size`` is no multiple of ``heads``.
     """
-    size = check_count("size", size)
+    size, heads = check_count("size", size), check_count("heads", heads)
+    if size % heads:
+        raise UsageError(f"heads={heads}: expected a divisor of the number of members, {size}")
 
     def init(key: Key) -> PyTree:
-        return jax.vmap(model.init)(jax.random.split(typed_key(key), size))
+        return jax.vmap(model.init)(jax.random.split(typed_key(key), size // heads))
 
     def apply(params: PyTree, item: Segment) -> RewardOut:
-        return jax.vmap(model.apply, (0, None))(params, item)
+        out = jax.vmap(model.apply, (0, None))(params, item)
+        return out if heads == 1 else jax.tree.map(lambda x: x.reshape(size, *x.shape[2:]), out)
 
     return RewardModel(init, apply)

@@ -1,6 +1,7 @@
 """One reward for a whole item."""
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from rlkit.errors import unknown_name
@@ -22,19 +23,29 @@ class OutcomeHead(nn.Module):
         followed by a linear layer; ``"sum_step"``: a reward for each step, and their sum (Christiano et al.
         2017, arXiv 1706.03741): the one for trajectories; ``"mean_step"``: their mean, whose scale does not
         grow with the length.
+      heads: above 1: so many rewards, each of a last layer of its own over one backbone. Scores then have a
+        leading axis ``[heads, ...]``: an ensemble for little more than one model, whose members agree where the
+        backbone does (Osband et al. 2016, arXiv 1602.04621; of reward models: Zhang et al. 2024, arXiv
+        2401.16635).
     """
 
     backbone: nn.Module = Backbone()
     pool: str = "sum_step"
+    heads: int = 1
 
     @nn.compact
     def __call__(self, item: Segment) -> RewardOut:
         if self.pool not in POOLS:
             raise unknown_name("pooling", self.pool, POOLS)
-        h, score = self.backbone(item), dense(1).copy(name="score")
+        layer = dense(self.heads).copy(name="score")
+
+        def score(x: jax.Array) -> jax.Array:
+            return layer(x)[..., 0] if self.heads == 1 else jnp.moveaxis(layer(x), -1, 0)
+
+        h = self.backbone(item)
         if self.pool.endswith("_step"):
-            step = jnp.where(item.mask, score(h)[..., 0], 0.0)
-            total = jnp.sum(step, 1)
+            step = jnp.where(item.mask, score(h), 0.0)
+            total = jnp.sum(step, -1)
             return RewardOut(total if self.pool == "sum_step" else total / jnp.maximum(item.length, 1), step)
         pooled = AttentionPool()(h, item.mask) if self.pool == "attn" else pool(h, item.mask, self.pool)
-        return RewardOut(score(pooled)[..., 0])
+        return RewardOut(score(pooled))
