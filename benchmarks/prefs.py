@@ -71,8 +71,7 @@ ENSEMBLES = {"one": (1, 1), "five": (5, 1), "five heads": (5, 5)}
 
 
 def ensemble_of_five(rounds: int) -> None:
-    """Fitting five members by ``vmap`` beside fitting one, five that share layers beside one, and their matrix
-    products alone."""
+    """Fitting five networks by ``vmap`` beside fitting one, five heads of one beside it, products alone."""
     rng = np.random.default_rng(0)
     one, two = rng.normal(size=(2, 500, LENGTH, 4)).astype(np.float32)
     data = pairs(one, two, (rng.random(500) < 0.5).astype(np.float32))
@@ -99,9 +98,9 @@ def ensemble_of_five(rounds: int) -> None:
         )
         share = took["one, bare"][0] / took["one"][0]
         print(
-            f"  layers {sizes}, {batch} pairs, steady state: five networks {times('five')}; five heads of one "
-            f"network {times('five heads')}; products alone {times('five, bare', 'one, bare')}, "
-            f"{100 * share:.0f} % of one's CPU"
+            f"  layers {sizes}, {batch} pairs, steady state: five networks {times('five')}; "
+            f"five heads of one network {times('five heads')}; products alone "
+            f"{times('five, bare', 'one, bare')}, {100 * share:.0f} % of one's CPU"
         )
         begun = first(whole, min(rounds, 3))
         for name in ("five", "five heads"):
@@ -112,9 +111,7 @@ def ensemble_of_five(rounds: int) -> None:
             print(f"    a whole first fit of {STEPS} steps, {name}: CPU {cpu}, wall {wall}")
         more = [took[name][0] for name in ("five", "one")]
         twice = STEPS * (1 + (2 * begun["one"][0] - begun["five"][0]) / max(more[0] - 2 * more[1], 1e-9))
-        print(
-            f"    {STEPS} more: CPU {more[0]:.3f} and {more[1]:.3f} s; five networks cost two after {twice:.0f}"
-        )
+        print(f"    {STEPS} more: CPU {more[0]:.3f} and {more[1]:.3f} s; five cost two after {twice:.0f}")
 
 
 def bare_products(members: int, rows: int, sizes: tuple[int, ...]) -> Callable[[], Any]:

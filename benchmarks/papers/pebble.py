@@ -3,9 +3,12 @@
 Agents whose only reward is fitted to a simulated teacher's answers, against the same agents that are paid
 what the teacher judges by; and, with a teacher who errs in one answer of ten, losses that expect it.
 
-    python benchmarks/papers/pebble.py pendulum | maze | mistakes [--seeds N]
+    python benchmarks/papers/pebble.py pendulum | maze | mistakes | members [--seeds N] [--heads H]
 
-``pendulum`` and ``maze`` train agents: minutes of two cores each.
+``pendulum`` and ``maze`` train agents: minutes of two cores each; with ``--heads`` the members of their
+ensemble share all layers but the last. ``members`` compares an ensemble of networks, one of such heads (the
+linear-layer ensemble of Zhang et al., 2401.16635) and one network: how right they are, and whether they
+disagree where they are wrong.
 """
 
 import argparse
@@ -55,14 +58,16 @@ TASKS = {
 }  # fmt: skip
 
 
-def agents(name: str, seeds: int) -> None:
+def agents(name: str, seeds: int, heads: int = 1) -> None:
     """Train both agents and compare their returns, of the environment's own reward, in fresh episodes."""
     task = TASKS[name]()
     judged, rows = parse(task.criterion), {}
     for kind, agent in (
         (
             "preferences",
-            preference_sac(task.env, PreferenceSACConfig(**task.settings, **task.feedback), judged),
+            preference_sac(
+                task.env, PreferenceSACConfig(**task.settings, **task.feedback, reward_heads=heads), judged
+            ),
         ),
         ("true reward", sac(task.env, SACConfig(**task.settings), judged)),
     ):
@@ -85,38 +90,40 @@ def agents(name: str, seeds: int) -> None:
     print(f"appears (at least 0.9 on average): {'yes' if share.mean() >= 0.9 else 'no'}")
 
 
+ENV = make("classic/pendulum")
+
+
+def drawn(key: jax.Array, questions: int, test: int = 600, length: int = 15) -> tuple[PairBatch, PairBatch]:
+    """Answers about the pendulum of a teacher who errs in one of ten, and the truth about other pairs."""
+    keys, params = jax.random.split(key, 4), ENV.default_params()
+    count = 2 * (questions + test)
+    slots = start(ENV, keys[0], params, count)
+    act = lambda carry, obs, first, k: (
+        jax.random.uniform(k, (count, 1), minval=-2.0, maxval=2.0),
+        carry,
+        {},
+    )
+    trajectory = rollout(
+        ENV, act, (), slots, keys[1], params, length, inputs=jax.random.split(keys[2], length)
+    )[2]
+    items, paid = segments(inputs(ENV.spec), trajectory.transition), trajectory.reward.T
+    sides = [(paid[i::2], items.mask[i::2]) for i in (0, 1)]
+    first, second = jax.tree.map(lambda x: x[0::2], items), jax.tree.map(lambda x: x[1::2], items)
+    label = simulate(keys[3], *sides, teacher=teacher("mistake")).label
+    truth = (segment_return(*sides[0]) > segment_return(*sides[1])).astype(jnp.float32)
+    one, none = jnp.ones(len(label)), jnp.zeros(len(label), jnp.int32)
+    whole = PairBatch(
+        first, second, jnp.where(jnp.arange(len(label)) < questions, label, truth), one, none, none
+    )
+    return jax.tree.map(lambda x: x[:questions], whole), jax.tree.map(lambda x: x[questions:], whole)
+
+
 def mistakes(seeds: int, questions: int = 300) -> None:
     """Held-out accuracy against clean labels of losses fitted to answers of which one in ten is wrong."""
-    env = make("classic/pendulum")
-    built = build(env.spec, ModelConfig(sizes=(32, 32), members=1))
-    seen, length, test = inputs(env.spec), 15, 600
-
-    def draw(key: jax.Array) -> tuple[PairBatch, PairBatch]:
-        """Answers of a teacher who errs, and the truth about other pairs."""
-        keys, params = jax.random.split(key, 4), env.default_params()
-        count = 2 * (questions + test)
-        slots = start(env, keys[0], params, count)
-        act = lambda carry, obs, first, k: (
-            jax.random.uniform(k, (count, 1), minval=-2.0, maxval=2.0),
-            carry,
-            {},
-        )
-        trajectory = rollout(
-            env, act, (), slots, keys[1], params, length, inputs=jax.random.split(keys[2], length)
-        )[2]
-        items, paid = segments(seen, trajectory.transition), trajectory.reward.T
-        sides = [(paid[i::2], items.mask[i::2]) for i in (0, 1)]
-        first, second = jax.tree.map(lambda x: x[0::2], items), jax.tree.map(lambda x: x[1::2], items)
-        label = simulate(keys[3], *sides, teacher=teacher("mistake")).label
-        truth = (segment_return(*sides[0]) > segment_return(*sides[1])).astype(jnp.float32)
-        one, none = jnp.ones(len(label)), jnp.zeros(len(label), jnp.int32)
-        whole = PairBatch(
-            first, second, jnp.where(jnp.arange(len(label)) < questions, label, truth), one, none, none
-        )
-        return jax.tree.map(lambda x: x[:questions], whole), jax.tree.map(lambda x: x[questions:], whole)
+    built = build(ENV.spec, ModelConfig(sizes=(32, 32), members=1))
 
     def accuracy(key: jax.Array, loss: str) -> jax.Array:
-        data, clean = draw(key)
+        data, clean = drawn(key, questions)
         config = FitConfig(loss=loss, noise=0.2 if loss == "contaminated" else 0.1, members=1)
         params = built.whole.init(jax.random.fold_in(key, 1))
         state = jax.vmap(optimiser_of(config).init)(params)
@@ -139,6 +146,46 @@ def mistakes(seeds: int, questions: int = 300) -> None:
     print(f"appears (an interval above 0): {'yes' if any(x.low > 0 for x in aware) else 'no'}")
 
 
+def members(seeds: int, questions: int = 300, size: int = 5) -> None:
+    """One network, an ensemble of networks and one of heads: right answers, and what disagreement knows."""
+
+    def judge(key: jax.Array, count: int, heads: int) -> tuple[jax.Array, jax.Array]:
+        built = build(ENV.spec, ModelConfig(sizes=(32, 32), members=count, heads=heads))
+        data, clean = drawn(key, questions)
+        config = FitConfig(members=count, heads=heads)
+        params = built.whole.init(jax.random.fold_in(key, 1))
+        state = jax.vmap(optimiser_of(config).init)(params)
+        bits = jax.random.bits(jax.random.fold_in(key, 2), (1000, count, 32))
+        params, _, _ = fit_steps(built.member, params, state, data, bits, config)
+        margin = margins(built.whole, params, clean)
+        mean, spread = margin.mean(0), jax.nn.sigmoid(margin).std(0)
+        wrong = (mean > 0) != (clean.label > 0.5)
+        above = (spread[:, None] > spread) + 0.5 * (spread[:, None] == spread)
+        both = wrong[:, None] & ~wrong
+        return agreement(mean, clean.label, clean.weight), jnp.sum(above * both) / jnp.sum(both)
+
+    keys, found, took = jax.random.split(jax.random.key(0), seeds), {}, {}
+    for name, (count, heads) in {"network": (1, 1), "networks": (size, 1), "heads": (size, size)}.items():
+        run = jax.jit(lambda keys, c=count, h=heads: jax.lax.map(lambda k: judge(k, c, h), keys))
+        program = run.lower(keys).compile()
+        begin = time.process_time()
+        found[name] = [np.asarray(x) for x in program(keys)]
+        took[name] = time.process_time() - begin
+    print(f"{questions} answers, a tenth of them mistaken; {size} members; {seeds} seeds")
+    print(
+        "accuracy on clean pairs; chance that a pair judged wrongly is disputed more than one judged rightly"
+    )
+    for name, (right, knows) in found.items():
+        disputed = f"disputed {_said(knows)}" if name != "network" else ""
+        less = _said(right - found["network"][0])
+        print(f"{name:<10}{_said(right)}   less one network {less}   {disputed}   {took[name]:.1f} CPU s")
+    low = {name: interval(found[name][0] - found["network"][0]).low for name in ("networks", "heads")}
+    known = {name: interval(found[name][1]).low for name in low}
+    for name in low:
+        print(f"{name} above one network: {'yes' if low[name] > 0 else 'no'}; disputed where wrong: "
+              f"{'yes' if known[name] > 0.5 else 'no'}")  # fmt: skip
+
+
 def _said(values: np.ndarray) -> str:
     found = interval(np.asarray(values))
     return f"{found.mean:.3f} [{found.low:.3f}, {found.high:.3f}]"
@@ -146,10 +193,11 @@ def _said(values: np.ndarray) -> str:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("part", choices=[*TASKS, "mistakes"])
+    parser.add_argument("part", choices=[*TASKS, "mistakes", "members"])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--heads", type=int, default=1, help="members that share all layers but the last")
     chosen = parser.parse_args()
-    if chosen.part == "mistakes":
-        mistakes(4 * chosen.seeds)
+    if chosen.part in TASKS:
+        agents(chosen.part, chosen.seeds, chosen.heads)
     else:
-        agents(chosen.part, chosen.seeds)
+        {"mistakes": mistakes, "members": members}[chosen.part](4 * chosen.seeds)
