@@ -86,7 +86,10 @@ SYSTEMS: dict[str, Callable[[np.random.Generator, int], np.ndarray]] = {
     "time-locked episodes": time_locked,
     "untrained GRU": untrained_gru,
     "coupled": lambda r, c: autoregressive(r, c, np.array([[0.7, 0.2], [0.2, 0.7]])),
-}
+    "independent AR(.9 to .99), 16 units": lambda r, c: autoregressive(
+        r, c, np.diag(np.linspace(0.9, 0.99, 16))
+    ),
+}  # a system's place is part of its seed: new ones at the end
 SAYS = {
     "own-past": "accepts correlated noise, and a mixture of equally slow sources, where no unit's past says\n"
     "  more about another than its own; sees a common driver; takes a common drift, and what is\n"
@@ -166,7 +169,7 @@ def main() -> None:
     print(f"Share of {count} recordings of {STEPS} steps with p <= .05 ({draws} surrogates), in percent.")
     print("Each cell: one-sided / two-sided.\n")
     for null in options.nulls:
-        print(f"{null}: {NULLS[null].hypothesis}\n{'':34}" + "".join(f"{head:>14}" for head in COLUMNS))
+        print(f"{null}: {NULLS[null].hypothesis}\n{'':38}" + "".join(f"{head:>14}" for head in COLUMNS))
         for system in options.systems:
             name = f"{null}: {system}"
             if name not in kept["rows"]:
@@ -174,7 +177,7 @@ def main() -> None:
                 if options.out:
                     options.out.write_text(json.dumps(kept, indent=1) + "\n")
             cells = ["/".join(f"{share:.0f}" for share in kept["rows"][name][column]) for column in COLUMNS]
-            print(f"{system:34}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
+            print(f"{system:38}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
         print(f"  {null} {SAYS[null]}.\n")
     print(f"{time.process_time() - begin:.0f} CPU s")
 

@@ -172,6 +172,7 @@ def test_own_networks_with_memory_see_sequences_of_one_environment():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_pixels_are_solved_by_convolutions():
     for agent in (
         ppo(Grid(), FAST.replace(torso="cnn", sizes=(32,), activation="relu")),

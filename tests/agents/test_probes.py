@@ -107,6 +107,7 @@ def test_without_memory_a_cue_of_the_past_is_lost():
     assert abs(value[LAST]) < 0.4  # one action for both cues: right half of the time
 
 
+@pytest.mark.slow
 def test_memory_answers_a_cue_of_the_past():
     agent, policies = solve(False, [PROBLEMS["memory"]], torso="gru")
 

@@ -94,6 +94,7 @@ def test_values_and_actions_are_found(name):
         np.testing.assert_array_equal([alone, *both], [1, 0, 1])
 
 
+@pytest.mark.slow
 def test_memory_answers_a_cue_of_the_past():
     config = PQNConfig(
         learning_rate=3e-3, lambda_=0.9, num_envs=16, num_steps=16, minibatches=4, torso="gru",

@@ -178,7 +178,12 @@ def ar(seeds, steps, memory, seed=0, episode=None):
 
 @pytest.mark.parametrize(
     ("memory", "episode", "null"),
-    [(0.95, None, "phases"), (0.9, 32, "own-past"), (0.99, None, "own-past"), (0.95, None, "shift")],
+    [
+        (0.95, None, "phases"),
+        pytest.param(0.9, 32, "own-past", marks=pytest.mark.slow),
+        (0.99, None, "own-past"),
+        pytest.param(0.95, None, "shift", marks=pytest.mark.slow),
+    ],
 )
 def test_independent_slow_units_are_rarely_called_coupled(memory, episode, null):
     z = ar(60, 384, memory, seed=4, episode=episode)
