@@ -24,9 +24,8 @@ class OutcomeHead(nn.Module):
         2017, arXiv 1706.03741): the one for trajectories; ``"mean_step"``: their mean, whose scale does not
         grow with the length.
       heads: above 1: so many rewards, each of a last layer of its own over one backbone. Scores then have a
-        leading axis ``[heads, ...]``: an ensemble for little more than one model, whose members agree where the
-        backbone does (Osband et al. 2016, arXiv 1602.04621; of reward models: Zhang et al. 2024, arXiv
-        2401.16635).
+        leading axis ``[heads, ...]``: an ensemble for little more than the price of one model (Osband et al.
+        2016, arXiv 1602.04621; of reward models: Zhang et al. 2024, arXiv 2401.16635).
     """
 
     backbone: nn.Module = Backbone()
