@@ -8,6 +8,7 @@ or not (``benchmarks/group.py``).
 """
 
 import math
+import operator
 import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -103,6 +104,7 @@ class _Step(NamedTuple):
     """An operation whose operands are variables of the whole program."""
 
     name: str
+    shapes: list[tuple[int, ...]]  # of all operands
     reads: list[Var]
     writes: list[Var]
     params: dict[str, Any]
@@ -126,7 +128,8 @@ def _flat(jaxpr: Jaxpr, names: dict[Any, Any]) -> Iterator[_Step]:
         if inner is None:
             fresh = [type(v)(v.aval) for v in eqn.outvars]  # a function may be called twice
             names.update(zip(eqn.outvars, fresh, strict=True))
-            yield _Step(eqn.primitive.name, [v for v in reads if isinstance(v, Var)], fresh, eqn.params)
+            variables = [v for v in reads if isinstance(v, Var)]
+            yield _Step(eqn.primitive.name, list(map(_shape, eqn.invars)), variables, fresh, eqn.params)
             continue
         names.update(zip(inner.invars, reads, strict=True))
         yield from _flat(inner, names)
@@ -182,9 +185,11 @@ def _peak(jaxpr: Jaxpr, owned: int = 0, carried: int | None = None) -> int:
 def _within(step: _Step) -> int:
     """Bytes that an operation needs while it runs, beside operands and results."""
     if step.name == "scan":
-        carried = step.params["num_carry"]
-        slices = len(step.reads) - step.params["num_consts"] - carried
-        return _peak(step.params["jaxpr"].jaxpr, max(slices, 0), carried)
+        # JAX 0.10 and 0.12 say in different words what is carried: it has the same shape inside and outside.
+        (body,) = _inner(step.params)
+        slices = sum(s != _shape(v) for s, v in zip(step.shapes, body.invars, strict=True))
+        carried = sum(map(operator.eq, map(_shape, step.writes), map(_shape, body.outvars)))
+        return _peak(body, slices, carried)
     return max((_peak(inner) for inner in _inner(step.params)), default=0)
 
 
