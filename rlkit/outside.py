@@ -6,9 +6,9 @@ import io
 import os
 import stat
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -109,6 +109,23 @@ def at(place: str | Path, doing: str = "write") -> Iterator[None]:
         raise RlkitError(text) from error
 
 
+def replace(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a file under a temporary name, make it durable, and move it into place."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with at(path):
+            path.parent.mkdir(exist_ok=True)
+            with open(temporary, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
 def _encoding(error: UnicodeDecodeError) -> str:
     byte = error.object[error.start]
     return f"it is not text in UTF-8 (byte 0x{byte:02x} at place {error.start}); save it as UTF-8"
@@ -121,7 +138,7 @@ def read_text(path: str | Path) -> str:
       UsageError: it does not exist, cannot be read, or is not text in UTF-8; the message names it.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return io.TextIOWrapper(io.BytesIO(read_bytes(path)), encoding="utf-8").read()
     except FileNotFoundError:
         raise UsageError(f"there is no file {path}") from None
     except (OSError, ValueError) as error:
@@ -163,12 +180,17 @@ def regular(path: str | Path) -> Iterator[BinaryIO]:
       UsageError: it is no regular file; the message names it.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
+    number = os.open(path, flags)
+    try:
+        mode = os.fstat(number).st_mode
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(mode):
             raise UsageError(f"{path} is a pipe or a device; expected a regular file: move it away")
+    except BaseException:
+        os.close(number)
+        raise
+    with os.fdopen(number, "rb") as file:
         yield file
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rlkit import outside
 from rlkit.errors import UsageError
 from rlkit.fields import shown
 from rlkit.types import EnvSpec, Key, PyTree, Reward, Transition
@@ -76,8 +77,10 @@ def open_sealed(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        with path.open("rb") as file:
+        with outside.regular(path) as file:
             content = file.read(_MOST + 1)
+    except UsageError:
+        raise
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"cannot read the reward file {shown(str(path))}: {reason}") from error

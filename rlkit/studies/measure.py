@@ -22,6 +22,7 @@ from rlkit.analysis.study.shared import Shared
 from rlkit.errors import RlkitError
 from rlkit.experiment.reports.analyze import read_latents, read_returns
 from rlkit.experiment.runs import store
+from rlkit.experiment.training import loading
 from rlkit.studies.matched import Checkpoints, Replayed, reference_observations, replayed
 from rlkit.studies.representation import of_latents
 from rlkit.studies.study import Measuring
@@ -71,6 +72,9 @@ def measure(folder: str | Path, options: dict[str, Any]) -> Path:
     latents = read_latents(folder)
     if not latents:
         raise RlkitError(f"{folder} has no recorded latents; a study trains with --probes and --probe-steps")
+    if damage := loading.damage(folder):
+        more = f" (and {len(damage) - 1} more)" if damage[1:] else ""
+        raise RlkitError(f"{damage[0]}{more}: a damaged run is not measured; restore it, or train it anew")
     run = Checkpoints(folder)
     seeds = run.settings.seeds - how.reference
     returns = read_returns(store.read_jsonl(folder / store.METRICS), latents)[:seeds]

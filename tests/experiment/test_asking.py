@@ -1,5 +1,6 @@
 """A person as the teacher: clips, the folder of answers, the page, and rewards fitted to what was said."""
 
+import errno
 import functools
 import json
 import shutil
@@ -134,6 +135,53 @@ def test_answers_that_were_changed_are_noticed(questions):
         assert what
     path.write_text("".join(lines))
     assert len(answers.answered(questions)) == 3
+
+
+def test_an_answer_after_a_torn_one_is_kept(questions, capsys):
+    for pair, said in enumerate(("first", "second", "equal")):
+        answers.answer(questions, pair, said)
+    path = questions.folder / answers.ANSWERS
+    path.write_bytes(path.read_bytes()[:-60])  # a power cut
+    answers.answer(questions, 2, "first")
+    answers.answer(questions, 3, "first")
+    assert [line["answer"] for line in answers.answered(questions).values()] == [
+        "first", "second", "first", "first",
+    ]  # fmt: skip
+    assert "ended in half a line" in capsys.readouterr().err
+    data = path.read_bytes()
+    path.write_bytes(data[:-30] + b"#" + data[-29:])  # a whole line that was changed
+    with pytest.raises(UsageError, match=r"line 4 of .*answers\.jsonl"):
+        answers.answered(questions)
+    path.write_bytes(data[:-1] + b"\x0b")  # its newline is no longer one: it was torn, as far as one can see
+    assert len(answers.answered(questions)) == 3
+
+
+def test_pictures_that_were_exchanged_are_not_shown(questions):
+    sides = [answers.clip_path(questions, 0, side) for side in answers.SIDES]
+    first, second = (path.read_bytes() for path in sides)
+    assert answers.picture(questions, 0, "first") == first
+    sides[0].write_bytes(second)
+    with pytest.raises(UsageError, match=r"00000-first\.gif is not the picture that was drawn"):
+        answers.picture(questions, 0, "first")
+    bare = questions._replace(about={k: v for k, v in questions.about.items() if k != "pictures"})
+    assert answers.picture(bare, 0, "first") == second  # of an earlier version
+
+
+def test_a_reward_that_cannot_be_written_leaves_the_former_one(tmp_path, monkeypatch):
+    config = ModelConfig(sizes=(4,), members=1)
+    params = build(ENV.spec, config).whole.init(jax.random.key(0))
+    path = save_reward(tmp_path / "x.reward.npz", ENV.spec, config, params)
+    before = path.read_bytes()
+
+    def full(file, **arrays):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(RlkitError, match="free some space"):
+        save_reward(path, ENV.spec, config, params)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
 
 def test_answers_and_clips_of_an_earlier_version_are_read(questions):

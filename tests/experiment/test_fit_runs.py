@@ -125,6 +125,22 @@ def test_other_rows_are_refused(straight, tmp_path, capsys):
         written(data, rows)
 
 
+def test_rows_that_move_to_those_that_judge_are_other_rows(tmp_path):
+    rows = recorded(20)
+    data, judging = tmp_path / "pairs.jsonl", tmp_path / "held.jsonl"
+    settings = FitRunConfig(
+        data=str(written(data, rows[:12])), held_out_data=str(written(judging, rows[12:])), task=TASK,
+        task_options=tuple(f"{name}={value}" for name, value in OPTIONS.items()), policy="table",
+        trainer=group.RecordedConfig(batch=4, eval_prompts=0), updates=1,
+    ).settled()  # fmt: skip
+    settings.build()
+    written(data, rows[:10])
+    written(judging, rows[10:])
+    with pytest.raises(UsageError, match=r"the rows in .*pairs.jsonl have changed"):
+        settings.build()
+    settings.replace(digest=group.rows_digest(rows)).build()  # as earlier versions took it
+
+
 def test_what_was_learned_is_loaded_and_goes_on(straight):
     policy, params, task, *_, settings, update = load_group(straight, seed=1)
     assert (update, settings.preset, task.spec.id) == (8, "dpo", TASK)

@@ -240,6 +240,28 @@ def test_a_damaged_description_is_named_and_the_next_one_is_used(copy):
     assert "checkpoint 20" in found[0]
 
 
+@pytest.mark.parametrize("name", ["8.npz", "00000007.npz", "0000000000000020.npz"])
+def test_recordings_that_the_run_did_not_make_are_named(copy, name):
+    shutil.copy(copy / store.LATENTS / "00000010.npz", copy / store.LATENTS / name)
+    assert check(copy) == [f"{copy / store.LATENTS / name} is no recording of this run; remove it"]
+
+
+def test_lines_behind_the_end_of_a_finished_run_are_named(copy):
+    log = copy / store.METRICS
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([*lines, lines[-1]]))
+    assert check(copy) == []  # a run that goes on writes lines
+    store.write_json(copy / store.DONE, {"update": 20})
+    (damage,) = check(copy)
+    assert damage.startswith(f"{log} has ")
+    assert damage.endswith("there are lines behind its end")
+    log.write_bytes(b"".join(lines))
+    assert check(copy) == []
+    shutil.rmtree(copy / store.CHECKPOINTS)
+    (damage,) = check(copy)
+    assert "nothing says whether the run wrote these files" in damage
+
+
 def test_leftovers_go_at_the_next_start(copy, kept):
     shutil.rmtree(copy / store.CHECKPOINTS / "20")
     (copy / ".config.json.123.tmp").write_text("half")

@@ -118,6 +118,39 @@ def test_torn_last_line_is_skipped(tmp_path, keep):
         store.read_jsonl(path)
 
 
+def test_a_line_after_half_a_line_is_whole(tmp_path, capsys):
+    path = tmp_path / "answers.jsonl"
+    for i in range(3):
+        store.append_jsonl(path, {"i": i})
+    whole = path.read_bytes()
+    for keep in (len(whole) - 1, len(whole) - 5, 3):
+        path.write_bytes(whole[:keep])
+        store.append_jsonl(path, {"i": 9})
+        kept = whole[:keep].count(b"\n")
+        assert store.read_jsonl(path) == [*({"i": i} for i in range(kept)), {"i": 9}]
+        assert f"{path} ended in half a line" in capsys.readouterr().err
+    path.write_bytes(whole)
+    store.append_jsonl(path, {"i": "x" * 200_000})
+    path.write_bytes(path.read_bytes()[:-1])
+    store.append_jsonl(path, {"i": 3})
+    assert path.read_bytes() == whole + b'{"i": 3}\n'
+
+
+@pytest.mark.parametrize("line", [b'z"i": 2}', b"", b"\x00\x00"])
+def test_a_last_line_with_its_newline_was_not_torn(tmp_path, line):
+    path = tmp_path / "answers.jsonl"
+    path.write_bytes(b'{"i": 0}\n' + line + b"\n")
+    with pytest.raises(UsageError, match=r"line 2 of .* is damaged; restore the file"):
+        store.read_jsonl(path)
+
+
+def test_recordings_have_one_name_each(tmp_path):
+    (tmp_path / store.LATENTS).mkdir()
+    for name in ("00000008", "8", "00000000008", "123456789", "x"):
+        (tmp_path / store.LATENTS / f"{name}.npz").touch()
+    assert [path.name for path in store.recordings(tmp_path).values()] == ["00000008.npz", "123456789.npz"]
+
+
 def test_cut_goes_back_and_never_forward(tmp_path):
     path = tmp_path / "metrics.jsonl"
     store.cut(path, 0)

@@ -150,4 +150,7 @@ def test_a_sealed_file_does_not_choose_what_is_imported(tmp_path, capsys) -> Non
     assert "has been changed" in refused(str(file))
     os.remove(file)
     os.symlink("/dev/zero", file)
-    assert "not JSON" in refused(str(file))
+    assert "is a pipe or a device" in refused(str(file))
+    os.remove(file)
+    os.mkfifo(file)  # nobody writes: it would wait for ever
+    assert "is a pipe or a device" in refused(str(file))

@@ -66,6 +66,16 @@ def test_measurements_of_another_cell_or_protocol_are_refused(cell, tmp_path):
         evidence.read(folder, made.measuring)
 
 
+def test_a_damaged_run_is_not_measured(cell, tmp_path):
+    made, root = cell
+    folder = tmp_path / "cell"
+    shutil.copytree(runner.folder(root, made.cells[0]), folder)
+    first, second = list(store.recordings(folder).values())[:2]
+    shutil.copy(first, second)
+    with pytest.raises(RlkitError, match=rf"{second.name} .*: a damaged run is not measured"):
+        measure(folder, OPTIONS)
+
+
 @pytest.mark.parametrize("licence", ["{}", "[]", "null", '{"studies": 3, "primary": "x", "truths": []}'])
 def test_a_licence_that_is_none_is_left_out_of_the_report(licence, tmp_path):
     (tmp_path / report.LICENCE).write_text(licence)

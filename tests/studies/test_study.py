@@ -7,6 +7,7 @@ import pytest
 
 from rlkit import cli
 from rlkit.errors import UnknownNameError, UsageError, missing_extra
+from rlkit.experiment.runs import store
 from rlkit.experiment.training import config
 from rlkit.jobs import file
 from rlkit.studies import runner, study
@@ -61,7 +62,13 @@ def test_a_study_that_was_changed_is_refused_with_the_difference(tmp_path):
     picked = dataclasses.replace(made, hypotheses=made.hypotheses[1:])
     with pytest.raises(UsageError, match="hypotheses"):
         runner.prepare(picked, tmp_path)
-    assert study.load(tmp_path / "study.json") == made
+    path = tmp_path / "study.json"
+    assert study.load(path) == made
+    path.write_text(path.read_text().replace('"protocol": "matched"', '"protocol": "own"', 1))
+    with pytest.raises(UsageError, match=r"study\.json is not what was written"):
+        study.load(path)  # as `rlkit study --from` reads it
+    store.write_json(path, study.to_dict(made))  # by hand, without a digest
+    assert study.load(path) == made
 
 
 def test_cells_that_cannot_be_are_skipped_by_name(tmp_path, monkeypatch):

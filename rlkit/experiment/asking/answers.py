@@ -59,6 +59,7 @@ class About:
     segment: int
     pairs: int
     clips: list[str] | None = None  # sha256 of each file of a pair; none in folders of earlier versions
+    pictures: list[str] | None = None  # of each pair's first and second picture, likewise
 
 
 class Questions(NamedTuple):
@@ -94,7 +95,7 @@ def create(
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise UsageError(f"{path} exists and holds no questions; name a folder that does not exist")
     about = {"version": 1, "env": env_id, "env_options": options or {}, "segment": length, "pairs": 0}
-    about |= {"clips": []}
+    about |= {"clips": [], "pictures": []}
     with outside.at(path, "write"), store.whole_folder(path) as part:
         (part / PAIRS).mkdir()
         store.write_json(part / QUESTIONS, about, digest=True)
@@ -137,7 +138,7 @@ def add(questions: Questions, clips: Clips, size: int = 192, env_params: Any = N
     """
     if len(clips.mask) % 2:
         raise UsageError(f"{len(clips.mask)} clips; expected an even number, two for each question")
-    begin, more, made = questions.size, len(clips.mask) // 2, list[str]()
+    begin, more, made, seen = questions.size, len(clips.mask) // 2, list[str](), list[str]()
     for i in range(more):
         arrays = {}
         for side, name in enumerate(SIDES):
@@ -146,12 +147,14 @@ def add(questions: Questions, clips: Clips, size: int = 192, env_params: Any = N
             arrays[f"{name}.mask"] = clip.mask
             picture = draw_clip(questions.env, clips, 2 * i + side, size, env_params)
             store.replace(clip_path(questions, begin + i, name), lambda file, data=picture: file.write(data))
+            seen.append(hashlib.sha256(picture).hexdigest())
         store.write_arrays(_pair_path(questions, begin + i), arrays)
         made.append(integrity.measure(_pair_path(questions, begin + i)).sha256)
     # The description comes last: what it does not count was not asked.
     about = questions.about | {"pairs": begin + more}
-    if (before := about.get("clips")) is not None:
-        about["clips"] = [*before, *made]
+    for name, new in (("clips", made), ("pictures", seen)):
+        if (before := about.get(name)) is not None:
+            about[name] = [*before, *new]
     store.write_json(questions.folder / QUESTIONS, about, digest=True)
     return questions._replace(about=about)
 
@@ -166,6 +169,23 @@ def clip_path(questions: Questions, pair: int, side: str) -> Path:
     if side not in SIDES:
         raise unknown_name("side", side, SIDES)
     return questions.folder / PAIRS / f"{pair:05d}-{side}.gif"
+
+
+def picture(questions: Questions, pair: int, side: str) -> bytes:
+    """The content of the picture of one side of a pair.
+
+    Raises:
+      UsageError: it is not the picture that was drawn: an answer would be about something else.
+      UnknownNameError: no such side. RlkitError: it cannot be read.
+    """
+    path, told = clip_path(questions, pair, side), questions.about.get("pictures")
+    with outside.at(path, "read"):
+        data = outside.read_bytes(path)
+    if told is not None:
+        place = len(SIDES) * pair + SIDES.index(side)
+        if told[place : place + 1] != [hashlib.sha256(data).hexdigest()]:
+            raise UsageError(f"{path} is not the picture that was drawn: it was changed; restore it")
+    return data
 
 
 def answered(questions: Questions) -> dict[int, dict[str, Any]]:

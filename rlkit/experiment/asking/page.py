@@ -10,7 +10,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from rlkit import outside
 from rlkit.errors import RlkitError, UsageError
 from rlkit.experiment.asking.answers import (
     AnsweredError,
@@ -18,7 +17,7 @@ from rlkit.experiment.asking.answers import (
     UnknownPairError,
     answer,
     answered,
-    clip_path,
+    picture,
 )
 
 _MOST = 4096  # bytes of an answer
@@ -152,10 +151,7 @@ def _handler(page: Page) -> type[BaseHTTPRequestHandler]:
             found = _CLIP.fullmatch(path)
             if found is None or int(found[1]) >= page.questions.size:
                 return self._refuse(404, f"there is nothing at {path[:80]}")
-            clip = clip_path(page.questions, int(found[1]), found[2])
-            with outside.at(clip, "read"):
-                data = outside.read_bytes(clip)
-            return self._send(200, data, "image/gif")
+            return self._send(200, picture(page.questions, int(found[1]), found[2]), "image/gif")
 
         def _post(self) -> None:
             if not self._may(""):

@@ -1,5 +1,6 @@
 """A round of questions: whose clips, which pairs, and simulated answers to them."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def add_round(
 def _actor(questions: Questions, run: str | Path):
     from rlkit.experiment.training import loading
 
+    for sentence in loading.damage(run):
+        print(f"warning: {sentence}", file=sys.stderr, flush=True)
     member, seed = loading.best_seed(run)
     found = loading.load(run, seed, member=member)
     if found.agent.env.spec != questions.env.spec:

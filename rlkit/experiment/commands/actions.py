@@ -166,15 +166,6 @@ def count(name: str, text: str, least: int) -> int:
     return int(text)
 
 
-def _damage(folder: str | Path) -> list[str]:
-    """What in a run folder is not as the run wrote it."""
-    from rlkit.experiment.runs import store
-    from rlkit.experiment.training import config, integrity
-
-    path = store.existing(folder)
-    return integrity.check_run(path, config.to_dict(config.load(path / store.CONFIG)))
-
-
 def _each(folders: list[Path], do: Callable[[Path], Any]) -> tuple[list[Path], int]:
     """Do something with every run, after saying what is not as the run wrote it.
 
@@ -187,10 +178,12 @@ def _each(folders: list[Path], do: Callable[[Path], Any]) -> tuple[list[Path], i
       RlkitError: of a run that is the only one.
     """
 
+    from rlkit.experiment.training import loading
+
     done = []
     for folder in folders:
         try:
-            for sentence in _damage(folder):
+            for sentence in loading.damage(folder):
                 print(f"warning: {sentence}", file=sys.stderr)
             do(folder)
         except RlkitError as error:
@@ -273,7 +266,7 @@ def _policy(args: list[str], prog: str) -> tuple[PolicyArguments, Any]:
 
     member, seed = max(chosen.member, 0), chosen.seed
     if seed < 0:
-        for sentence in _damage(chosen.run):
+        for sentence in loading.damage(chosen.run):
             print(f"warning: {sentence}", file=sys.stderr)
         member, seed = loading.best_seed(chosen.run, None if chosen.member < 0 else chosen.member)
     return chosen, loading.load(chosen.run, seed, member=member)

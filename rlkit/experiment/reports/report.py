@@ -235,8 +235,8 @@ def _film(run: Run) -> tuple[bytes | None, str]:
     agent = config.build(run.settings)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), run.rows))
     template = jax.eval_shape(jax.vmap(agent.init), keys)
-    known = lambda damage: None  # it is among the notes of the run
-    saved = checkpoint.restore(run.folder / store.CHECKPOINTS, template, known)
+    rejected: list[str] = []
+    saved = checkpoint.restore(run.folder / store.CHECKPOINTS, template, rejected.append)
     if saved is None:
         return None, "No animation: the run has no checkpoint yet."
     row = median_row(run)
@@ -248,7 +248,8 @@ def _film(run: Run) -> tuple[bytes | None, str]:
     pictures = animation.frames(run.env, states, lengths, env_params=params, beside=agent.picture)
     what = f"after {saved.update} updates, acting greedily in {len(lengths)} new episodes"
     memory = "" if agent.picture is None else " Right: what it remembers."
-    return animation.gif(pictures), f"{_who(run, row)} (the median one) {what}.{memory}"
+    older = "".join(f" {damage}." for damage in rejected)
+    return animation.gif(pictures), f"{_who(run, row)} (the median one) {what}.{memory}{older}"
 
 
 def _who(run: Run, row: int) -> str:

@@ -15,6 +15,7 @@ import os
 import secrets
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,7 @@ import numpy as np
 
 from rlkit import outside
 from rlkit.errors import RlkitError, UsageError
+from rlkit.outside import replace
 
 CONFIG, ENV, METRICS, TIMINGS, DONE = "config.json", "env.json", "metrics.jsonl", "timings.jsonl", "DONE"
 LATENTS, CHECKPOINTS, LOCK = "latents", "checkpoints", ".lock"
@@ -34,10 +36,16 @@ def create(root: str | Path, env: str, agent: str) -> Path:
     """Make a new run folder below ``root``; two starts never share one, whatever the clock says.
 
     Raises:
+      UsageError: its name is not in UTF-8.
       RlkitError: the folder cannot be written.
     """
     parent = Path(root) / env.replace("/", "-").replace(":", "-") / agent
     name = time.strftime("%Y%m%d-%H%M%S")
+    real = os.path.realpath(parent)  # checkpoints are written where it really is
+    try:
+        real.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the folder {real!r} is not named in UTF-8; use a name in UTF-8") from None
     with outside.at(f"{parent} (choose another --root)", "make a run folder in"):
         parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -51,10 +59,15 @@ def claim(folder: str | Path) -> Path:
     """Make ``folder`` the folder of a new run; it must not exist or must be empty.
 
     Raises:
-      UsageError: it has content: nothing is ever overwritten.
+      UsageError: it has content: nothing is ever overwritten; or its name is not in UTF-8.
       RlkitError: it cannot be written.
     """
     folder = Path(folder)
+    real = os.path.realpath(folder)  # as in create
+    try:
+        real.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the folder {real!r} is not named in UTF-8; use a name in UTF-8") from None
     with outside.at(folder, "write the run folder"):
         if (folder / CONFIG).exists():
             raise UsageError(
@@ -74,7 +87,7 @@ def existing(folder: str | Path, *, write: bool = False) -> Path:
       write: whether it is to be written.
 
     Raises:
-      UsageError: it is not a run folder.
+      UsageError: it is not a run folder, or is to be written and its name is not in UTF-8.
       RlkitError: it cannot be written.
     """
     folder = Path(folder)
@@ -86,6 +99,11 @@ def existing(folder: str | Path, *, write: bool = False) -> Path:
         )
     if write and not os.access(folder, os.W_OK):
         raise RlkitError(f"the run folder {folder} cannot be written; change its permissions")
+    real = os.path.realpath(folder)
+    try:
+        real.encode(errors="strict" if write else "ignore")  # what is only read may have any name
+    except UnicodeEncodeError:
+        raise UsageError(f"the folder {real!r} is not named in UTF-8; use a name in UTF-8") from None
     return folder
 
 
@@ -150,23 +168,6 @@ def _owner(path: Path) -> str:
         return f"process {data['pid']} on {data['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "an unknown process"
-
-
-def replace(path: Path, write: Any) -> None:
-    """Write a file under a temporary name, make it durable, and move it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with outside.at(path):
-            path.parent.mkdir(exist_ok=True)
-            with open(temporary, "wb") as file:
-                write(file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 DIGEST = "sha256"
@@ -246,10 +247,16 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def append_jsonl(path: Path, line: dict[str, Any]) -> None:
-    """Append one line, whole or not at all, and hand it to the operating system."""
+    """Append one line, whole or not at all, and hand it to the operating system.
+
+    Half a line at the end, which a power cut leaves, is cut off and told: it would swallow the new one.
+    """
     data = (json.dumps(line, allow_nan=False) + "\n").encode()
-    with outside.at(path), open(path, "ab", buffering=0) as file:
-        size = file.tell()
+    with outside.at(path), open(path, "ab+", buffering=0) as file:
+        size = _whole_lines(file)
+        if size < file.seek(0, os.SEEK_END):
+            print(f"warning: {path} ended in half a line, which was cut off", file=sys.stderr, flush=True)
+            file.truncate(size)
         try:
             while data:  # a disk that fills up takes a part
                 data = data[file.write(data) :]
@@ -259,11 +266,24 @@ def append_jsonl(path: Path, line: dict[str, Any]) -> None:
             raise
 
 
+def _whole_lines(file: Any) -> int:
+    """Bytes up to the last newline of a file, read backwards."""
+    end, step = file.seek(0, os.SEEK_END), 1
+    while end:
+        begin = max(end - step, 0)
+        file.seek(begin)
+        if (found := file.read(end - begin).rfind(b"\n")) >= 0:
+            return begin + found + 1
+        end, step = begin, 1 << 16
+    return 0
+
+
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSONL file (none if it does not exist); a torn last line is skipped.
+    """The lines of a JSONL file (none if it does not exist); what follows the last newline was torn, and is
+    skipped.
 
     Raises:
-      UsageError: a line that is not the last one is damaged or no JSON object.
+      UsageError: a line is damaged or no JSON object.
     """
     if not os.path.lexists(path):  # a link that leads nowhere is no file that was never written
         return []
@@ -278,8 +298,6 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
         try:
             lines.append(json.loads(row))
         except (ValueError, RecursionError):
-            if number == len(rows) - 1:
-                break
             raise UsageError(f"line {number} of {path} is damaged; restore the file") from None
         if not isinstance(lines[-1], dict):
             raise UsageError(f"line {number} of {path} is no JSON object; restore the file")
@@ -301,15 +319,16 @@ def cut(path: Path, size: int) -> None:
 
 
 def recordings(folder: Path) -> dict[int, Path]:
-    """The files of recorded latents of a run by update, ascending."""
+    """The files of recorded latents of a run by update, ascending; files with other names are none."""
     found = (folder / LATENTS).glob("*.npz")
-    return {int(path.stem): path for path in sorted(found) if path.stem.isdecimal()}
+    numbers = {path: int(path.stem) for path in sorted(found) if path.stem.isdecimal()}
+    return {number: path for path, number in numbers.items() if path.stem == f"{number:08d}"}
 
 
 def latents(folder: Path) -> list[Path]:
     """Every file of latents of a run: its recordings, and the untrained networks where they are made."""
     untrained = folder / LATENTS / UNTRAINED
-    return [*recordings(folder).values(), *([untrained] if untrained.is_file() else [])]
+    return [*recordings(folder).values(), *([untrained] if os.path.isfile(untrained) else [])]
 
 
 def runs(root: str | Path) -> list[Path]:

@@ -72,8 +72,6 @@ class FitRunConfig(PolicyRunConfig):
 
     def settled(self) -> Self:
         """With what only a start can know: where the files are, and the digest of the rows."""
-        from rlkit.group.rows import rows_digest
-
         place = lambda path: str(Path(path).absolute()) if path else ""
         found = self.replace(
             data=place(self.data), held_out_data=place(self.held_out_data), guide=place(self.guide)
@@ -81,7 +79,7 @@ class FitRunConfig(PolicyRunConfig):
         rows, more = found._rows()
         reached = checkpoint.steps(Path(found.guide) / store.CHECKPOINTS) if found.guide else []
         update = found.guide_update or (reached[-1] if reached else 0)
-        return found.replace(digest=rows_digest([*rows, *more]), guide_update=update)
+        return found.replace(digest=_digest(rows, more), guide_update=update)
 
     def _rows(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """The rows, and those of the other file, if there is one."""
@@ -107,7 +105,7 @@ class FitRunConfig(PolicyRunConfig):
         from rlkit.group.spreading import spread
 
         rows, more = self._rows()
-        now = rows_digest([*rows, *more])
+        now = _digest(rows, more) if "-" in self.digest or not self.digest else rows_digest([*rows, *more])
         if self.digest and self.digest != now:
             raise UsageError(
                 f"the rows in {self.data} have changed (digest {now[:12]}) since the run began "
@@ -143,3 +141,10 @@ class FitRunConfig(PolicyRunConfig):
 def from_data(data: dict[str, Any], where: str) -> FitRunConfig:
     """A configuration from JSON data, as :func:`rlkit.experiment.training.group_config.from_data`."""
     return filled(FitRunConfig, RecordedConfig, data, where)
+
+
+def _digest(rows: list[dict[str, Any]], held_out: list[dict[str, Any]]) -> str:
+    """Of the rows to learn from and, apart from them, of those that judge."""
+    from rlkit.group.rows import rows_digest
+
+    return rows_digest(rows) + (f"-{rows_digest(held_out)}" if held_out else "")

@@ -6,6 +6,7 @@ flipped bit or a deleted recording is therefore noticed, and named, when the run
 """
 
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -153,5 +154,22 @@ def check_run(folder: Path, config: dict[str, Any]) -> list[str]:
         changed = differences(completed(meta["config"]), config)
         found += [f"{folder / store.CONFIG} is not what the run was started with: {c}" for c in changed]
         found += meta["noticed"] + [p for p in problems(folder, meta["files"]) if p not in meta["noticed"]]
-        break
+        return found + _added(folder, update, meta["files"])
+    if (folder / store.DONE).exists():
+        found.append(f"{where} has no readable checkpoint: nothing says whether the run wrote these files")
+    return found
+
+
+def _added(folder: Path, update: int, files: dict[str, Any]) -> list[str]:
+    """What stands in a run folder, or behind a log, that the run had not written at its newest checkpoint."""
+    found, over = [], (folder / store.DONE).exists()
+    for path in sorted((folder / store.LATENTS).glob("*.npz")):
+        number = int(path.stem) if path.stem.isdecimal() else None
+        later = not over and number is not None and path.stem == f"{number:08d}" and number > update
+        later |= not over and path.name == store.UNTRAINED
+        if not later and f"{store.LATENTS}/{path.name}" not in files:
+            found.append(f"{path} is no recording of this run; remove it")
+    log, wanted = folder / store.METRICS, files.get(store.METRICS, (0,))[0]
+    if over and os.path.isfile(log) and (there := log.stat().st_size) > wanted:
+        found.append(f"{log} has {there} bytes where {wanted} were written: there are lines behind its end")
     return found

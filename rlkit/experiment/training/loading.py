@@ -11,7 +11,7 @@ import numpy as np
 from rlkit.envs.tokens import TokenTask
 from rlkit.errors import UsageError
 from rlkit.experiment.runs import checkpoint, store
-from rlkit.experiment.training import config
+from rlkit.experiment.training import config, integrity
 from rlkit.experiment.training.config import TrainConfig
 from rlkit.experiment.training.group_config import PolicyRunConfig
 from rlkit.experiment.training.members import grid_labels, parse_grid
@@ -176,6 +176,12 @@ def _row(seed: int | None, member: int, seeds: int, size: int) -> int | None:
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < seeds:
         raise UsageError(f"seed={seed!r}: the run has seeds 0 to {seeds - 1}")
     return member * seeds + int(seed)
+
+
+def damage(folder: str | Path) -> list[str]:
+    """What in a run folder is not as the run wrote it, one sentence each."""
+    path = store.existing(folder)
+    return integrity.check_run(path, config.to_dict(config.load(path / store.CONFIG)))
 
 
 def best_seed(folder: str | Path, member: int | None = None) -> tuple[int, int]:

@@ -43,8 +43,7 @@ def save_reward(path: str | Path, spec: EnvSpec, config: ModelConfig, params: Py
     about = {"version": _VERSION, "env": spec.id} | config._asdict()
     arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in named_leaves(params).items()}
     arrays[_ABOUT] = np.array(json.dumps(about))
-    with outside.at(path, "write"), open(path, "wb") as file:
-        np.savez(file, **arrays)
+    outside.replace(path, lambda file: np.savez(file, **arrays))
     return path
 
 
