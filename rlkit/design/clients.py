@@ -8,10 +8,12 @@ OpenAI-compatible endpoints, :class:`rlkit.design.local.Local` for the model tha
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol, TypedDict, runtime_checkable
 
 from rlkit.errors import RlkitError, UsageError, check_count
+
+MOST_TOKENS = 10**12  # of one answer; what is far above has no price, as it is no float
 
 
 class Message(TypedDict):
@@ -46,7 +48,9 @@ class Usage:
 
     def __post_init__(self) -> None:
         for name in ("prompt", "completion"):  # what is no number defeats every limit
-            check_count(f"tokens of the {name}", getattr(self, name), 0)
+            count = check_count(f"tokens of the {name}", getattr(self, name), 0)
+            if count > MOST_TOKENS:
+                raise UsageError(f"tokens of the {name}: expected at most {MOST_TOKENS}")
 
     @property
     def total(self) -> int:
@@ -77,7 +81,8 @@ class Completion:
 
     def to_data(self) -> dict[str, Any]:
         """As JSON, without ``raw``."""
-        return {name: value for name, value in asdict(self).items() if name != "raw"}
+        whole = asdict(replace(self, raw=None))  # not copied: it may be nested too deeply for that
+        return {name: value for name, value in whole.items() if name != "raw"}
 
 
 @dataclass(frozen=True)

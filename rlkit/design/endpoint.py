@@ -5,11 +5,13 @@ That is OpenAI, OpenRouter, Ollama, vLLM, llama.cpp's server, LM Studio, or a ga
 
 import email.utils
 import json
+import math
 import os
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -23,6 +25,7 @@ REFUSED = {
     403: "the key may not do this",
     404: "there is no such address or model",
 }
+SECRET = 8  # characters of the shortest key that is one: servers of one's own take any word
 
 
 class Transient(ClientError):
@@ -38,14 +41,15 @@ class Endpoint:
     """A model behind an OpenAI-compatible endpoint.
 
     Each question is one request, which never asks for several answers: endpoints differ in whether they heed
-    that. Retries are its own and are counted. The whole of a request has a time limit, however slowly an
-    answer drips, and an answer a largest size.
+    that. Retries are its own and are counted. The whole of a request has a time limit, however slowly
+    headers or an answer drip, and an answer a largest size.
 
     Attributes:
       model: its name there.
       base_url: address; None: the environment variable ``OPENAI_BASE_URL``, else OpenAI's.
-      key: None: the environment variable ``OPENAI_API_KEY``; endpoints of one's own need none. It is never
-        printed, recorded or part of an error.
+      key: None: the environment variable ``OPENAI_API_KEY``; endpoints of one's own need none. White
+        space around it is not part of it. It is never printed, recorded or part of an error; one of fewer
+        than 8 characters is no secret and is left in what a model writes.
       timeout: seconds for one attempt.
       retries: attempts after the first, on 408, 409, 429, 5xx, time-outs, lost connections and answers that
         are none.
@@ -75,6 +79,7 @@ class Endpoint:
                 raise UsageError(f"{name}={getattr(self, name)!r}: expected a number of seconds above 0")
         if urlsplit(self._address).scheme not in ("http", "https"):
             raise UsageError("base_url: expected an address that begins with http:// or https://")
+        _ = self._key  # refused before anything is asked
 
     @property
     def _address(self) -> str:
@@ -82,7 +87,11 @@ class Endpoint:
 
     @property
     def _key(self) -> str:
-        return self.key or os.environ.get("OPENAI_API_KEY") or ""
+        name = "key" if self.key else "OPENAI_API_KEY"
+        key = (self.key or os.environ.get("OPENAI_API_KEY") or "").strip()
+        if not (key.isascii() and key.isprintable()):  # no header may hold it
+            raise UsageError(f"{name}: expected a key of printable ASCII characters, on one line")
+        return key
 
     @property
     def family(self) -> str:
@@ -134,21 +143,44 @@ class Endpoint:
                 pause = min(2 * pause, self.most_wait / 1.5)
 
     def _post(self, body: Mapping[str, Any]) -> Any:
-        """One attempt. Of what libraries raise the kind alone is told: a text may hold keys."""
-        openai = _openai()
-        start = time.monotonic()
-        watch = None
-        client = openai.OpenAI(
-            api_key=self._key or "none", base_url=self._address, timeout=self.timeout, max_retries=0
+        """One attempt, which ends within its time."""
+        key = self._key
+        client = _openai().OpenAI(
+            api_key=key or "none", base_url=self._address, timeout=self.timeout, max_retries=0
         )
+        future: Future[bytes] = Future()
+
+        def ask() -> None:
+            try:
+                future.set_result(self._read(client, body))
+            except BaseException as error:
+                future.set_exception(error)
+
+        # What drips, headers too, keeps every read within its limit: the connection is closed under it.
+        threading.Thread(target=ask, daemon=True).start()
         try:
-            request = client.chat.completions.with_streaming_response.create(**body)
-            with client, request as response:
-                # A body that drips keeps every read within its limit: the connection is closed under it.
-                watch = threading.Timer(self.timeout - (time.monotonic() - start), response.close)
-                watch.daemon = True
-                watch.start()
-                text = self._read(response, start)
+            text = future.result(min(self.timeout, threading.TIMEOUT_MAX))
+        except TimeoutError:
+            raise Transient(f"no whole answer within {self.timeout:g} s") from None
+        finally:
+            client.close()
+        try:
+            data = json.loads(text.decode("utf-8", "replace"))
+            return _blanked(data, key) if len(key) >= SECRET else data
+        except (ValueError, RecursionError):
+            raise Transient("the endpoint sent something that is not JSON") from None
+
+    def _read(self, client: Any, body: Mapping[str, Any]) -> bytes:
+        """What the endpoint sends. Of what libraries raise the kind alone is told: a text may hold keys."""
+        openai = _openai()
+        chunks, size = [], 0
+        try:
+            with client.chat.completions.with_streaming_response.create(**body) as response:
+                for chunk in response.iter_bytes():
+                    chunks.append(chunk)
+                    size += len(chunk)
+                    if size > self.most_bytes:
+                        raise ClientError(f"an answer of more than {self.most_bytes} bytes")
         except openai.APIStatusError as error:
             raise self._status(error) from None
         except openai.APITimeoutError:
@@ -156,27 +188,8 @@ class Endpoint:
         except ClientError:
             raise
         except Exception as error:  # of the transport, whose package differs between versions of openai
-            if time.monotonic() - start >= self.timeout:
-                raise Transient(f"no whole answer within {self.timeout:g} s") from None
             raise Transient(f"the connection failed ({type(error).__name__})") from None
-        finally:
-            if watch is not None:
-                watch.cancel()
-        try:
-            return json.loads(text.replace(self._key, "[key]") if self._key else text)
-        except ValueError:
-            raise Transient("the endpoint sent something that is not JSON") from None
-
-    def _read(self, response: Any, start: float) -> str:
-        chunks, size = [], 0
-        for chunk in response.iter_bytes():
-            chunks.append(chunk)
-            size += len(chunk)
-            if size > self.most_bytes:
-                raise ClientError(f"an answer of more than {self.most_bytes} bytes")
-            if time.monotonic() - start > self.timeout:
-                raise Transient(f"no whole answer within {self.timeout:g} s")
-        return b"".join(chunks).decode("utf-8", "replace")
+        return b"".join(chunks)
 
     def _status(self, error: Any) -> Exception:
         status = int(error.status_code)
@@ -202,18 +215,30 @@ def _openai() -> Any:
     return openai
 
 
+def _blanked(data: Any, key: str) -> Any:
+    """JSON without the key. It is sought in what strings say: their text may write it in escapes."""
+    if isinstance(data, str):
+        return data.replace(key, "[key]")
+    if isinstance(data, list):
+        return [_blanked(item, key) for item in data]
+    if isinstance(data, dict):
+        return {_blanked(name, key): _blanked(item, key) for name, item in data.items()}
+    return data
+
+
 def _after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that ``Retry-After`` asks for: a number, or a date."""
+    """Seconds that ``Retry-After`` asks for: a number, or a date; None if it says neither."""
     text = headers.get("retry-after")
     if text is None:
         return None
     try:
-        return max(float(text), 0.0)
+        seconds = float(text)
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
         return max(email.utils.parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -223,10 +248,12 @@ def completion_of(data: Any, attempts: int, schema: bool) -> Completion:
         choice = data["choices"][0]
         text = choice["message"]["content"] or ""
         reason = choice.get("finish_reason") or "stop"
+        model = str(data.get("model") or "")
         usage = data.get("usage") or {}
         tokens = Usage(int(usage.get("prompt_tokens") or 0), int(usage.get("completion_tokens") or 0))
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
+        f"{text}{reason}{model}".encode()  # JSON may hold halves of characters, which no file can
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         raise Transient("the endpoint sent something that is not a chat completion") from None
     if not isinstance(text, str) or not isinstance(reason, str):
         raise Transient("the endpoint sent something that is not a chat completion")
-    return Completion(text, tokens, str(data.get("model") or ""), reason, attempts, schema, data)
+    return Completion(text, tokens, model, reason, attempts, schema, data)

@@ -72,6 +72,18 @@ def drip(handler, asked):
         handler.close_connection = True
 
 
+def drip_headers(handler, asked):
+    try:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        for _ in range(200):
+            handler.wfile.write(b"x")
+            time.sleep(0.05)
+    except OSError:
+        pass
+    handler.server.gone.set()
+    handler.close_connection = True
+
+
 def truncated(handler, asked):
     data = json.dumps(body()).encode()
     handler.send(200, data[:-20], length=len(data))
@@ -90,7 +102,7 @@ def fault(status, data=b"{}", **headers):
 @pytest.fixture
 def stub():
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stub)
-    server.asked, server.script, server.waits = [], [good], []
+    server.asked, server.script, server.waits, server.gone = [], [good], [], threading.Event()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield server
@@ -126,6 +138,15 @@ def test_an_answer_with_its_cost(stub):
         (fault(200, {"choices": []}), None),
         (fault(200, {"choices": [{"message": {"content": 7}}]}), None),
         (fault(200, []), None),
+        (fault(429, retry_after="nan"), None),
+        (fault(429, retry_after="inf"), None),
+        (fault(429, retry_after="Wed, 21 Oct 2015 07:28:00 +99999999999999999"), None),
+        (fault(200, b"[" * 200_000), None),
+        (fault(200, b'{"x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"), None),
+        (fault(200, body("hi \ud800 x")), None),
+        (fault(200, body() | {"model": "\udfff"}), None),
+        (fault(200, body(prompt_tokens=10**400)), None),
+        (fault(200, body(prompt_tokens=-1)), None),
     ],
 )
 def test_what_may_pass_is_tried_again(stub, step, waits):
@@ -134,6 +155,22 @@ def test_what_may_pass_is_tried_again(stub, step, waits):
     answer = endpoint(stub).complete(HELLO)
     assert (answer.text, answer.attempts, len(stub.asked)) == ("hi", 2, 2)
     assert stub.waits == waits if waits else 0.5 <= stub.waits[0] <= 1.5
+
+
+def test_what_cannot_be_read_again_is_not_recorded(stub, tmp_path):
+    pytest.importorskip("openai")
+    depth = 600  # it can be read, and not copied by recursion
+    nested = json.loads("[" * depth + "]" * depth)
+    stub.script = [fault(200, body("\ud800")), fault(200, body("\ud83d\ude00") | {"x": nested})]
+    budget = Budget(money=1, prompt_price=1)
+    first = Transcript(endpoint(stub, key="x"), tmp_path / "t.jsonl", budget=budget)
+    assert first.complete(HELLO).text == "\U0001f600"
+    again = Transcript(path=tmp_path / "t.jsonl", budget=budget)
+    again.count_known()
+    assert again.spent == first.spent
+    stub.script = [fault(200, body("x" * 9, completion_tokens=10**400))]
+    with pytest.raises(ClientError, match="not a chat completion"):
+        first.complete(HELLO, seed=1)
 
 
 def test_retries_end(stub):
@@ -147,14 +184,15 @@ def test_retries_end(stub):
         endpoint(stub).complete(HELLO)
 
 
-@pytest.mark.parametrize("step", [silent, drip])
+@pytest.mark.parametrize("step", [silent, drip, drip_headers])
 def test_a_request_has_a_time_limit(stub, step):
     pytest.importorskip("openai")
     stub.script = [step]
     start = time.monotonic()
     with pytest.raises(ClientError, match=r"within 0\.3 s"):
         endpoint(stub, timeout=0.3, retries=0).complete(HELLO)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 5
+    assert step is not drip_headers or stub.gone.wait(5)  # nothing goes on reading
 
 
 def test_an_answer_has_a_largest_size(stub):
@@ -215,6 +253,49 @@ def test_keys_go_nowhere(stub, tmp_path, caplog):
     secret = Endpoint("m", base_url=f"http://user:{CANARY}@127.0.0.1:1/v1/{CANARY}")
     assert secret.family == "127.0.0.1:1"
     assert CANARY not in repr(secret)
+
+
+def test_keys_in_escapes_go_nowhere(stub, tmp_path):
+    pytest.importorskip("openai")
+    escaped = "".join(f"\\u{ord(c):04x}" for c in CANARY)
+    data = body("it is KEY", "KEY") | {"model": "KEY", "KEY": ["KEY"]}
+    stub.script = [fault(200, json.dumps(data).replace("KEY", escaped).encode())]
+    answer = Transcript(endpoint(stub), tmp_path / "t.jsonl").complete(HELLO)
+    assert (answer.text, answer.model, answer.finish_reason) == ("it is [key]", "[key]", "[key]")
+    (line,) = (tmp_path / "t.jsonl").read_text().splitlines()
+    assert CANARY not in str(json.loads(line)) + str(answer.raw)
+
+
+@pytest.mark.parametrize("key", ["x", "s", "content"])
+def test_short_keys_change_no_answer(stub, key):
+    pytest.importorskip("openai")
+    text = "content = jnp.exp(-ns.distance)"
+    stub.script = [fault(200, body(text))]
+    assert endpoint(stub, key=key, retries=0).complete(HELLO).text == text
+
+
+def test_white_space_around_a_key_is_none_of_it(stub, monkeypatch):
+    pytest.importorskip("openai")
+    stub.script = [fault(200, body(CANARY))]
+    monkeypatch.setenv("OPENAI_API_KEY", f" {CANARY}\r\n")
+    for client in (endpoint(stub, key=f"{CANARY}\n"), endpoint(stub, key=None)):
+        assert client.complete(HELLO).text == "[key]"
+    assert [authorization for _, authorization in stub.asked] == [f"Bearer {CANARY}"] * 2
+
+
+@pytest.mark.parametrize("inside", ["\n", "\x00", "\x7f", "\xe9"])
+def test_keys_that_no_header_holds_are_refused(stub, monkeypatch, inside):
+    key = f"{CANARY}{inside}{CANARY}"
+    with pytest.raises(UsageError, match=r"^key: expected a key") as error:
+        endpoint(stub, key=key)
+    assert CANARY not in str(error.value)
+    client = endpoint(stub, key=None)
+    if inside != "\x00":  # no environment holds it
+        monkeypatch.setenv("OPENAI_API_KEY", key)
+        for refused in (lambda: client.complete(HELLO), lambda: endpoint(stub, key=None)):
+            with pytest.raises(UsageError, match=r"^OPENAI_API_KEY: expected a key"):
+                refused()
+    assert not stub.asked
 
 
 @pytest.mark.parametrize(
