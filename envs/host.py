@@ -24,7 +24,7 @@ from rlkit.envs.host_pool import Pool
 from rlkit.envs.host_rollout import FITNESS, Glimpse, Layout
 from rlkit.envs.host_spaces import action_space, observation_space
 from rlkit.envs.host_tasks import HostTask, known_task, reader, specification
-from rlkit.envs.host_worker import Blueprint, limited, seen_space, time_limit_of
+from rlkit.envs.host_worker import Blueprint, limited, said, seen_space, time_limit_of
 from rlkit.envs.source import Source
 from rlkit.errors import UsageError, check_count, missing_extra, unknown_name
 from rlkit.reads import recorded_names
@@ -262,8 +262,10 @@ def _made(make: Callable[..., gymnasium.Env], id: str | None) -> gymnasium.Env:
         env = make()
     except gymnasium.error.DependencyNotInstalled as error:
         raise UsageError(f"{name}: {error}; install it with: pip install 'rlkit-jax[host]'") from error
-    except Exception as error:
-        raise UsageError(f"{name} cannot be made: {type(error).__name__}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise UsageError(f"{name} cannot be made: {said(error)}") from error
     if not isinstance(env, gymnasium.Env):
         raise UsageError(f"{name} made a {type(env).__name__}; expected a gymnasium.Env")
     for space in ("observation_space", "action_space"):

@@ -12,7 +12,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.vector.utils import iterate
 
 from rlkit.envs import host_meters, host_worker
-from rlkit.envs.host_worker import Blueprint
+from rlkit.envs.host_worker import Blueprint, said
 from rlkit.errors import RlkitError
 
 _PICKLING = threading.Lock()
@@ -137,8 +137,11 @@ class Batch:
             message = f"{self._hung()} took longer than {limit:g} s to {what} (time_limit)"
         except (EOFError, ConnectionError) as error:
             message = f"{self._dead()} while it had to {what} ({type(error).__name__})"
-        except Exception as error:
-            message = str(error) if str(error).startswith("slot ") else f"{type(error).__name__}: {error}"
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # of whatever makes one, too
+            text = said(error)
+            message = text.removeprefix("RuntimeError: ") if text.startswith("RuntimeError: slot ") else text
         self.close(kill=True)
         raise HostError(f"{self.name}: {message}")
 

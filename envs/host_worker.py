@@ -98,6 +98,15 @@ def number(reward: Any) -> float:
 _LARGEST = float(np.finfo(np.float32).max)
 
 
+def said(error: BaseException) -> str:
+    """The type of an error and what it says, if its own ``__str__`` does not fail."""
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}"
+    except Exception:
+        return name
+
+
 class Recorded(gymnasium.Wrapper):
     """A Gymnasium environment that observes records.
 
@@ -130,7 +139,9 @@ class Recorded(gymnasium.Wrapper):
         self.doing = "reset"
         try:
             obs, info = self.env.reset(seed=seed, options=options)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # sys.exit too: it would end a thread or a process without a word
             raise self._failed(error) from error
         self.doing = None
         self.memory = {"returned": 0.0}
@@ -140,13 +151,15 @@ class Recorded(gymnasium.Wrapper):
         self.doing = "step"
         try:
             obs, reward, terminated, truncated, info = self.env.step(action)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._failed(error) from error
         self.doing = None
         return *self._told(obs, reward, terminated, truncated, info), {}
 
-    def _failed(self, error: Exception) -> RuntimeError:
-        return RuntimeError(f"slot {self.slot} failed in {self.doing}: {type(error).__name__}: {error}")
+    def _failed(self, error: BaseException) -> RuntimeError:
+        return RuntimeError(f"slot {self.slot} failed in {self.doing}: {said(error)}")
 
     def _told(self, obs: Any, reward: Any, terminated: Any, truncated: Any, info: Any) -> tuple:
         """Record, reward and flags of what the environment returned, which may be anything."""

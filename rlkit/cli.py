@@ -5,6 +5,7 @@ traceback); the exit code is 2 for a request that cannot be carried out, 1 for a
 plus its number after a signal (130 for SIGINT, 143 for SIGTERM).
 """
 
+import contextlib
 import gc
 import importlib
 import sys
@@ -140,18 +141,28 @@ def _is_usage(error: Exception) -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, RlkitError) or (type(error) is ValueError and not _is_page(error)):
+    said = _text(error)
+    if isinstance(error, RlkitError) or (type(error) is ValueError and not _is_page(said)):
+        return said
+    with contextlib.suppress(Exception):  # what it reads, of causes too, may have a __str__ that fails
+        if (text := outside.explain(error)) is not None:
+            return text
+    first = said.strip().split("\n")[0]
+    kind = type(error).__name__
+    return f"{kind if first == kind else f'{kind}: {first}'}; this is a defect, --debug shows where"
+
+
+def _text(error: Exception) -> str:
+    """What an error says; the name of its type where its own ``__str__`` fails."""
+    try:
         return str(error)
-    text = outside.explain(error)
-    if text is not None:
-        return text
-    text = str(error).strip().split("\n")[0]
-    return f"{type(error).__name__}: {text}; this is a defect, --debug shows where"
+    except Exception:
+        return type(error).__name__
 
 
-def _is_page(error: Exception) -> bool:
+def _is_page(text: str) -> bool:
     """Whether an error's text is a library's report rather than a sentence."""
-    return str(error).count("\n") > 2
+    return text.count("\n") > 2
 
 
 def _bounded(text: str, most: int = 1000) -> str:

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rlkit.errors import UsageError, unknown_name
+from rlkit.errors import MissingExtraError, RlkitError, UsageError, unknown_name
 from rlkit.experiment.commands.actions import take
 from rlkit.jobs import file, state
 from rlkit.jobs.file import Job
@@ -54,15 +54,21 @@ def _make(args: list[str]) -> int:
 
 
 def _standings(path: Path) -> list[tuple[Job, state.Standing]]:
+    return [(job, _standing(job, path.parent)) for job in file.read(path)]
+
+
+def _standing(job: Job, root: Path) -> state.Standing:
+    """Where a job stands. A store that does not answer is its own job's failure, and the others are told."""
     from rlkit.jobs import remote
 
-    found = []
-    for job in file.read(path):
-        if remote.is_url(job.folder):
-            found.append((job, state.Standing(remote.standing(job.folder))))
-        else:
-            found.append((job, state.standing(state.place(job, path.parent))))
-    return found
+    if not remote.is_url(job.folder):
+        return state.standing(state.place(job, root))
+    try:
+        return remote.standing(job.folder)
+    except MissingExtraError:  # no job's failure, and the same for all
+        raise
+    except RlkitError as error:
+        return state.Standing(state.FAILED, note=str(error))
 
 
 def _status(args: list[str]) -> int:

@@ -14,6 +14,7 @@ from rlkit import outside
 from rlkit.errors import UsageError
 from rlkit.experiment.runs import store
 from rlkit.experiment.training import config
+from rlkit.fields import shown
 from rlkit.records import record
 
 
@@ -89,13 +90,18 @@ def read(path: str | Path) -> list[Job]:
     return jobs
 
 
+def plain(text: str, most: int = 80) -> str:
+    """A text in a line for people; as Python writes it where a terminal would obey it, or it is long."""
+    return text if text.isprintable() and len(text) <= most else shown(text, most)
+
+
 def settings(job: Job) -> config.TrainConfig:
     """The configuration of a job.
 
     Raises:
       UsageError: it is none.
     """
-    return config.from_dict(job.config, f"of the job {job.name}")
+    return config.from_dict(job.config, f"of the job {plain(job.name)}")
 
 
 def indices(text: str, count: int) -> list[int]:

@@ -2,15 +2,18 @@
 
 A worker trains in a local folder, and its copy in the store follows. What is small goes through fsspec as it
 is. A checkpoint is saved locally, uploaded as a folder, and counts only when its marker is there, which is
-written last: whatever moment a worker is killed at, the store holds a run that can be resumed.
+written last and names its files: whatever moment a worker is killed at, the store holds a run that can be
+resumed. A worker that finds another one's sign in place of its own writes there no more.
 """
 
 import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,11 +22,14 @@ from typing import Any
 
 from rlkit.errors import RlkitError, UsageError, missing_extra, unknown_name
 from rlkit.experiment.runs import checkpoint, store
+from rlkit.jobs import state
+from rlkit.jobs.file import plain
 
 MARKS = "committed"  # folder of the markers of checkpoints, one a file
 OWNER = ".owner.json"
 ALIVE = 300.0  # seconds without a sign of life after which a worker counts as dead
 EVERY = 30.0  # seconds between two uploads
+_LAST = (store.DONE, state.MARK)  # they say that all the rest is there
 _LOCAL = re.compile(r"^(\..*|.*\.tmp|.*\.lock)$")  # names that are of this machine alone
 
 
@@ -37,6 +43,10 @@ def local_name(url: str) -> str:
     from hashlib import sha256
 
     return f"{url.rstrip('/').rsplit('/', 1)[-1]}-{sha256(url.encode()).hexdigest()[:12]}"
+
+
+class _TakenError(RlkitError):
+    """Another worker has taken a folder over."""
 
 
 @contextlib.contextmanager
@@ -81,6 +91,10 @@ class Mirror:
             self.store, self.root = fsspec.core.url_to_fs(url)
             self.store.invalidate_cache()
         self._sent: dict[str, tuple[int, int]] = {}  # size and time of what was uploaded
+        self._listed: dict[int, dict[str, int]] = {}  # what markers say, which never changes
+        self._token = secrets.token_hex(8)  # pods of one index share their host and process
+        self._signed = False
+        self._signing = False  # a sign that is half written is this worker's
         self._busy = threading.Lock()
 
     def pull(self) -> None:
@@ -90,7 +104,8 @@ class Mirror:
         """
         with _reached(self.url):
             self.local.mkdir(parents=True, exist_ok=True)
-            marks = self._marks()
+            files = self._files()
+            marks = self._marks(files)
             if checkpoint.steps(self.local / store.CHECKPOINTS)[-1:] >= sorted(marks)[-1:] and any(
                 self.local.iterdir()
             ):
@@ -98,9 +113,9 @@ class Mirror:
             arriving = self.local.with_name(f"{self.local.name}.arriving")
             shutil.rmtree(arriving, ignore_errors=True)
             arriving.mkdir(parents=True)
-            for name in self._files():
-                parts = name.split("/")
-                if parts[0] == MARKS or (parts[0] == store.CHECKPOINTS and int(parts[1]) not in marks):
+            whole = tuple(_folder(update) for update in marks)
+            for name in files:
+                if name.startswith((f"{MARKS}/", f"{store.CHECKPOINTS}/")) and not name.startswith(whole):
                     continue
                 target = arriving / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -109,27 +124,47 @@ class Mirror:
             arriving.rename(self.local)
 
     def push(self) -> None:
-        """Upload what has changed: small files, then checkpoints, then their markers."""
+        """Upload what has changed: small files, then checkpoints, then their markers, then the end.
+
+        Raises:
+          RlkitError: another worker has taken the folder over, or the store does not answer.
+        """
         with self._busy, _reached(self.url):
+            self._check()
+            files = self._files()
+            self._sent = {name: stamp for name, stamp in self._sent.items() if name in files}
             saved = checkpoint.steps(self.local / store.CHECKPOINTS)  # first: the log belongs to them
             for path in sorted(self.local.rglob("*")):
                 name = path.relative_to(self.local).as_posix()
-                if path.is_file() and not _LOCAL.match(path.name) and not name.startswith(store.CHECKPOINTS):
+                later = name in _LAST or name.startswith(store.CHECKPOINTS)
+                if path.is_file() and not _LOCAL.match(path.name) and not later:
                     self._send(path, name)
-            marks = self._marks()
+            markers, whole = _markers(files), self._marks(files)
             for update in saved:
-                if update not in marks:
+                if update not in whole:
+                    self._check()
+                    if update in markers:  # of files that are gone
+                        self._drop(update, files)
                     self._send_checkpoint(update)
-            for update in marks - set(saved):
-                self.store.rm_file(f"{self.root}/{MARKS}/{update}")
-                self.store.rm(f"{self.root}/{store.CHECKPOINTS}/{update}", recursive=True)
+            for update in sorted(markers - set(saved)):
+                self._check()
+                self._drop(update, files)
+            for name in _LAST:
+                self._send(self.local / name, name)
 
     def sign(self) -> None:
-        """Leave a sign of life."""
-        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "time": time.time()})
+        """Leave a sign of life.
+
+        Raises:
+          RlkitError: another worker has taken the folder over, or the store does not answer.
+        """
         with _reached(self.url):
+            self._check()
+            about = {"pid": os.getpid(), "host": socket.gethostname(), "token": self._token}
             self.store.makedirs(self.root, exist_ok=True)
-            self.store.pipe_file(f"{self.root}/{OWNER}", text.encode())
+            self._signing = True
+            self.store.pipe_file(f"{self.root}/{OWNER}", json.dumps(about | {"time": time.time()}).encode())
+            self._signed, self._signing = True, False
 
     def claim(self) -> None:
         """Refuse a folder that another worker has signed not long ago.
@@ -141,34 +176,84 @@ class Mirror:
           UsageError: another worker is alive.
         """
         with _reached(self.url):
-            if self.store.exists(f"{self.root}/{OWNER}"):
-                owner: Any = json.loads(self.store.cat_file(f"{self.root}/{OWNER}"))
-                me = (os.getpid(), socket.gethostname())
-                if (owner["pid"], owner["host"]) != me and time.time() - owner["time"] < ALIVE:
-                    raise UsageError(
-                        f"process {owner['pid']} on {owner['host']} is at {self.url}; wait for it, or "
-                        f"{ALIVE:.0f} s if it was killed"
-                    )
+            owner, me = self._owner(), (os.getpid(), socket.gethostname())
+            if _is_alive(owner) and (owner.get("pid"), owner.get("host")) != me:
+                raise UsageError(
+                    f"{_who(owner)} is at {self.url}; wait for it, or {ALIVE:.0f} s if it was killed"
+                )
+        self._signed = False  # it is taken, whoever had it
         self.sign()
 
     def release(self) -> None:
         """Say that nobody is at it."""
         with _reached(self.url), contextlib.suppress(FileNotFoundError):
+            self._check()
             self.store.rm_file(f"{self.root}/{OWNER}")
+        self._signed = False
 
-    def _files(self) -> list[str]:
+    def _owner(self) -> dict[str, Any]:
+        """The sign of life of a worker; empty if there is none, and for one that cannot be read."""
+        try:
+            owner = json.loads(self.store.cat_file(f"{self.root}/{OWNER}"))
+        except (FileNotFoundError, ValueError, RecursionError):
+            return {}
+        return owner if isinstance(owner, dict) else {}
+
+    def _check(self) -> None:
+        """Refuse to write where another worker has signed since this one did: it was silent for too long."""
+        if not self._signed:
+            return
+        owner = self._owner()
+        if owner.get("token") != self._token and (owner or not self._signing):
+            who = _who(owner) if owner else "another worker, which has ended,"
+            raise _TakenError(
+                f"{who} took over {self.url} while this one was silent; nothing more is written there, and "
+                f"what was computed is kept in {self.local}"
+            )
+
+    def _files(self) -> dict[str, int]:
+        """The files of the store and their sizes."""
+        self.store.invalidate_cache()
         if not self.store.exists(self.root):
-            return []
+            return {}
         prefix = self.store._strip_protocol(self.root).rstrip("/") + "/"
-        found = [name.removeprefix(prefix) for name in self.store.find(self.root)]
-        return [name for name in found if not _LOCAL.match(name.rsplit("/", 1)[-1])]
+        found = self.store.find(self.root, detail=True)
+        sizes = {name.removeprefix(prefix): entry["size"] for name, entry in found.items()}
+        return {name: size for name, size in sizes.items() if not _LOCAL.match(name.rsplit("/", 1)[-1])}
 
-    def _marks(self) -> set[int]:
-        where = f"{self.root}/{MARKS}"
-        if not self.store.exists(where):
-            return set()
-        names = (name.rsplit("/", 1)[-1] for name in self.store.ls(where, detail=False))
-        return {int(name) for name in names if name.isdecimal()}
+    def _marks(self, files: dict[str, int]) -> set[int]:
+        """The updates whose checkpoint is there: its marker, and every file that the marker names."""
+        whole = set()
+        for update in _markers(files):
+            named = self._named(update)
+            if named:
+                there = all(files.get(name) == size for name, size in named.items())
+            else:  # an older one
+                there = any(name.startswith(_folder(update)) for name in files)
+            if there and named is not None:
+                whole.add(update)
+        return whole
+
+    def _named(self, update: int) -> dict[str, int] | None:
+        """What a marker says: files and their sizes. Older ones are empty; None for one that is damaged."""
+        if update not in self._listed:
+            try:
+                named = json.loads(self.store.cat_file(f"{self.root}/{MARKS}/{update}") or b"{}")
+            except (FileNotFoundError, ValueError, RecursionError):  # the first: pruned meanwhile
+                return None
+            if not isinstance(named, dict):
+                return None
+            self._listed[update] = named
+        return self._listed[update]
+
+    def _drop(self, update: int, files: dict[str, int]) -> None:
+        """Remove a checkpoint, first its marker."""
+        self._listed.pop(update, None)
+        self.store.rm_file(f"{self.root}/{MARKS}/{update}")
+        for name in files:  # not as a folder, which fsspec takes for a pattern
+            if name.startswith(_folder(update)):
+                self.store.rm_file(f"{self.root}/{name}")
+        self._sent = {n: stamp for n, stamp in self._sent.items() if not n.startswith(_folder(update))}
 
     def _send(self, path: Path, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):  # pruned meanwhile
@@ -181,27 +266,53 @@ class Mirror:
 
     def _send_checkpoint(self, update: int) -> None:
         folder = self.local / store.CHECKPOINTS / str(update)
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                self._send(path, path.relative_to(self.local).as_posix())
-        if folder.is_dir():  # it was not pruned meanwhile
+        names = [p.relative_to(self.local).as_posix() for p in sorted(folder.rglob("*")) if p.is_file()]
+        for name in names:
+            self._send(self.local / name, name)
+        if folder.is_dir() and all(name in self._sent for name in names):  # it was not pruned meanwhile
+            said = {name: self._sent[name][0] for name in names if not _LOCAL.match(name.rsplit("/", 1)[-1])}
             self.store.makedirs(f"{self.root}/{MARKS}", exist_ok=True)
-            self.store.pipe_file(f"{self.root}/{MARKS}/{update}", b"")
+            self.store.pipe_file(f"{self.root}/{MARKS}/{update}", json.dumps(said).encode())
 
 
-def standing(url: str) -> str:
-    """Where the job of a store's folder stands, see :mod:`rlkit.jobs.state`."""
-    from rlkit.jobs import state
+def _folder(update: int) -> str:
+    return f"{store.CHECKPOINTS}/{update}/"
 
+
+def _markers(files: dict[str, int]) -> set[int]:
+    """The updates that have a marker, whatever is there of their checkpoints."""
+    parts = (name.split("/") for name in files)
+    return {int(part[1]) for part in parts if part[0] == MARKS and len(part) == 2 and part[1].isdecimal()}
+
+
+def _is_alive(owner: dict[str, Any]) -> bool:
+    """Whether a sign of life is a recent one; not if it is far in the future: a clock was ahead."""
+    since, now = owner.get("time"), time.time()
+    return isinstance(since, int | float) and now - ALIVE < since < now + ALIVE
+
+
+def _who(owner: dict[str, Any]) -> str:
+    return plain(f"process {owner.get('pid')} on {owner.get('host')}")
+
+
+def standing(url: str) -> state.Standing:
+    """Where the job of a store's folder stands, see :mod:`rlkit.jobs.state`.
+
+    Raises:
+      RlkitError: the store does not answer, or the mark there is damaged.
+    """
     mirror = Mirror(url, Path())
     with _reached(url):
-        if mirror.store.exists(f"{mirror.root}/{state.MARK}"):
-            return state.DONE
-        if mirror.store.exists(f"{mirror.root}/{OWNER}"):
-            owner = json.loads(mirror.store.cat_file(f"{mirror.root}/{OWNER}"))
-            if time.time() - owner["time"] < ALIVE:
-                return state.RUNNING
-        return state.PARTIAL if mirror._files() else state.NEW
+        files = mirror._files()
+        if state.MARK in files:
+            place = f"{mirror.root}/{state.MARK}"
+            mark = state.as_mark(mirror.store.cat_file(place), f"{url}/{state.MARK}")
+            if state.is_whole(mark, lambda name: name in files or bool(_LOCAL.match(Path(name).name))):
+                return state.Standing(state.DONE)
+        update = max(mirror._marks(files), default=0)
+        if _is_alive(mirror._owner()):
+            return state.Standing(state.RUNNING, update)
+        return state.Standing(state.PARTIAL if files else state.NEW, update)
 
 
 @contextlib.contextmanager
@@ -214,7 +325,8 @@ def mirrored(url: str, local: Path, every: float = EVERY) -> Iterator[Mirror]:
       every: seconds between two uploads. One that fails is made up for by the next; the last one must not.
 
     Raises:
-      UsageError: another worker is at it. RlkitError: the store does not answer.
+      UsageError: another worker is at it. RlkitError: the store does not answer, or another worker has taken
+        the folder over meanwhile: the work goes on here, and that is said in the end.
     """
     mirror = Mirror(url, local)
     mirror.claim()
@@ -222,9 +334,14 @@ def mirrored(url: str, local: Path, every: float = EVERY) -> Iterator[Mirror]:
 
     def follow() -> None:
         while not over.wait(every):
-            with contextlib.suppress(RlkitError):
+            try:
                 mirror.sign()
                 mirror.push()
+            except _TakenError as error:
+                print(f"warning: {error}", file=sys.stderr, flush=True)
+                return
+            except RlkitError:  # made up for by the next
+                continue
 
     follower, here = threading.Thread(target=follow, daemon=True), False
     try:

@@ -1,12 +1,13 @@
 """Jobs through submitit (extra ``slurm``): one array, requeued into the same folders."""
 
 import functools
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlkit.errors import missing_extra
+from rlkit.errors import UsageError, missing_extra
 from rlkit.jobs.emit import Cluster
 
 
@@ -46,8 +47,14 @@ def submit(
       submitit's jobs, one for each chunk of indices.
 
     Raises:
+      UsageError: this machine has no SLURM.
       MissingExtraError: submitit is not installed.
     """
+    if where == "slurm" and shutil.which("srun") is None:
+        raise UsageError(
+            "--slurm: this machine has no SLURM (there is no srun); submit where srun is, or run the jobs "
+            "here with --workers N"
+        )
     try:
         import submitit
     except ImportError:

@@ -1,16 +1,18 @@
 """Where jobs stand, from their folders alone."""
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rlkit import outside
 from rlkit.errors import RlkitError, UsageError
 from rlkit.experiment.runs import checkpoint, store
-from rlkit.jobs.file import Job
+from rlkit.jobs.file import Job, plain
 
 MARK = "JOB"  # in the folder of a job: training and what follows it are over
+MADE = "made"  # entry of a mark: the file in the folder that followed the training
 NEW, PARTIAL, RUNNING, FAILED, DONE = "new", "partial", "running", "failed", "done"
 
 
@@ -40,8 +42,17 @@ def place(job: Job, root: Path) -> Path:
 
 
 def standing(folder: Path) -> Standing:
-    """Where the job of a folder stands."""
-    if (folder / MARK).exists():
+    """Where the job of a folder stands; a folder that cannot be read is a failure of its own job alone."""
+    try:
+        with outside.at(folder, "read"):
+            return _standing(folder)
+    except RlkitError as error:
+        return Standing(FAILED, note=str(error))
+
+
+def _standing(folder: Path) -> Standing:
+    found = mark(folder)
+    if found is not None and is_whole(found, lambda name: (folder / name).is_file()):
         return Standing(DONE)
     steps = checkpoint.steps(folder / store.CHECKPOINTS)
     update = steps[-1] if steps else 0
@@ -55,6 +66,38 @@ def standing(folder: Path) -> Standing:
         return Standing(FAILED, update, note)
     begun = folder.is_dir() and any(folder.iterdir())
     return Standing(PARTIAL if begun else NEW, update)
+
+
+def mark(folder: Path) -> dict[str, Any] | None:
+    """What the mark of a job says that is over; None if there is none.
+
+    Raises:
+      RlkitError: it is damaged or cannot be read; the message names it.
+    """
+    path = folder / MARK
+    with outside.at(path, "read"):
+        return as_mark(outside.read_bytes(path), path) if path.exists() else None
+
+
+def as_mark(data: bytes, place: str | Path) -> dict[str, Any]:
+    """What the content of a mark says.
+
+    Raises:
+      UsageError: it is damaged; the message names its place.
+    """
+    why = "it is no object with the name of a file"
+    try:
+        found = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        found, why = None, outside.why(error)
+    if not isinstance(found, dict) or not isinstance(found.get(MADE, ""), str):
+        raise UsageError(f"the mark {place} is damaged ({why}); remove it, and run the job again")
+    return found
+
+
+def is_whole(found: dict[str, Any], is_there: Callable[[str], bool]) -> bool:
+    """Whether the file that a mark names is there still. Older marks name none."""
+    return MADE not in found or is_there(found[MADE])
 
 
 def failure(folder: Path) -> Path:
@@ -110,12 +153,13 @@ def claimed(folder: Path) -> Iterator[None]:
 
 def tell(standings: list[tuple[Job, Standing]]) -> list[str]:
     """A line for each job and one for all."""
-    width = max((len(job.name) for job, _ in standings), default=0)
+    names = [plain(job.name) for job, _ in standings]
+    width = max(map(len, names), default=0)
     lines = []
-    for index, (job, found) in enumerate(standings):
+    for index, (name, (_, found)) in enumerate(zip(names, standings, strict=True)):
         detail = f"  update {found.update:,}" if found.update and found.state != DONE else ""
-        note = f"  {found.note}" if found.note else ""
-        lines.append(f"{index:>5}  {job.name:<{width}}  {found.state}{detail}{note}")
+        note = f"  {plain(found.note, 500)}" if found.note else ""
+        lines.append(f"{index:>5}  {name:<{width}}  {found.state}{detail}{note}")
     counts: dict[str, Any] = {}
     for _, found in standings:
         counts[found.state] = counts.get(found.state, 0) + 1

@@ -10,7 +10,7 @@ from rlkit.experiment.runs import store
 from rlkit.experiment.training import config
 from rlkit.jobs.differences import differences
 from rlkit.jobs.file import Job, settings
-from rlkit.jobs.state import MARK, claimed, failure
+from rlkit.jobs.state import MADE, MARK, claimed, failure, is_whole, mark
 from rlkit.registry import load_target
 
 
@@ -68,10 +68,20 @@ def _do(job: Job, folder: Path, progress: bool, abrupt: bool) -> Ended:
             return Ended(outcome.exit_code, "stopped by a signal; run it again to go on")
     else:
         _same(job, folder)
-    if job.then:
-        load_target(job.then)(folder, job.options)
-    store.write_json(folder / MARK, {"name": job.name} | _afterwards(job))
+    (folder / MARK).unlink(
+        missing_ok=True
+    )  # what it named is gone; a kill must not leave it beside half of it
+    made = load_target(job.then)(folder, job.options) if job.then else None
+    store.write_json(folder / MARK, {"name": job.name} | _afterwards(job) | _made(folder, made))
     return Ended(0, words)
+
+
+def _made(folder: Path, made: Any) -> dict[str, str]:
+    """What a mark says of the file that followed: its name in the folder. Others are not looked after."""
+    with contextlib.suppress(OSError, ValueError):  # it lies elsewhere
+        if isinstance(made, Path) and made.is_file():
+            return {MADE: made.resolve().relative_to(folder.resolve()).as_posix()}
+    return {}
 
 
 def _afterwards(job: Job) -> dict[str, Any]:
@@ -80,19 +90,20 @@ def _afterwards(job: Job) -> dict[str, Any]:
 
 
 def _finished(job: Job, folder: Path) -> bool:
-    """Whether the job was done.
+    """Whether the job was done, and what it made is there.
 
     Raises:
-      UsageError: what was done there is another job, of the same folder.
+      UsageError: what was done there is another job, of the same folder, or its mark is damaged.
+      RlkitError: the folder cannot be read.
     """
-    if not (folder / MARK).exists():
+    found = mark(folder)
+    if found is None:
         return False
     _same(job, folder)
-    mark = store.read_json(folder / MARK)
     for name, wanted in _afterwards(job).items():
-        if not isinstance(mark, dict) or mark.get(name, wanted) != wanted:  # older ones tell no options
+        if found.get(name, wanted) != wanted:  # older ones tell no options
             raise UsageError(f"{folder / MARK} is of another job than this one ({name}); name another folder")
-    return True
+    return is_whole(found, lambda name: (folder / name).is_file())
 
 
 def _same(job: Job, folder: Path) -> None:

@@ -51,6 +51,31 @@ def _messages(error):
     return re.sub(r"\s+", " ", str(error.value))
 
 
+class _Mute(Exception):
+    """Has no text."""
+
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class _Raising(Counter):
+    """Raises ``error`` in reset or step."""
+
+    def __init__(self, where, error):
+        super().__init__()
+        self.where, self.error = where, error
+
+    def reset(self, *, seed=None, options=None):
+        if self.where == "reset":
+            raise self.error
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action):
+        if self.where == "step":
+            raise self.error
+        return super().step(action)
+
+
 class TestTrajectories:
     @pytest.mark.parametrize(
         ("id", "theirs", "steps", "size", "least"),
@@ -431,6 +456,36 @@ class TestFailures:
         slot.step(3)
         with pytest.raises(RuntimeError, match=re.escape(message)):
             slot.step(3)
+
+    @pytest.mark.parametrize(
+        ("error", "told"),
+        [
+            (SystemExit(0), "SystemExit: 0"),
+            (GeneratorExit("x"), "GeneratorExit: x"),
+            (_Mute(), "_Mute"),
+        ],
+    )
+    @pytest.mark.parametrize("where", ["reset", "step"])
+    def test_that_are_no_exceptions_are_told_alike(self, error, told, where):
+        env = from_gymnasium(functools.partial(_Raising, where, error))
+        with pytest.raises(jax.errors.JaxRuntimeError) as caught:
+            jax.block_until_ready(_run(env, 1, 3)[2].reward)
+        assert f"host:_Raising: slot 0 failed in {where}: {told}" in _messages(caught)
+        assert isinstance(env.failure(caught.value), HostError)
+        env.close()
+
+    @pytest.mark.parametrize("where", ["reset", "step"])
+    def test_an_interruption_is_none(self, where):
+        make = functools.partial(_Raising, where, KeyboardInterrupt())
+        slot = Blueprint(make, 0, plain_meter, len(COMMON))()
+        if where == "step":
+            slot.reset(seed=0)
+        with pytest.raises(KeyboardInterrupt):
+            slot.step(3) if where == "step" else slot.reset(seed=0)
+
+    def test_a_maker_that_exits_is_told(self):
+        with pytest.raises(UsageError, match="cannot be made: SystemExit: 0"):
+            from_gymnasium(lambda: sys.exit(0))
 
     def test_pictures_are_bytes_and_paid_in_numbers(self):
         for changes, message in (

@@ -320,6 +320,76 @@ def test_a_defect_is_called_one(call, monkeypatch, tmp_path):
     assert "--debug" in err
 
 
+class Mute(ZeroDivisionError):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("caused", [False, True])
+def test_an_error_without_a_text_is_a_sentence_too(call, monkeypatch, tmp_path, caused):
+    def broken(*_, **__):
+        if caused:
+            raise KeyError("here") from Mute()
+        raise Mute
+
+    monkeypatch.setattr(run, "run", broken)
+    code, _, err = call(*TOY, "--root", str(tmp_path))
+    said = "KeyError: 'here'" if caused else "Mute"
+    assert (code, err) == (1, f"error: {said}; this is a defect, --debug shows where\n")
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        ("maker", "own_reward:maker got an object of Odd that cannot be shown; expected an rlkit Reward"),
+        ("leave", "own_reward:leave failed with GeneratorExit('b')"),
+        ("mute", "own_reward:mute failed with"),
+    ],
+)
+def test_a_reward_of_ones_own_that_is_odd_is_named(call, tmp_path, monkeypatch, made, words):
+    (tmp_path / "own_reward.py").write_text(
+        "class Odd:\n    def __repr__(self): raise RuntimeError('no text')\n    __call__ = None\n"
+        "class Mute(Exception):\n    def __str__(self): raise RuntimeError('no text')\n"
+        "def maker(): return Odd()\n"
+        "def leave(): raise GeneratorExit('b')\n"
+        "def mute(): raise Mute\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "own_reward", raising=False)
+    code, _, err = call(*TOY, "--reward", f"own_reward:{made}", "--folder", str(tmp_path / "a"))
+    assert (code, err.count("\n")) == (2, 1)
+    assert words in err
+    assert "defect" not in err
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("option", ["--folder", "--root"])
+def test_a_folder_that_is_not_named_in_utf_8_is_refused_at_the_start(call, tmp_path, option):
+    code, _, err = call(*TOY, option, str(tmp_path / "b2\udcff"))
+    assert code == 2
+    assert "b2\\udcff" in err
+    assert "use a name in UTF-8" in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_in_a_folder_that_is_not_named_in_utf_8_is_read_and_not_resumed(call, tmp_path):
+    call(*TOY, "--folder", str(tmp_path / "a"))
+    odd = (tmp_path / "a").rename(tmp_path / "b2\udcff")
+    assert store.existing(odd) == odd
+    code, _, err = call("train", "--resume", str(odd))
+    assert (code, "use a name in UTF-8" in err) == (2, True)
+
+
+@pytest.mark.parametrize("columns", ["3", "5"])
+def test_help_is_laid_out_on_the_narrowest_screen(columns):
+    done = subprocess.run(
+        [sys.executable, "-m", "rlkit", "export", "--help"], env=os.environ | {"COLUMNS": columns},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert "--out" in done.stdout
+
+
 def test_envs_lists_and_describes(call):
     code, out, _ = call("envs", "--family", "classic")
     assert code == 0

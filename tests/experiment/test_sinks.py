@@ -117,3 +117,95 @@ def test_a_missing_package_is_named_before_anything_is_made(
     with pytest.raises(MissingExtraError, match=rf"\[{extra}\]"):
         run.run(settings.replace(sinks=(name,)), tmp_path / "a", progress=False)
     assert not (tmp_path / "a").exists()
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+class Own(BaseException):
+    pass
+
+
+def raising(error):
+    def act(*_):
+        raise error
+
+    return act
+
+
+FAILURES = [(SystemExit(0), "0"), (GeneratorExit("x"), "x"), (Own("own"), "own"), (Mute(), "Mute")]
+
+
+@pytest.mark.parametrize(("error", "said"), FAILURES)
+def test_whatever_a_sink_raises_the_run_goes_on(tmp_path, monkeypatch, error, said):
+    warnings = []
+    about = sinks.About(tmp_path, "an environment", {})
+    monkeypatch.setitem(sys.modules, "own_sinks", types.SimpleNamespace(maker=raising(error)))
+    assert sinks.open_sinks(["own_sinks:maker"], about, warnings.append) == []
+    assert "own_sinks:maker could not be opened" in warnings.pop()
+    for place in ("log", "close", "flush"):
+        parts = {"log": lambda line: None, place: raising(error)}
+        (sink,) = sinks.open_sinks([sinks.Sink("own", **parts)], about, warnings.append)
+        for _ in range(2):
+            sink.log(ENTRY)
+            sink.flush()
+            sink.close()
+        assert f"own failed ({said}); the run goes on without it" in warnings.pop()
+        assert warnings == []
+
+
+def test_a_sink_that_exits_ends_no_training(settings, tmp_path, monkeypatch, capsys):
+    maker = lambda about: sinks.Sink("exits", raising(SystemExit(0)))
+    monkeypatch.setitem(sys.modules, "own_sinks", types.SimpleNamespace(maker=maker))
+    assert run.run(settings.replace(sinks=("own_sinks:maker",)), tmp_path / "a", progress=False).finished
+    assert capsys.readouterr().err.count("exits failed (0)") == 1
+    assert len(store.read_jsonl(tmp_path / "a" / store.METRICS)) == 7
+
+
+def test_an_interruption_is_no_failure_of_a_sink(tmp_path, monkeypatch):
+    about = sinks.About(tmp_path, "an environment", {})
+    stop = raising(KeyboardInterrupt())
+    (sink,) = sinks.open_sinks([sinks.Sink("own", stop)], about, print)
+    with pytest.raises(KeyboardInterrupt):
+        sink.log(ENTRY)
+    monkeypatch.setitem(sys.modules, "own_sinks", types.SimpleNamespace(maker=stop))
+    with pytest.raises(KeyboardInterrupt):
+        sinks.open_sinks(["own_sinks:maker"], about, print)
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("401 for https://user:hunter22@api.wandb.ai", "401 for https://***@api.wandb.ai"),
+        ("https://me:p@ss/w#rd@host:5000/x failed", "https://***@host:5000/x failed"),
+        ("https://token@host/x, http://host:80/a@b", "https://***@host/x, http://host:80/a@b"),
+        ("key abc/defgh, abc%2Fdefgh is wrong", "key ***, *** is wrong"),
+        ("token abc/defghij", "token ***"),
+        ("short is short: a@b", "short is short: a@b"),
+        ("http://host:5000/x is down", "http://host:5000/x is down"),
+    ],
+)
+def test_secrets_are_not_told(tmp_path, monkeypatch, said, told):
+    for name, value in (("WANDB_API_KEY", "abc/defgh"), ("A_TOKEN", "abc/defghij"), ("THE_SECRET", "short")):
+        monkeypatch.setenv(name, value)
+    warnings = []
+    about = sinks.About(tmp_path, "an environment", {})
+    (sink,) = sinks.open_sinks([sinks.Sink("own", raising(OSError(said)))], about, warnings.append)
+    sink.log(ENTRY)
+    assert f"own failed ({told});" in warnings[0]
+    monkeypatch.setitem(sys.modules, "own_sinks", types.SimpleNamespace(maker=raising(OSError(said))))
+    sinks.open_sinks(["own_sinks:maker"], about, warnings.append)
+    assert told in warnings[1]
+
+
+@pytest.mark.parametrize("error", ["RuntimeError('broken install')", "ImportError('broken install')"])
+def test_a_package_that_is_broken_is_named_before_anything_is_made(settings, tmp_path, monkeypatch, error):
+    (tmp_path / "lib" / "wandb").mkdir(parents=True)
+    (tmp_path / "lib" / "wandb" / "__init__.py").write_text(f"raise {error}")
+    monkeypatch.syspath_prepend(str(tmp_path / "lib"))
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    with pytest.raises(UsageError, match=r"the sink wandb cannot be used: .*Error: broken install;"):
+        run.run(settings.replace(sinks=("wandb",)), tmp_path / "a", progress=False)
+    assert not (tmp_path / "a").exists()

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from toy_jobs import job
 
+from rlkit import cli
 from rlkit.errors import UsageError
 from rlkit.jobs import file
 from rlkit.jobs.emit import Cluster, emit
@@ -138,6 +139,15 @@ def test_submitit_runs_and_queues_again(tmp_path):
     assert again.function == task  # the same folder: nothing else is carried along
     assert task() == 0
     assert (tmp_path / "cells/0/JOB").exists()
+
+
+def test_a_machine_without_slurm_says_where_to_submit(tmp_path, monkeypatch, capsys):
+    path = file.write(tmp_path / "jobs.jsonl", [job(0)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert cli.main(["jobs", "run", str(path), "--slurm"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: --slurm: this machine has no SLURM")
+    assert "submit where srun is, or run the jobs here with --workers" in said
 
 
 @pytest.mark.parametrize("folder", ["/my data", "/it's", "/a: b #c", '/"x"'])

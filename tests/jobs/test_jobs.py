@@ -200,3 +200,91 @@ def test_differences_name_places():
     )
     assert differences.differences({"a": 1}, {"a": 1}) == ""
     assert differences.differences([1, 2], [1]).startswith("all: [1, 2]")
+
+
+def test_a_job_whose_measurement_is_gone_is_measured_again(tmp_path):
+    measured, folder = dataclasses.replace(job(0), then="after:measure"), tmp_path / "run"
+    assert worker.run_job(measured, folder).exit_code == 0
+    assert store.read_json(folder / state.MARK)["made"] == "notes.txt"
+    before = result(folder)
+    (folder / "notes.txt").unlink()
+    assert state.standing(folder) == state.Standing(state.PARTIAL, 20)
+    assert worker.run_job(measured, folder).words == "done"
+    assert (state.standing(folder).state, (folder / "notes.txt").read_text()) == (state.DONE, "x\n")
+    assert (worker.run_job(measured, folder).words, result(folder)) == ("done before", before)
+    older = store.read_json(folder / state.MARK)
+    store.write_json(folder / state.MARK, {name: older[name] for name in older if name != "made"})
+    (folder / "notes.txt").unlink()
+    assert state.standing(folder).state == state.DONE  # one that does not tell
+    assert worker.run_job(measured, folder).words == "done before"
+
+
+def test_a_mark_names_only_files_of_its_folder(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/a").touch()
+    (tmp_path / "b").touch()
+    for made in (None, 3, "a", tmp_path / "b", tmp_path / "run/no", tmp_path / "run"):
+        assert worker._made(tmp_path / "run", made) == {}
+    assert worker._made(tmp_path / "run", tmp_path / "run/../run/a") == {"made": "a"}
+
+
+@pytest.mark.parametrize("mark", ["", "{", "[]", '{"made": 3}', "\0", "[" * 100_000])
+def test_a_damaged_mark_is_a_failure_that_names_it(tmp_path, mark):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / state.MARK).write_text(mark)
+    found = state.standing(folder)
+    assert found.state == state.FAILED
+    assert found.note.startswith(f"the mark {folder / state.MARK} is damaged (")
+    with pytest.raises(UsageError, match=r"JOB is damaged .*; remove it, and run the job again"):
+        worker.run_job(job(0), folder)
+
+
+def test_a_folder_that_cannot_be_read_is_told_in_the_line_of_its_job(tmp_path, capsys):
+    path = file.write(tmp_path / "jobs.jsonl", [job(0, "x" * 300), job(1)])
+    assert cli.main(["jobs", "status", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "toy-0  failed  cannot read " in out
+    assert "choose a shorter name" in out
+    assert out.endswith("2 jobs: 1 failed, 1 new\n")
+    assert cli.main(["jobs", "run", str(path)]) == 1
+    out, said = capsys.readouterr()
+    assert "error: job 0 (toy-0): cannot read " in said
+    assert "job 1 (toy-1): done" in out
+
+
+def test_a_name_gives_a_terminal_no_orders(tmp_path, capsys):
+    odd = dataclasses.replace(job(0), name="a\nb\x1b[31m", config={"env": 3})
+    path = file.write(tmp_path / "jobs.jsonl", [odd, dataclasses.replace(job(1), name="n" * 300)])
+    store.write_json(state.failure(tmp_path / "cells/0"), {"error": "no\x1b[2J way"})
+    assert cli.main(["jobs", "status", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["0", r"'a\nb\x1b[31m'", "failed", r"'no\x1b[2J", "way'"]
+    assert len(lines) == 3
+    assert len(lines[1]) < 120
+    assert running.run_here(path, [0]) == 2
+    assert "\x1b" not in capsys.readouterr().err
+
+
+def test_multihost_without_the_others_says_what_to_set(jobs_file, monkeypatch, capsys):
+    def fail(**numbers):
+        raise ValueError("coordinator_address should be defined.")
+
+    monkeypatch.setattr(jax.distributed, "initialize", fail)
+    assert cli.main(["jobs", "run", str(jobs_file), "--index", "0", "--multihost"]) == 2
+    said = capsys.readouterr().err
+    for word in ("--multihost", "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
+        assert word in said
+    assert "(coordinator_address should be defined.)" in said
+
+
+def test_multihost_reads_the_variables_that_it_names(jobs_file, monkeypatch):
+    told = []
+    monkeypatch.setattr(jax.distributed, "initialize", lambda **numbers: told.append(numbers))
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    monkeypatch.setenv("JAX_PROCESS_ID", "1")
+    assert running.run_here(jobs_file, [], multihost=True) == 0
+    assert told == [{"num_processes": 2, "process_id": 1}]
+    monkeypatch.setenv("JAX_PROCESS_ID", "one")
+    with pytest.raises(UsageError, match="JAX_PROCESS_ID=one: expected a whole number"):
+        running.run_here(jobs_file, [], multihost=True)

@@ -1,7 +1,11 @@
 """Dataclasses from command-line arguments."""
 
+import contextlib
 import dataclasses
 import functools
+import os
+import shutil
+from collections.abc import Iterator
 from typing import Any
 
 from rlkit.errors import UsageError
@@ -20,6 +24,25 @@ def _made(cls: type, **values: Any) -> Any:
         return cls(**values)
     except UsageError as error:
         raise _Refused(error) from None
+
+
+_LEAST_WIDTH = 40  # columns; with very few tyro never ends to lay out a help text
+
+
+@contextlib.contextmanager
+def _wide_enough() -> Iterator[None]:
+    """Help is laid out for no fewer columns, whatever the terminal or ``COLUMNS`` says."""
+    if shutil.get_terminal_size().columns >= _LEAST_WIDTH:
+        yield
+        return
+    before = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = str(_LEAST_WIDTH)
+    try:
+        yield
+    finally:
+        del os.environ["COLUMNS"]
+        if before is not None:
+            os.environ["COLUMNS"] = before
 
 
 def parse(cls: type, args: list[str], prog: str, default: Any = None) -> Any:
@@ -65,7 +88,7 @@ def parse(cls: type, args: list[str], prog: str, default: Any = None) -> Any:
         )
 
     described = (cls.__doc__ or "").split("\n")[0]
-    with registry:
+    with registry, _wide_enough():
         try:
             return tyro.cli(cls, prog=prog, args=args, default=default, description=described)
         except _Refused as refused:

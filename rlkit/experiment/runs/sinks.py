@@ -2,9 +2,11 @@
 
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from rlkit.errors import UsageError, missing_extra
 from rlkit.experiment.runs.logbook import Line
@@ -118,6 +120,7 @@ def require(names: Iterable[str]) -> None:
     Raises:
       UnknownNameError: there is no such sink; the message suggests the nearest one.
       MissingExtraError: a package is not installed; the message says how to install it.
+      UsageError: a package is installed but cannot be imported; the message says what that said.
     """
     for name in names:
         TABLE[name]  # raises
@@ -126,8 +129,39 @@ def require(names: Iterable[str]) -> None:
         module, package, extra = _PACKAGES[name]
         try:
             importlib.import_module(module)
-        except ImportError:
-            raise missing_extra(f"the sink {name}", package, extra) from None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            if isinstance(error, ModuleNotFoundError) and error.name == module:
+                raise missing_extra(f"the sink {name}", package, extra) from None
+            raise UsageError(
+                f"the sink {name} cannot be used: importing {module} failed with {type(error).__name__}: "
+                f"{_said(error)}; mend the package {package!r}, or leave the sink out"
+            ) from error
+
+
+_SECRET = ("KEY", "TOKEN", "PASSWORD", "SECRET")  # ends of the names of environment variables that hold one
+_SHORTEST = 6  # characters of a secret: to blank shorter ones would blank words
+_LOGIN = re.compile(r"(?<=://)([^\s/?#@:]*:(?!\d+[/?#])\S*|[^\s/?#]*)@")
+"""``user:password@`` of a URL, up to the last ``@``, because passwords are not always escaped."""
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, without secrets; the name of its type where its own ``__str__`` fails.
+
+    Libraries quote addresses and keys in what they raise, and the output of a run ends up in files.
+    """
+    try:
+        text = str(error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return type(error).__name__
+    found = {value for name, value in os.environ.items() if name.upper().endswith(_SECRET)}
+    secrets = {form for value in found if len(value) >= _SHORTEST for form in (value, quote(value, safe=""))}
+    for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
+        text = text.replace(secret, "***")
+    return _LOGIN.sub("***@", text)
 
 
 def guarded(sink: Sink, warn: Callable[[str], None]) -> Sink:
@@ -141,10 +175,13 @@ def guarded(sink: Sink, warn: Callable[[str], None]) -> Sink:
                 return
             try:
                 action(*args)
-            except Exception as error:  # whatever it raises, the run goes on
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # whatever it raises, sys.exit too, the run goes on
                 broken = True
                 warn(
-                    f"{sink.name} failed ({error}); the run goes on without it, metrics.jsonl has everything"
+                    f"{sink.name} failed ({_said(error)}); the run goes on without it, "
+                    "metrics.jsonl has everything"
                 )
 
         return call
@@ -178,6 +215,8 @@ def open_sinks(
         else:
             try:
                 sinks.append(guarded(TABLE.make(entry, about), warn))
-            except Exception as error:
-                warn(f"{entry} could not be opened ({error}); the run goes on without it")
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                warn(f"{entry} could not be opened ({_said(error)}); the run goes on without it")
     return sinks
