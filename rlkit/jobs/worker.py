@@ -68,9 +68,8 @@ def _do(job: Job, folder: Path, progress: bool, abrupt: bool) -> Ended:
             return Ended(outcome.exit_code, "stopped by a signal; run it again to go on")
     else:
         _same(job, folder)
-    (folder / MARK).unlink(
-        missing_ok=True
-    )  # what it named is gone; a kill must not leave it beside half of it
+    # What an old mark named is gone; a kill must not leave it beside half of it.
+    (folder / MARK).unlink(missing_ok=True)
     made = load_target(job.then)(folder, job.options) if job.then else None
     store.write_json(folder / MARK, {"name": job.name} | _afterwards(job) | _made(folder, made))
     return Ended(0, words)
