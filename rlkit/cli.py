@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from rlkit import outside, streams
-from rlkit.errors import RlkitError, UsageError, unknown_name
+from rlkit.errors import RlkitError, UsageError, said, unknown_name
 
 
 class Command(NamedTuple):
@@ -141,23 +141,15 @@ def _is_usage(error: Exception) -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    said = _text(error)
-    if isinstance(error, RlkitError) or (type(error) is ValueError and not _is_page(said)):
-        return said
+    text = said(error)
+    if isinstance(error, RlkitError) or (type(error) is ValueError and not _is_page(text)):
+        return text
     with contextlib.suppress(Exception):  # what it reads, of causes too, may have a __str__ that fails
-        if (text := outside.explain(error)) is not None:
-            return text
-    first = said.strip().split("\n")[0]
+        if (told := outside.explain(error)) is not None:
+            return told
+    first = text.strip().split("\n")[0]
     kind = type(error).__name__
     return f"{kind if first == kind else f'{kind}: {first}'}; this is a defect, --debug shows where"
-
-
-def _text(error: Exception) -> str:
-    """What an error says; the name of its type where its own ``__str__`` fails."""
-    try:
-        return str(error)
-    except Exception:
-        return type(error).__name__
 
 
 def _is_page(text: str) -> bool:

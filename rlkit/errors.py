@@ -29,6 +29,14 @@ class MissingExtraError(UsageError, ImportError):
     """A feature that needs a package which is not installed."""
 
 
+def said(error: BaseException) -> str:
+    """What an error says; the name of its type where its own ``__str__`` fails."""
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
+
+
 class WrongTypeError(UsageError, TypeError):
     """An argument of another type than it can be."""
 

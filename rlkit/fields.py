@@ -194,4 +194,6 @@ def shown(value: Any, most: int = 80) -> str:
         text = repr(value)
     except (ValueError, RecursionError):  # an integer of thousands of digits
         text = f"a {type(value).__name__} that is too large to show"
+    except Exception:  # of a user's own object
+        text = f"an object of {type(value).__name__} that cannot be shown"
     return text if len(text) <= most else f"{text[: most - 3]}..."

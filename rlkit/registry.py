@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, cast
 
-from rlkit.errors import RlkitError, UsageError, unknown_name
+from rlkit.errors import RlkitError, UsageError, said, unknown_name
 
 
 class Entry(NamedTuple):
@@ -84,10 +84,10 @@ def called(name: str, factory: Callable[..., Any], /, *args: Any, **options: Any
         return factory(*args, **options)
     try:
         return factory(*args, **options)
-    except RlkitError:
+    except (RlkitError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"{name} failed with {type(error).__name__}: {error}") from error
+    except BaseException as error:  # sys.exit and its like, too
+        raise UsageError(f"{name} failed with {type(error).__name__}: {said(error)}") from error
 
 
 def is_target(name: str) -> bool:
@@ -123,11 +123,13 @@ def load_target(target: str) -> Callable[..., Any]:
                 "install it"
             ) from error
         raise  # it is there, but needs something that is not: that message is the better one
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         if module_name.startswith("rlkit."):
             raise
         raise UsageError(
-            f"{target!r}: importing {module_name} failed with {type(error).__name__}: {error}"
+            f"{target!r}: importing {module_name} failed with {type(error).__name__}: {said(error)}"
         ) from error
     for name in path.split("."):
         if not hasattr(found, name):

@@ -66,16 +66,8 @@ def check_reward(where: str, value: Any) -> Reward:
     """Check that something is a reward."""
     if not isinstance(value, Reward):
         hint = "; call it to build one" if callable(value) else ""
-        raise WrongTypeError(f"{where} got {described(value)}; expected an rlkit Reward{hint}")
+        raise WrongTypeError(f"{where} got {shown(value)}; expected an rlkit Reward{hint}")
     return value
-
-
-def described(value: Any) -> str:
-    """What a user's object is, for a message; its own ``__repr__`` may fail."""
-    try:
-        return shown(value)
-    except Exception:
-        return f"an object of {type(value).__name__} that cannot be shown"
 
 
 def check_term_name(name: Any) -> str:

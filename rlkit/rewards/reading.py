@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from rlkit.errors import RlkitError, UsageError
+from rlkit.errors import UsageError
 from rlkit.fields import shown
 from rlkit.registry import called, is_target, load_target
 from rlkit.rewards import designed
-from rlkit.rewards.arguments import check_reward, described
+from rlkit.rewards.arguments import check_reward
 from rlkit.rewards.language import LIMITS, parse_program, program_reward
 from rlkit.rewards.lowered import LONGEST, is_lowered, lowered_reward
 from rlkit.rewards.text import parse
@@ -58,15 +58,10 @@ def _own(name: str) -> Reward:
     Raises:
       UsageError: there is none, or the user's code failed, with whatever it raised.
     """
-    try:
-        found = load_target(name)
-        if not isinstance(found, Reward) and not callable(found):
-            raise UsageError(f"{name!r} is {described(found)}; expected a reward, or what makes one")
-        return check_reward(name, found if isinstance(found, Reward) else called(name, found))
-    except (RlkitError, ImportError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # GeneratorExit, or a __str__ that fails
-        raise UsageError(f"{name} failed with {described(error)}") from error
+    found = load_target(name)
+    if not isinstance(found, Reward) and not callable(found):
+        raise UsageError(f"{name!r} is {shown(found)}; expected a reward, or what makes one")
+    return check_reward(name, found if isinstance(found, Reward) else called(name, found))
 
 
 def read_text(text: str, spec: EnvSpec | None = None, *, tune: bool = False) -> Reward:

@@ -342,7 +342,7 @@ def test_an_error_without_a_text_is_a_sentence_too(call, monkeypatch, tmp_path, 
     ("made", "words"),
     [
         ("maker", "own_reward:maker got an object of Odd that cannot be shown; expected an rlkit Reward"),
-        ("leave", "own_reward:leave failed with GeneratorExit('b')"),
+        ("leave", "own_reward:leave failed with GeneratorExit: b"),
         ("mute", "own_reward:mute failed with"),
     ],
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from rlkit.errors import UsageError, missing_extra
+from rlkit.errors import UsageError, missing_extra, said
 from rlkit.experiment.runs.logbook import Line
 from rlkit.registry import Entry, Table
 
@@ -136,7 +136,7 @@ def require(names: Iterable[str]) -> None:
                 raise missing_extra(f"the sink {name}", package, extra) from None
             raise UsageError(
                 f"the sink {name} cannot be used: importing {module} failed with {type(error).__name__}: "
-                f"{_said(error)}; mend the package {package!r}, or leave the sink out"
+                f"{_safe(error)}; mend the package {package!r}, or leave the sink out"
             ) from error
 
 
@@ -146,17 +146,12 @@ _LOGIN = re.compile(r"(?<=://)([^\s/?#@:]*:(?!\d+[/?#])\S*|[^\s/?#]*)@")
 """``user:password@`` of a URL, up to the last ``@``, because passwords are not always escaped."""
 
 
-def _said(error: BaseException) -> str:
-    """What an error says, without secrets; the name of its type where its own ``__str__`` fails.
+def _safe(error: BaseException) -> str:
+    """What an error says, without secrets.
 
     Libraries quote addresses and keys in what they raise, and the output of a run ends up in files.
     """
-    try:
-        text = str(error)
-    except KeyboardInterrupt:
-        raise
-    except BaseException:
-        return type(error).__name__
+    text = said(error)
     found = {value for name, value in os.environ.items() if name.upper().endswith(_SECRET)}
     secrets = {form for value in found if len(value) >= _SHORTEST for form in (value, quote(value, safe=""))}
     for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
@@ -180,7 +175,7 @@ def guarded(sink: Sink, warn: Callable[[str], None]) -> Sink:
             except BaseException as error:  # whatever it raises, sys.exit too, the run goes on
                 broken = True
                 warn(
-                    f"{sink.name} failed ({_said(error)}); the run goes on without it, "
+                    f"{sink.name} failed ({_safe(error)}); the run goes on without it, "
                     "metrics.jsonl has everything"
                 )
 
@@ -218,5 +213,5 @@ def open_sinks(
             except KeyboardInterrupt:
                 raise
             except BaseException as error:
-                warn(f"{entry} could not be opened ({_said(error)}); the run goes on without it")
+                warn(f"{entry} could not be opened ({_safe(error)}); the run goes on without it")
     return sinks
