@@ -98,11 +98,18 @@ class Batch:
 
     def reset(self, seeds: list[int]) -> np.ndarray:
         """Begin all episodes anew; records ``[B, R]``."""
-        return self._do("reset", lambda: self._checked(np.array(self.vector.reset(seed=seeds)[0])))
+        return self._do("reset", lambda: self._checked(np.array(self._reset(seeds)[0])))
 
     def step(self, actions: np.ndarray) -> Outcome:
         """Step all environments."""
         return self._do("step", lambda: self._step(actions))
+
+    def _reset(self, seeds: list[int]) -> Any:
+        if not isinstance(self.vector, AsyncVectorEnv):
+            return self.vector.reset(seed=seeds)
+        self.vector.reset_async(seed=list[int | None](seeds))
+        _await(self.vector)
+        return self.vector.reset_wait()
 
     def _step(self, actions: np.ndarray) -> Outcome:
         if isinstance(actions, np.ndarray) and actions.dtype.kind == "f" and not np.isfinite(actions).all():
@@ -113,7 +120,12 @@ class Batch:
             self._checked(outcome.next_records)
             self._checked(outcome.records)
             return outcome
-        records, _, terminated, truncated, infos = self.vector.step(actions)
+        if isinstance(self.vector, AsyncVectorEnv):
+            self.vector.step_async(actions)
+            _await(self.vector)
+            records, _, terminated, truncated, infos = self.vector.step_wait()
+        else:
+            records, _, terminated, truncated, infos = self.vector.step(actions)
         records = np.array(records)
         after = records
         if "final_obs" in infos:
@@ -175,6 +187,14 @@ class Batch:
             end_processes(vector)
         elif vector is not None and not kill:
             vector.close()
+
+
+def _await(vector: AsyncVectorEnv) -> None:
+    """Wait until every process has answered, and read none of it: a pipe without an answer is then of a slot
+    that keeps the batch waiting."""
+    for pipe in vector.parent_pipes:
+        if pipe is not None:
+            pipe.poll(None)
 
 
 class _InOrder(SyncVectorEnv):

@@ -5,9 +5,11 @@ names they read, so that only those are recorded, and so that a name which the e
 not have is an error before anything compiles.
 """
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import jax
@@ -138,7 +140,25 @@ def private_features(env: Environment) -> tuple[FeatureSpec, ...]:
     return getattr(env, "private_features", ())
 
 
-@functools.lru_cache(maxsize=256)
+def _remembered(
+    look: Callable[[Environment], tuple[str, ...]],
+) -> Callable[[Environment], tuple[str, ...]]:
+    """A function that looks at each environment once, and keeps none: processes may end with it."""
+    known: weakref.WeakKeyDictionary[Environment, tuple[str, ...]] = weakref.WeakKeyDictionary()
+
+    @functools.wraps(look)
+    def found(env: Environment) -> tuple[str, ...]:
+        with contextlib.suppress(KeyError, TypeError):  # of a kind that has no weak references
+            return known[env]
+        names = look(env)
+        with contextlib.suppress(TypeError):
+            known[env] = names
+        return names
+
+    return found
+
+
+@_remembered
 def task_reads(env: Environment) -> tuple[str, ...]:
     """Names of the features that the environment's own reward reads, sorted."""
     return _task(env)[0]
@@ -156,7 +176,7 @@ def recorded_names(env: Environment, record: tuple[str, ...] | None) -> tuple[st
     return tuple(sorted({*asked, *task_reads(env)}))
 
 
-@functools.lru_cache(maxsize=256)
+@_remembered
 def task_terms(env: Environment) -> tuple[str, ...]:
     """Names of the terms of the environment's own reward, sorted."""
     return _task(env)[1]

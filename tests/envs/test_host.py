@@ -584,6 +584,16 @@ class TestProcesses:
         assert not _children() - before
 
 
+def test_an_environment_that_nobody_uses_is_gone():
+    env = make("host:CartPole-v1")
+    _run(env, 2, 3, _constant(env, 0))
+    gone = weakref.ref(env)
+    del env
+    jax.clear_caches()
+    gc.collect()
+    assert gone() is None
+
+
 def test_a_class_of_ones_own_is_named_by_its_module():
     env = make("host_toys:Counter")  # this folder is on the path
     assert env.spec.id == "host_toys:Counter"
