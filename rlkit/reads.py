@@ -140,25 +140,6 @@ def private_features(env: Environment) -> tuple[FeatureSpec, ...]:
     return getattr(env, "private_features", ())
 
 
-def _remembered(
-    look: Callable[[Environment], tuple[str, ...]],
-) -> Callable[[Environment], tuple[str, ...]]:
-    """A function that looks at each environment once, and keeps none: processes may end with it."""
-    known: weakref.WeakKeyDictionary[Environment, tuple[str, ...]] = weakref.WeakKeyDictionary()
-
-    @functools.wraps(look)
-    def found(env: Environment) -> tuple[str, ...]:
-        with contextlib.suppress(KeyError, TypeError):  # of a kind that has no weak references
-            return known[env]
-        names = look(env)
-        with contextlib.suppress(TypeError):
-            known[env] = names
-        return names
-
-    return found
-
-
-@_remembered
 def task_reads(env: Environment) -> tuple[str, ...]:
     """Names of the features that the environment's own reward reads, sorted."""
     return _task(env)[0]
@@ -176,13 +157,33 @@ def recorded_names(env: Environment, record: tuple[str, ...] | None) -> tuple[st
     return tuple(sorted({*asked, *task_reads(env)}))
 
 
-@_remembered
 def task_terms(env: Environment) -> tuple[str, ...]:
     """Names of the terms of the environment's own reward, sorted."""
     return _task(env)[1]
 
 
-def _task(env: Environment) -> tuple[tuple[str, ...], tuple[str, ...]]:
+_Names = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def _remembered(look: Callable[[Environment], _Names]) -> Callable[[Environment], _Names]:
+    """A function that looks at each environment once, and keeps none: processes may end with it."""
+    known: weakref.WeakKeyDictionary[Environment, _Names] = weakref.WeakKeyDictionary()
+
+    @functools.wraps(look)
+    def found(env: Environment) -> _Names:
+        with contextlib.suppress(KeyError, TypeError):  # the second: a kind without weak references
+            return known[env]
+        names = look(env)
+        with contextlib.suppress(TypeError):
+            known[env] = names
+        return names
+
+    return found
+
+
+@_remembered
+def _task(env: Environment) -> _Names:
+    """What the environment's own reward reads, and the names of its terms."""
     seen: set[str] = set()
     spec = env.spec
     example = example_transition(dataclasses.replace(spec, features=(*spec.features, *private_features(env))))

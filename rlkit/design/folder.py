@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rlkit import outside
 from rlkit.design.config import DesignConfig
 from rlkit.design.data import to_data
 from rlkit.design.designing import build
@@ -166,7 +167,7 @@ def _write(path: Path, config: DesignConfig, loop: Loop, result: Result) -> None
         sealed = seal(winner_data(config, loop, result))
         store.write_json(path / WINNER, sealed)
         text = result.winner.candidate.text
-        store.replace(path / "winner.reward", lambda file: file.write(text.encode()))
+        outside.replace(path / "winner.reward", lambda file: file.write(text.encode()))
     summary = summarise(config, result) | {"asked": asked(loop.designer), "journal": loop.journal.last}
     store.write_json(path / RESULT, summary, digest=True)
     report(path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rlkit import outside
 from rlkit.design.lineage import family
 from rlkit.design.recorded import Design, read_design
 from rlkit.design.results import BASELINES
@@ -15,7 +16,6 @@ from rlkit.design.types import Outcome, Record, Verdict
 from rlkit.experiment.reports import figures
 from rlkit.experiment.reports.intervals import difference, interval
 from rlkit.experiment.reports.pages import page
-from rlkit.experiment.runs import store
 from rlkit.experiment.training import config as configs
 from rlkit.rewards.designed import BASE, TOTAL
 
@@ -35,7 +35,7 @@ def report(folder: str | Path) -> Path:
     design = read_design(folder)
     html = render(design).encode()
     path = design.folder / REPORT
-    store.replace(path, lambda file: file.write(html))
+    outside.replace(path, lambda file: file.write(html))
     return path
 
 

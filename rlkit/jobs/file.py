@@ -12,7 +12,6 @@ from typing import Any
 
 from rlkit import outside
 from rlkit.errors import UsageError
-from rlkit.experiment.runs import store
 from rlkit.experiment.training import config
 from rlkit.fields import shown
 from rlkit.records import record
@@ -55,7 +54,7 @@ def write(path: str | Path, jobs: Sequence[Job]) -> Path:
     if path.exists() and outside.read_bytes(path) != data:
         raise UsageError(f"{path} holds other jobs; name another file, or remove it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    store.replace(path, lambda file: file.write(data))
+    outside.replace(path, lambda file: file.write(data))
     return path
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlkit import outside
 from rlkit.experiment.runs import store
 from rlkit.studies import licence, pictures, results
 from rlkit.studies.conclusions import conclusions, methods, number, p_words
@@ -45,7 +46,7 @@ def write(study: Study, root: str | Path) -> Path:
         "## Commands\n\n" + _commands(study, root),
     ]
     text = "\n\n".join(part for part in parts if part) + "\n"
-    store.replace(root / REPORT, lambda file: file.write(text.encode()))
+    outside.replace(root / REPORT, lambda file: file.write(text.encode()))
     return root / REPORT
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.agents import PPOConfig, ppo
+from rlkit.compiling import compiler_options, known
 from rlkit.envs.cartpole import CartPole
 from rlkit.envs.pendulum import Pendulum
 from rlkit.envs.wrappers import select_observation
@@ -20,6 +21,20 @@ module = importlib.import_module("rlkit.agents.ppo")  # `rlkit.agents.ppo` is th
 
 # These programs take longer to compile than to run: the backend need not optimise them.
 jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def trained(function):
+    """Compile as training is, whatever ``XLA_FLAGS`` of the suite say: for comparing bits.
+
+    The older kernels, with which other tests run, add up differently in a loop, and without optimisation JAX
+    0.12 fuses products with sums in one of two programs alone.
+    """
+    emitters = "xla_cpu_use_fusion_emitters"
+    options = compiler_options() | ({emitters: True} if known(emitters, True) else {})
+    if jax.default_backend() == "cpu":
+        options["xla_backend_optimization_level"] = 2
+    return jax.jit(function, compiler_options=options)
+
 
 PAY = 0.5
 LOUD = 1e5

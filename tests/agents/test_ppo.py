@@ -1,4 +1,4 @@
-"""PPO as a bundle of pure functions, beside `test_properties`: construction, sweeps, replicas, draws."""
+"""PPO as a bundle of pure functions: construction, transformations, isolation of seeds, replicas."""
 
 import dataclasses
 
@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import oracle
 import pytest
-from small import KINDS, Inside, Restless, close, jit, looking_inside, same_bits, small
+from small import KINDS, Inside, Restless, close, jit, looking_inside, same_bits, small, trained
 
 from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import make
 from rlkit.envs.wrapping import Wrapper
 from rlkit.errors import UnknownNameError
 from rlkit.optimisers import decayed_adam
-from rlkit.parallel import seed_keys
+from rlkit.parallel import over_seeds, seed_keys
 from rlkit.rewards import chain, progress, task
 
 SEEDS = 3
@@ -51,6 +51,24 @@ def test_one_compilation_serves_all_updates(kind):
     assert int(state.update) == 2
 
 
+def test_a_step_is_the_same_without_jit():
+    agent = small("discrete")
+    ((state, after, metrics, _),) = agent.states(1)
+    plain, plain_metrics = agent.agent.step(state)
+    close(plain, after)
+    close(plain_metrics, metrics, rtol=1e-4, atol=1e-5)
+
+
+def test_a_scan_is_a_loop():
+    agent = small("discrete")
+    state = agent.init(jax.random.key(3))
+    scanned, metrics = jit(lambda s: jax.lax.scan(lambda s, _: agent.agent.step(s), s, length=3))(state)
+    loop = list(agent.states(3, state))
+    close(scanned, loop[-1][1], rtol=1e-4, atol=1e-5)
+    assert metrics["loss/value"].shape == (3,)
+    np.testing.assert_allclose(metrics["loss/value"], [m["loss/value"] for _, _, m, _ in loop], rtol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def batched():
     """A compiled step of a batch of seeds."""
@@ -66,6 +84,26 @@ def population():
         for tree in (agent.config, Restless().default_params())
     )
     return jit(jax.vmap(agent.init))(seed_keys(jax.random.key(0), SEEDS), config, physics)
+
+
+def test_a_seed_learns_the_same_alone_and_in_a_batch(batched, population):
+    agent = small("discrete")
+    keys = seed_keys(jax.random.key(0), SEEDS)
+    states, metrics = batched(population)
+    for k in range(SEEDS):
+        state, alone, _ = agent.step(agent.init(keys[k]))
+        mine = jax.tree.map(lambda x, k=k: x[k], states)
+        close(mine.params, state.params, atol=1e-6)
+        close(mine.experience.slots, state.experience.slots, atol=1e-6)
+        np.testing.assert_allclose(metrics["loss/value"][k], alone["loss/value"], rtol=1e-5)
+    assert len({float(x) for x in metrics["loss/value"]}) == SEEDS
+
+
+@pytest.mark.bits
+def test_a_mapped_seed_has_the_same_bits_alone_and_in_a_batch(population):
+    step = trained(over_seeds(small("discrete").agent.step))
+    last = lambda tree: jax.tree.map(lambda x: x[SEEDS - 1 :], tree)
+    same_bits(last(step(population)), step(last(population)))
 
 
 def test_hyperparameters_and_physics_are_swept(batched, population):

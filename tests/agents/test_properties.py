@@ -5,11 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from every import KINDS, REPLAYING, WARM, build, flat, learned, parameters, small, value_metric
-from small import close, jit, same_bits
+from small import close, jit, same_bits, trained
 
 from rlkit.agents import evaluate, probe
 from rlkit.bulk import is_below
-from rlkit.compiling import compiler_options, known
 from rlkit.experiment.runs import checkpoint
 from rlkit.experiment.training.population import float_leaves
 from rlkit.parallel import over_seeds, seed_keys
@@ -138,13 +137,8 @@ def test_hyperparameters_and_physics_are_swept(kind, population):
 
 @pytest.mark.bits
 def test_a_mapped_seed_has_the_same_bits_alone_and_in_a_batch(kind, population):
-    # Compiled as training is: the older kernels, with which other tests run, add up differently in a loop,
-    # and without optimisation JAX 0.12 fuses products with sums in one of the two programs alone.
-    emitters = "xla_cpu_use_fusion_emitters"
-    options = compiler_options() | ({emitters: True} if known(emitters, True) else {})
-    options |= {"xla_backend_optimization_level": 1}
     states = population[1]
-    step = jax.jit(over_seeds(small(kind).agent.step), compiler_options=options)
+    step = trained(over_seeds(small(kind).agent.step))
     last = lambda tree: jax.tree.map(lambda x: x[SEEDS - 1 :], tree)
     same_bits(last(step(states)), step(last(states)))
 

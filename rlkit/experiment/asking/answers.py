@@ -145,9 +145,9 @@ def add(questions: Questions, clips: Clips, size: int = 192, env_params: Any = N
             clip = take_clips(clips, 2 * i + side)
             arrays |= {f"{name}.{path}": x for path, x in named_leaves(clip.transition).items()}
             arrays[f"{name}.mask"] = clip.mask
-            picture = draw_clip(questions.env, clips, 2 * i + side, size, env_params)
-            store.replace(clip_path(questions, begin + i, name), lambda file, data=picture: file.write(data))
-            seen.append(hashlib.sha256(picture).hexdigest())
+            image = draw_clip(questions.env, clips, 2 * i + side, size, env_params)
+            outside.replace(clip_path(questions, begin + i, name), lambda file, data=image: file.write(data))
+            seen.append(hashlib.sha256(image).hexdigest())
         store.write_arrays(_pair_path(questions, begin + i), arrays)
         made.append(integrity.measure(_pair_path(questions, begin + i)).sha256)
     # The description comes last: what it does not count was not asked.

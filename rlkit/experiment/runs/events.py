@@ -4,7 +4,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from rlkit.experiment.runs import store
+from rlkit import outside
 
 PATTERN = "events.out.tfevents.*"
 _HEAD, _FOOT = 12, 4  # length (uint64) and its checksum; the checksum of the data
@@ -46,5 +46,5 @@ def cut(folder: Path, step: int) -> int:
             if not event.HasField("summary") or event.step <= step:
                 kept += whole
         if kept != data:
-            store.replace(file, lambda out, kept=bytes(kept): out.write(kept))
+            outside.replace(file, lambda out, kept=bytes(kept): out.write(kept))
     return len(files)

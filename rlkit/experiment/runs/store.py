@@ -25,7 +25,6 @@ import numpy as np
 
 from rlkit import outside
 from rlkit.errors import RlkitError, UsageError
-from rlkit.outside import replace
 
 CONFIG, ENV, METRICS, TIMINGS, DONE = "config.json", "env.json", "metrics.jsonl", "timings.jsonl", "DONE"
 LATENTS, CHECKPOINTS, LOCK = "latents", "checkpoints", ".lock"
@@ -41,11 +40,7 @@ def create(root: str | Path, env: str, agent: str) -> Path:
     """
     parent = Path(root) / env.replace("/", "-").replace(":", "-") / agent
     name = time.strftime("%Y%m%d-%H%M%S")
-    real = os.path.realpath(parent)  # checkpoints are written where it really is
-    try:
-        real.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"the folder {real!r} is not named in UTF-8; use a name in UTF-8") from None
+    _check_name(parent)
     with outside.at(f"{parent} (choose another --root)", "make a run folder in"):
         parent.mkdir(parents=True, exist_ok=True)
         while True:
@@ -63,11 +58,7 @@ def claim(folder: str | Path) -> Path:
       RlkitError: it cannot be written.
     """
     folder = Path(folder)
-    real = os.path.realpath(folder)  # as in create
-    try:
-        real.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"the folder {real!r} is not named in UTF-8; use a name in UTF-8") from None
+    _check_name(folder)
     with outside.at(folder, "write the run folder"):
         if (folder / CONFIG).exists():
             raise UsageError(
@@ -99,12 +90,18 @@ def existing(folder: str | Path, *, write: bool = False) -> Path:
         )
     if write and not os.access(folder, os.W_OK):
         raise RlkitError(f"the run folder {folder} cannot be written; change its permissions")
-    real = os.path.realpath(folder)
+    if write:  # what is only read may have any name
+        _check_name(folder)
+    return folder
+
+
+def _check_name(folder: Path) -> None:
+    """Refuse a folder in which no checkpoint could be written: they take names in UTF-8 alone."""
+    real = os.path.realpath(folder)  # where they are written
     try:
-        real.encode(errors="strict" if write else "ignore")  # what is only read may have any name
+        real.encode()
     except UnicodeEncodeError:
         raise UsageError(f"the folder {real!r} is not named in UTF-8; use a name in UTF-8") from None
-    return folder
 
 
 @contextlib.contextmanager
@@ -184,7 +181,7 @@ def write_json(path: Path, data: Any, digest: bool = False) -> None:
     if digest:
         data = data | {DIGEST: _digest(data)}
     text = json.dumps(data, indent=2, allow_nan=False) + "\n"
-    replace(path, lambda file: file.write(text.encode()))
+    outside.replace(path, lambda file: file.write(text.encode()))
 
 
 def _digest(data: dict[str, Any]) -> str:
@@ -234,7 +231,7 @@ def read_json(path: Path) -> Any:
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """Write named arrays as an uncompressed ``.npz``, atomically; equal arrays give equal bytes."""
     host: dict[str, Any] = {name: np.asarray(value) for name, value in arrays.items()}
-    replace(path, lambda file: np.savez(file, **host))
+    outside.replace(path, lambda file: np.savez(file, **host))
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
