@@ -9,6 +9,7 @@ import numpy as np
 from rlkit.errors import UsageError
 from rlkit.fields import shown
 from rlkit.keys import typed_key
+from rlkit.products import full_products
 from rlkit.reads import private_features
 from rlkit.spaces import Discrete, Space
 from rlkit.types import Environment, EnvState, Features, Key, PyTree, Terms
@@ -42,12 +43,14 @@ def strong(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jax.lax.convert_element_type(x, jnp.asarray(x).dtype), tree)
 
 
+@full_products
 def observe(env: Environment, key: Key, state: PyTree, params: Any) -> jax.Array:
     """``env.observe`` in the dtype of the observation space, whatever the default widths of JAX are."""
     dtype = jax.dtypes.canonicalize_dtype(env.spec.observation_space.dtype)
     return jnp.asarray(env.observe(key, state, params), dtype)
 
 
+@full_products
 def features(env: Environment, state: PyTree, params: Any) -> Features:
     """``env.features`` in the dtypes of their specifications, with the private ones."""
     seen = env.features(state, params)
@@ -56,6 +59,7 @@ def features(env: Environment, state: PyTree, params: Any) -> Features:
     return {name: jnp.asarray(value, dtypes[name]) for name, value in seen.items() if name in dtypes}
 
 
+@full_products
 def task_reward(
     env: Environment, features: Features, action: jax.Array, next_features: Features, params: Any
 ) -> tuple[jax.Array, Terms]:
@@ -78,6 +82,7 @@ def reset(env: Environment, key: Key, params: Any) -> tuple[jax.Array, EnvState]
     return reset_with(env, jax.random.split(typed_key(key)), params)
 
 
+@full_products
 def reset_with(env: Environment, keys: Key, params: Any) -> tuple[jax.Array, EnvState]:
     """:func:`reset` with its two keys given: ``keys[0]`` for the state, ``keys[1]`` for the observation."""
     inner = env.initial(keys[0], params)
@@ -134,6 +139,7 @@ def advance(env: Environment, key: Key, state: EnvState, action: jax.Array, para
     return advance_with(env, jax.random.split(typed_key(key)), state, action, params)
 
 
+@full_products
 def advance_with(env: Environment, keys: Key, state: EnvState, action: jax.Array, params: Any) -> Advance:
     """:func:`advance` with its two keys given: ``keys[0]`` for the transition, ``keys[1]`` to observe."""
     inner = env.transition(keys[0], state.inner, action, params)

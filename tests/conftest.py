@@ -2,12 +2,14 @@
 
 import ctypes
 import gc
+import inspect
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import jaxlib.version
 import pytest
 
@@ -124,6 +126,39 @@ def _forget(between: str) -> None:
         if sys.platform == "linux":
             ctypes.CDLL(None).malloc_trim(0)  # the C library keeps freed pages otherwise
         _left[0] = _resident()
+
+
+_TOP = str(Path(__file__).parent.parent) + os.sep
+_careless: list[str] = []  # where this test multiplied at the device's own precision
+
+
+def _watched(bind):
+    """A product that remembers where it was asked for without a precision."""
+
+    def multiply(*factors, **options):
+        if options["precision"] is None and all(x.dtype == jnp.float32 for x in factors):
+            frame = inspect.currentframe()
+            while frame := frame.f_back:
+                file = frame.f_code.co_filename
+                if file.startswith(_TOP) and "site-packages" not in file:
+                    if not file.startswith(_TOP + "tests"):
+                        _careless.append(f"{file.removeprefix(_TOP)}:{frame.f_lineno}")
+                    break
+        return bind(*factors, **options)
+
+    return multiply
+
+
+for _product in (jax.lax.dot_general_p, jax.lax.conv_general_dilated_p):
+    _product.bind = _watched(_product.bind)
+
+
+@pytest.fixture(autouse=True)
+def products_have_a_precision():
+    """No product of rlkit's is left to the device: an accelerator would keep 10 bits of its factors."""
+    _careless.clear()
+    yield
+    assert not _careless, f"products without a precision: {sorted(set(_careless))}"
 
 
 @pytest.fixture

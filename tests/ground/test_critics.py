@@ -30,13 +30,14 @@ def test_critics_are_networks_of_their_own():
             q[i], Critic((8, 6), "tanh", True).apply(one, OBS, ACTION), rtol=1e-4, atol=1e-5
         )
     assert float(jnp.abs(q[0] - q[1]).max()) > 0.1
-    x = jnp.concatenate([OBS, ACTION], -1)
+    x = np.concatenate([OBS, ACTION], -1).astype(np.float64)
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), params)
     torso = params["params"]["MLP_0"]
     for layer in range(2):
         take = lambda name, leaf, layer=layer: torso[f"{name}_{layer}"][leaf][0]
         x = x @ take("Dense", "kernel") + take("Dense", "bias")
         x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-6)
-        x = jnp.tanh(x * take("LayerNorm", "scale") + take("LayerNorm", "bias"))
+        x = np.tanh(x * take("LayerNorm", "scale") + take("LayerNorm", "bias"))
     head = params["params"]["Dense_0"]
     np.testing.assert_allclose(q[0], (x @ head["kernel"][0] + head["bias"][0])[..., 0], rtol=1e-4, atol=1e-5)
 

@@ -10,6 +10,7 @@ import numpy as np
 from rlkit.errors import UsageError, check_count, unknown_name
 from rlkit.group.policies.protocol import Cache, TokenPolicy
 from rlkit.paths import dotted, named_leaves
+from rlkit.products import matmul
 from rlkit.types import Key, PyTree
 
 
@@ -104,7 +105,7 @@ def lora(
     def merged(params: PyTree) -> PyTree:
         def add(path: tuple, leaf: jax.Array) -> jax.Array:
             small = params["adapter"].get(dotted(path))
-            return leaf if small is None else leaf + alpha / rank * (small["down"] @ small["up"])
+            return leaf if small is None else leaf + alpha / rank * matmul(small["down"], small["up"])
 
         return jax.tree_util.tree_map_with_path(add, params["base"])
 

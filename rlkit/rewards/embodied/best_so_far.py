@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError, check_count
+from rlkit.products import FULL
 from rlkit.rewards.algebra import Paid
 from rlkit.rewards.arguments import as_scalar, check_term_name
 from rlkit.types import Key, PyTree, Reward, Transition
@@ -74,7 +75,7 @@ def max_reward_backup(
     after = augment_best(levels[None, None, None, :], reward[..., None], discount)  # [S, A, S, U]
     at = jax.vmap(lambda value, u: jnp.interp(u, levels, value), (0, 2), 2)(next_value, after)
     value = jnp.where(terminated[None, None, :, None], after, at)
-    return jnp.moveaxis(discount * jnp.einsum("ias,iasu->iau", transition, value), 1, 2)
+    return jnp.moveaxis(discount * jnp.einsum("ias,iasu->iau", transition, value, precision=FULL), 1, 2)
 
 
 def naive_max_backup(

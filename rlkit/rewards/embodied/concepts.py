@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
+from rlkit.products import FULL
 
 MISSING = -1.0
 """How the release marks a concept that a completion does not have."""
@@ -81,6 +82,6 @@ def correlation_weighted_advantage(
     weight = jax.vmap(lambda r, v: correlation_weights(r, tau, valid=v, shrink=shrink))(rewards, valid)
     whole = jnp.all(valid, 1, keepdims=True)
     weight = jnp.where(whole, weight, alike) if weighted else alike
-    advantage = jnp.einsum("nk,ngk->ng", weight.astype(z.dtype), z)
+    advantage = jnp.einsum("nk,ngk->ng", weight.astype(z.dtype), z, precision=FULL)
     centred = advantage - jnp.mean(advantage)
     return centred / (jnp.sqrt(jnp.mean(centred**2)) + 1e-8)

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
+from rlkit.products import matmul
 from rlkit.types import Key
 
 LEVELS = 5
@@ -95,7 +96,7 @@ def macro_error(predicted: jax.Array, score: jax.Array, subset: jax.Array, subse
     """
     which = jax.nn.one_hot(subset, subsets, dtype=jnp.float32)
     count = jnp.sum(which, 0)
-    error = jnp.abs(predicted - score) @ which / jnp.maximum(count, 1)
+    error = matmul(jnp.abs(predicted - score), which) / jnp.maximum(count, 1)
     return jnp.sum(error) / jnp.sum(count > 0)
 
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
+from rlkit.products import FULL
 
 
 def published_reliability(reward: jax.Array, beta: float = 2.0) -> jax.Array:
@@ -38,7 +39,7 @@ def fuse_saliency(saliency: jax.Array, reward: jax.Array, temperature: float = 1
     The weaker axis counts more.
     """
     weight = jax.nn.softmax(-reward / temperature)
-    return jnp.tensordot(weight, saliency, 1)
+    return jnp.tensordot(weight, saliency, 1, precision=FULL)
 
 
 def saliency_weight(saliency: jax.Array, floor_time: float = 0.2, floor_space: float = 0.15) -> jax.Array:

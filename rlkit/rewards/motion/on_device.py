@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rlkit.products import full_products
 from rlkit.rewards.motion.body import Body
 from rlkit.rewards.motion.extract import Forces, Pose
 
@@ -33,6 +34,7 @@ def _turn(before: jax.Array, after: jax.Array) -> jax.Array:
     return axis * jnp.where(small, 2.0 * jnp.sign(w), angle / length)
 
 
+@full_products
 def frames(body: Body, qpos: jax.Array, qvel: jax.Array, qacc: jax.Array) -> tuple[Pose, Forces]:
     """Kinematics of all frames ``[N]``, forces of the inner ones ``[N - 2]``."""
     from mujoco import mjx
