@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import check_count
+from rlkit.products import FULL
 from rlkit.types import Key
 
 Velocity = Callable[[jax.Array, jax.Array], jax.Array]
@@ -29,8 +30,8 @@ class VelocityNet(nn.Module):
         given = [] if condition is None else [condition]
         h = jnp.concatenate([x, times, *waves, *given], -1)
         for size in self.sizes:
-            h = nn.silu(nn.Dense(size)(h))
-        return nn.Dense(x.shape[-1])(h)
+            h = nn.silu(nn.Dense(size, precision=FULL)(h))
+        return nn.Dense(x.shape[-1], precision=FULL)(h)
 
 
 def flow_matching_loss(velocity: Velocity, key: Key, samples: jax.Array) -> jax.Array:

@@ -22,6 +22,15 @@ LABELS = jnp.array([0, 0, 1, 1, 2, 2])
 SIDE = jnp.arange(UNITS) < 3
 CHAIN = jnp.stack([jnp.arange(6) % 2, jnp.arange(6) // 3], 1)
 
+
+def fallen(key):
+    """Two steps of an engine that multiplies at JAX's default."""
+    env = envs.make("mujoco/inverted_pendulum", backend="generalized")
+    params = env.default_params()
+    _, state = envs.reset(env, key, params)
+    return envs.step(env, key, state, jnp.zeros(1), params).obs
+
+
 FUNCTIONS = {
     "measure_emergence": lambda z: analysis.measure_emergence(z, KEY, draws=4),
     "measure_emergence_ccs": lambda z: analysis.measure_emergence(
@@ -44,6 +53,7 @@ FUNCTIONS = {
     ),
     "coarse_grain": lambda z: analysis.macro.dynamical_inconsistency(TPM + 0 * z[0, 0], LABELS, 3),
     "craft_world": lambda z: generate(jax.random.fold_in(KEY, z[0, 0].astype(int))),
+    "physics": lambda z: fallen(jax.random.fold_in(KEY, z[0, 0].astype(int))),
 }
 
 
@@ -54,6 +64,7 @@ def check(text):
     assert not rounded, rounded[0].strip()
 
 
+@pytest.mark.filterwarnings("ignore:Accessing `ncon`")  # brax about MJX
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_analysis_and_worlds_at_full_precision(name):
     check(jax.jit(FUNCTIONS[name]).lower(Z).as_text())

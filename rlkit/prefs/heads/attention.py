@@ -8,6 +8,7 @@ from rlkit.errors import UsageError
 from rlkit.networks import dense
 from rlkit.prefs.heads.backbone import Backbone
 from rlkit.prefs.types import RewardOut, Segment
+from rlkit.products import FULL
 
 _NOTHING = -1e30
 
@@ -87,4 +88,4 @@ class LayerQueryHead(nn.Module):
             raise UsageError(f"backbones have widths {[h.shape[-1] for h in layers]}; expected one width")
         pooled = ProgressiveQuery(self.heads)(jnp.stack(layers), item.mask)
         hidden = nn.silu(dense(pooled.shape[-1])(pooled))
-        return RewardOut(nn.Dense(1, use_bias=False, name="score")(hidden)[..., 0])
+        return RewardOut(nn.Dense(1, use_bias=False, name="score", precision=FULL)(hidden)[..., 0])

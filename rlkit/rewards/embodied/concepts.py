@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from rlkit.errors import UsageError
-from rlkit.products import FULL
+from rlkit.products import FULL, matmul
 
 MISSING = -1.0
 """How the release marks a concept that a completion does not have."""
@@ -44,7 +44,7 @@ def correlation_weights(
     spread = jnp.sqrt(jnp.mean(centred**2, 0))
     varies = (spread > 1e-6) & valid
     unit = jnp.where(varies, centred / jnp.where(varies, spread, 1.0), 0.0)
-    correlation = unit.T @ unit / group * (group / (group + 4) if shrink else 1.0)
+    correlation = matmul(unit.T, unit) / group * (group / (group + 4) if shrink else 1.0)
     others = jnp.sum(jnp.where(jnp.eye(concepts, dtype=bool), 0.0, correlation), 1)
     bind = jnp.where(varies, others / jnp.maximum(jnp.sum(valid) - 1, 1), 1.0)
     return jax.nn.softmax(jnp.where(valid, (1.0 - bind) / tau, -jnp.inf))

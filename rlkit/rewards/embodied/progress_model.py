@@ -14,6 +14,7 @@ from rlkit.errors import UsageError, unknown_name
 from rlkit.fields import check, static
 from rlkit.keys import typed_key
 from rlkit.optimisers import descend, packed
+from rlkit.products import FULL
 from rlkit.rewards.algebra import Paid
 from rlkit.rewards.arguments import Scalar, as_scalar, check_number, check_term_name
 from rlkit.rewards.embodied.hop_pairs import Demonstrations, balanced_pairs
@@ -57,8 +58,8 @@ class HopNet(nn.Module):
     def __call__(self, start: jax.Array, goal: jax.Array, before: jax.Array, after: jax.Array) -> jax.Array:
         h = jnp.concatenate([start, goal, before, after, after - before], -1)
         for size in self.sizes:
-            h = nn.silu(nn.LayerNorm()(nn.Dense(size)(h)))
-        return jnp.tanh(nn.Dense(1)(h)[..., 0])
+            h = nn.silu(nn.LayerNorm()(nn.Dense(size, precision=FULL)(h)))
+        return jnp.tanh(nn.Dense(1, precision=FULL)(h)[..., 0])
 
 
 class ProgressModel(NamedTuple):

@@ -14,6 +14,7 @@ from rlkit.errors import UsageError, unknown_name
 from rlkit.fields import check, static
 from rlkit.keys import typed_key
 from rlkit.optimisers import descend, packed
+from rlkit.products import FULL
 from rlkit.rewards.algebra import Paid
 from rlkit.rewards.arguments import as_scalar, check_term_name
 from rlkit.rewards.embodied.rubric import (
@@ -68,10 +69,10 @@ class RubricNet(nn.Module):
     sizes: tuple[int, ...]
 
     def setup(self) -> None:
-        self.frame = [nn.Dense(size) for size in self.sizes]
-        self.head = [nn.Dense(size) for size in self.sizes]
+        self.frame = [nn.Dense(size, precision=FULL) for size in self.sizes]
+        self.head = [nn.Dense(size, precision=FULL) for size in self.sizes]
         self.slope, self.thresholds = (
-            nn.Dense(1),
+            nn.Dense(1, precision=FULL),
             self.param("thresholds", nn.initializers.zeros, (LEVELS - 1,)),
         )
 
