@@ -15,7 +15,6 @@ after ``--minutes``. ``--small`` runs every part in a size that a CPU manages, t
 
 import argparse
 import dataclasses
-import os
 import subprocess
 import sys
 import time
@@ -189,12 +188,9 @@ def tests(arguments):
     """The default tests of what runs on the device; what fails is named."""
     chosen = TESTS[:1] if arguments.small else TESTS
     command = [sys.executable, "-m", "pytest", "-q", "-n", "2" if arguments.small else "4", *chosen]
-    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
     top = Path(__file__).resolve().parent.parent
     try:
-        done = subprocess.run(
-            command, cwd=top, env=environment, capture_output=True, text=True, timeout=arguments.seconds
-        )
+        done = subprocess.run(command, cwd=top, capture_output=True, text=True, timeout=arguments.seconds)
     except subprocess.TimeoutExpired:
         print(f"\ntests: not done after {arguments.seconds} s")
         return

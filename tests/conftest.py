@@ -41,6 +41,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Choose how programs are compiled, before JAX starts and before other test processes inherit it."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False  # keep the order of `pytest_collection_modifyitems`
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # workers share a card
     if config.option.markexpr == "not slow" and "optimization_level" not in os.environ.get("XLA_FLAGS", ""):
         before = os.environ.get("XLA_FLAGS", "")
         wanted = list(_QUICK) if _starts(" ".join([before, *_QUICK])) else []

@@ -38,7 +38,7 @@ def run_local(
         while waiting or running:
             while waiting and len(running) < workers and not stop():
                 index = waiting.pop(0)
-                running[index] = _start(Path(path), index, options)
+                running[index] = _start(Path(path), index, options, workers)
             if stop():
                 waiting = []
                 for process in running.values():
@@ -57,6 +57,26 @@ def run_local(
     return 1 if failed else 0
 
 
-def _start(path: Path, index: int, options: Sequence[str]) -> subprocess.Popen:
+def _start(path: Path, index: int, options: Sequence[str], workers: int) -> subprocess.Popen:
     command = [sys.executable, "-m", "rlkit", "jobs", "run", str(path), "--index", str(index), *options]
-    return subprocess.Popen(command, env=dict(os.environ))
+    return subprocess.Popen(command, env=surroundings(workers))
+
+
+_MEMORY = (
+    "PYTHON_CLIENT_PREALLOCATE",
+    "PYTHON_CLIENT_ALLOCATOR",
+    "PYTHON_CLIENT_MEM_FRACTION",
+    "CLIENT_MEM_FRACTION",
+)
+
+
+def surroundings(workers: int) -> dict[str, str]:
+    """The environment variables of each of so many processes.
+
+    JAX takes three quarters of a GPU's memory when it starts. Where several processes share one, each takes
+    what it needs instead, unless a variable of JAX says something about memory already.
+    """
+    found = dict(os.environ)
+    if workers > 1 and not any(f"XLA_{name}" in found for name in _MEMORY):
+        found["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    return found

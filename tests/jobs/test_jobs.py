@@ -13,7 +13,7 @@ from rlkit import cli
 from rlkit.errors import RlkitError, UsageError
 from rlkit.experiment.runs import checkpoint, store
 from rlkit.experiment.training import config, run
-from rlkit.jobs import differences, file, running, state, worker
+from rlkit.jobs import differences, file, local, running, state, worker
 
 
 def result(folder):
@@ -288,3 +288,12 @@ def test_multihost_reads_the_variables_that_it_names(jobs_file, monkeypatch):
     monkeypatch.setenv("JAX_PROCESS_ID", "one")
     with pytest.raises(UsageError, match="JAX_PROCESS_ID=one: expected a whole number"):
         running.run_here(jobs_file, [], multihost=True)
+
+
+def test_processes_that_share_a_card_take_what_they_need_of_its_memory(monkeypatch):
+    for name in ("PREALLOCATE", "ALLOCATOR", "MEM_FRACTION"):
+        monkeypatch.delenv(f"XLA_PYTHON_CLIENT_{name}", raising=False)
+    assert local.surroundings(3)["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in local.surroundings(1)
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.3")
+    assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in local.surroundings(3)
