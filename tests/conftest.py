@@ -29,8 +29,10 @@ gc.set_threshold(20_000, 20, 20)  # tracing makes many objects and few cycles
 
 
 # Compile quickly where programs are small and many: the least optimisation, kernels generated the older way,
-# and each program as one piece of LLVM's. Slow tests run long enough to want good code.
+# each program as one piece of LLVM's, and on a GPU no kernel chosen by timing it, by which
+# compilations would differ in bits. Slow tests run long enough to want good code.
 _QUICK = (
+    "--xla_gpu_autotune_level=0",
     "--xla_backend_optimization_level=0",
     "--xla_cpu_use_fusion_emitters=false",
     "--xla_cpu_parallel_codegen_split_count=1",
