@@ -34,20 +34,22 @@ def run_local(
       0 if every job ended well, 1 if one did not, or 128 plus the number of the signal that ended all.
     """
     waiting, running, failed = list(indices), {}, []
+    free = list(range(workers))  # places, each with its cards
     with signals.listening() as stop:
         while waiting or running:
             while waiting and len(running) < workers and not stop():
-                index = waiting.pop(0)
-                running[index] = _start(Path(path), index, options, workers)
+                index, place = waiting.pop(0), free.pop(0)
+                running[index] = _start(Path(path), index, options, workers, place), place
             if stop():
                 waiting = []
-                for process in running.values():
+                for process, _ in running.values():
                     with contextlib.suppress(ProcessLookupError):
                         process.terminate()
-            for index, process in list(running.items()):
+            for index, (process, place) in list(running.items()):
                 code = process.poll()
                 if code is not None:
                     del running[index]
+                    free.append(place)
                     if code:
                         failed.append(index)
                         say(f"job {index} ended with exit code {code}")
@@ -57,9 +59,9 @@ def run_local(
     return 1 if failed else 0
 
 
-def _start(path: Path, index: int, options: Sequence[str], workers: int) -> subprocess.Popen:
+def _start(path: Path, index: int, options: Sequence[str], workers: int, place: int) -> subprocess.Popen:
     command = [sys.executable, "-m", "rlkit", "jobs", "run", str(path), "--index", str(index), *options]
-    return subprocess.Popen(command, env=surroundings(workers))
+    return subprocess.Popen(command, env=surroundings(workers, place))
 
 
 _MEMORY = (
@@ -70,13 +72,21 @@ _MEMORY = (
 )
 
 
-def surroundings(workers: int) -> dict[str, str]:
-    """The environment variables of each of so many processes.
+def surroundings(workers: int, place: int) -> dict[str, str]:
+    """The environment variables of one of several processes.
 
-    JAX takes three quarters of a GPU's memory when it starts. Where several processes share one, each takes
-    what it needs instead, unless a variable of JAX says something about memory already.
+    The cards that ``CUDA_VISIBLE_DEVICES`` lists are dealt out; each process sees its own. JAX takes three
+    quarters of a GPU's memory when it starts: beside other processes it takes what it needs instead, unless a
+    variable of JAX says something about memory already.
+
+    Args:
+      workers: how many there are at a time.
+      place: which of them this is, from 0.
     """
     found = dict(os.environ)
+    cards = [card for card in found.get("CUDA_VISIBLE_DEVICES", "").split(",") if card.strip()]
+    if workers > 1 and len(cards) > 1:
+        found["CUDA_VISIBLE_DEVICES"] = ",".join(cards[place::workers] or [cards[place % len(cards)]])
     if workers > 1 and not any(f"XLA_{name}" in found for name in _MEMORY):
         found["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     return found

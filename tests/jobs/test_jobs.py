@@ -290,10 +290,40 @@ def test_multihost_reads_the_variables_that_it_names(jobs_file, monkeypatch):
         running.run_here(jobs_file, [], multihost=True)
 
 
-def test_processes_that_share_a_card_take_what_they_need_of_its_memory(monkeypatch):
+def test_processes_share_cards_and_their_memory(monkeypatch):
     for name in ("PREALLOCATE", "ALLOCATOR", "MEM_FRACTION"):
         monkeypatch.delenv(f"XLA_PYTHON_CLIENT_{name}", raising=False)
-    assert local.surroundings(3)["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
-    assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in local.surroundings(1)
+    assert local.surroundings(3, 0)["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+    assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in local.surroundings(1, 0)
     monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.3")
-    assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in local.surroundings(3)
+    assert "XLA_PYTHON_CLIENT_PREALLOCATE" not in local.surroundings(3, 0)
+    cards = lambda workers: [
+        local.surroundings(workers, i).get("CUDA_VISIBLE_DEVICES") for i in range(workers)
+    ]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert cards(2) == [None, None]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,GPU-3,7")
+    assert cards(1) == ["0,1,GPU-3,7"]
+    assert cards(2) == ["0,GPU-3", "1,7"]
+    assert cards(4) == ["0", "1", "GPU-3", "7"]
+    assert cards(6) == ["0", "1", "GPU-3", "7", "0", "1"]
+
+
+def test_places_of_workers_are_used_again(tmp_path, monkeypatch):
+    seen = []
+
+    class Process:
+        def __init__(self, index):
+            self.index, self.asked = index, 0
+
+        def poll(self):
+            self.asked += 1
+            return 0 if self.asked > self.index else None
+
+    def begin(path, index, options, workers, place):
+        seen.append(place)
+        return Process(index)
+
+    monkeypatch.setattr(local, "_start", begin)
+    assert local.run_local(tmp_path, [3, 0, 1, 0], 2, poll=0.0) == 0
+    assert seen == [0, 1, 1, 1]
