@@ -132,6 +132,8 @@ def _forget(between: str) -> None:
 
 
 _TOP = str(Path(__file__).parent.parent) + os.sep
+_INITIALISING = os.path.join(_TOP, "rlkit", "initialisers.py")  # traces the networks of others
+_REPEATING = ("backward_pass", "eval_jaxpr")  # JAX repeats products that were seen when they were written
 _careless: list[str] = []  # where this test multiplied at the device's own precision
 
 
@@ -141,10 +143,10 @@ def _watched(bind):
     def multiply(*factors, **options):
         if options["precision"] is None and all(x.dtype == jnp.float32 for x in factors):
             frame = inspect.currentframe()
-            while frame := frame.f_back:
+            while (frame := frame.f_back) and not frame.f_code.co_name.startswith(_REPEATING):
                 file = frame.f_code.co_filename
                 if file.startswith(_TOP) and "site-packages" not in file:
-                    if not file.startswith(_TOP + "tests"):
+                    if not file.startswith((_TOP + "tests", _INITIALISING)):
                         _careless.append(f"{file.removeprefix(_TOP)}:{frame.f_lineno}")
                     break
         return bind(*factors, **options)

@@ -48,7 +48,7 @@ def test_initial_kernels_are_orthogonal_and_other_vectors_zero(torso):
 
 
 def test_rotations_are_uniformly_distributed():
-    net = nn.Dense(4, use_bias=False, precision="highest")
+    net = nn.Dense(4, use_bias=False)
     initialiser = orthogonal(net, jax.ShapeDtypeStruct((4,), jnp.float32))
     kernels = np.asarray(
         jax.vmap(initialiser.build)(bits(6, initialiser, 4000))["kernel"], np.float64
@@ -61,7 +61,7 @@ def test_rotations_are_uniformly_distributed():
 
 
 def test_a_large_rotation_stays_orthogonal():
-    net = nn.Dense(256, use_bias=False, precision="highest")
+    net = nn.Dense(256, use_bias=False)
     initialiser = orthogonal(net, jax.ShapeDtypeStruct((256,), jnp.float32))
     kernel = np.asarray(jax.jit(initialiser.build)(bits(7, initialiser))["kernel"], np.float64)
     np.testing.assert_allclose(kernel @ kernel.T, 2 * np.eye(256), atol=1e-5)
