@@ -14,13 +14,9 @@ from jax import lax
 
 from rlkit.analysis.moments.blocks import correlation_of, largest_correlation
 from rlkit.analysis.moments.samples import as_samples
-from rlkit.analysis.moments.variation import varies
+from rlkit.analysis.moments.variation import BLOCK, varies
 from rlkit.errors import UsageError
 from rlkit.products import matmul
-
-# Rows per matrix product: a block stays in cache while both products read it, and partial sums of this
-# length keep single precision accurate for any number of steps.
-_BLOCK = 2048
 
 
 class Moments(NamedTuple):
@@ -124,13 +120,13 @@ def _dot(left: jax.Array, right: jax.Array) -> jax.Array:
 
 def _blocked(products, steps: int):
     """Sum ``products(start, size)`` over blocks that cover ``range(steps)``."""
-    blocks, rest = divmod(steps, _BLOCK)
+    blocks, rest = divmod(steps, BLOCK)
     if blocks == 0:
         return products(0, rest)
-    start = products((blocks - 1) * _BLOCK, _BLOCK) if rest == 0 else products(blocks * _BLOCK, rest)
+    start = products((blocks - 1) * BLOCK, BLOCK) if rest == 0 else products(blocks * BLOCK, rest)
 
     def add(total, index):
-        return jax.tree.map(jnp.add, total, products(index * _BLOCK, _BLOCK)), None
+        return jax.tree.map(jnp.add, total, products(index * BLOCK, BLOCK)), None
 
     total, _ = lax.scan(add, start, jnp.arange(blocks - (rest == 0)))
     return total
@@ -143,14 +139,17 @@ def _unweighted(z: jax.Array, lag: int, origin: jax.Array) -> Moments:
     def products(start, size):
         rows = lax.dynamic_slice_in_dim(z, start, size + lag) - origin
         past, future = rows[:size], rows[lag:]
-        return past.sum(0), _dot(past, past), _dot(past, future)
+        both = jnp.where((start + jnp.arange(size) >= lag)[:, None], past, 0)
+        return both.sum(0), _dot(both, both), _dot(past, future)
 
-    past_sum, past_past, past_future = _blocked(products, pairs)
-    # The two ends differ by at most `lag` rows, so the future's own Gram matrix needs no third product.
+    # Past and future share all rows but `lag` at each end, so that the future's Gram matrix needs no third
+    # product. Ends are added to what is shared: subtracted, one that is far from the others would leave its
+    # rounding.
+    total, gram, past_future = _blocked(products, pairs)
     edge = min(lag, pairs)
     head, tail = z[:edge] - origin, z[z.shape[0] - edge :] - origin
-    future_sum = past_sum - head.sum(0) + tail.sum(0)
-    future_future = past_past - _dot(head, head) + _dot(tail, tail)
+    past_sum, future_sum = total + head.sum(0), total + tail.sum(0)
+    past_past, future_future = gram + _dot(head, head), gram + _dot(tail, tail)
     count = jnp.asarray(pairs, z.dtype)
     return Moments(count, count, origin, past_sum, future_sum, past_past, future_future, past_future)
 
@@ -160,25 +159,35 @@ def _weighted(z: jax.Array, lag: int, origin: jax.Array, weight: jax.Array, bina
     """``binary``: weights are 0 or 1, so that kept rows are what they are."""
     pairs = z.shape[0] - lag
 
-    def products(start, size, futures=True):
+    def products(start, size, shared=None):
         w = lax.dynamic_slice_in_dim(weight, start, size)[:, None]
         rows = lax.dynamic_slice_in_dim(z, start, size + lag) - origin
         # Dropped rows may hold anything, NaN included: 0 * NaN would leak, a select does not.
         past, future = jnp.where(w != 0, rows[:size], 0), jnp.where(w != 0, rows[lag:], 0)
         heavy_past, heavy_future = (past, future) if binary else (w * past, w * future)
-        sums = w.sum(), (w * w).sum(), heavy_past.sum(0)
-        own = (heavy_future.sum(0), _dot(heavy_future, future)) if futures else ()
-        return *sums, _dot(heavy_past, past), _dot(heavy_past, future), *own
+        sums = w.sum(), (w * w).sum(), _dot(heavy_past, future)
+        if shared is not None:
+            both = jnp.where(lax.dynamic_slice_in_dim(shared, start, size)[:, None], rows[:size], 0)
+            return *sums, both.sum(0), _dot(both, both)
+        own = lambda heavy, rows: (heavy.sum(0), _dot(heavy, rows))
+        return *sums, *own(heavy_past, past), *own(heavy_future, future)
 
     def whole(_):
         return _blocked(products, pairs)
 
     def by_edges(edges):
-        count, squared, past_sum, pp, pf = _blocked(partial(products, futures=False), pairs)
+        later = jnp.concatenate([jnp.zeros(lag, weight.dtype), weight])[:pairs]
+        shared = (weight != 0) & (later != 0)
+        count, squared, pf, total, gram = _blocked(partial(products, shared=shared), pairs)
         at = jnp.nonzero(edges, size=room, fill_value=0)[0]
         sign = jnp.where(jnp.arange(room) < (edges != 0).sum(), edges[at], 0)[:, None]
-        rows = jnp.where(sign != 0, z[at] - origin, 0)
-        return count, squared, past_sum, pp, pf, past_sum + (sign * rows).sum(0), pp + _dot(sign * rows, rows)
+        # Added, not subtracted, as above.
+        alone = lambda which: jnp.where(which, z[at] - origin, 0)
+        past, future = alone(sign < 0), alone(sign > 0)
+        return (
+            *(count, squared, pf, total + past.sum(0), gram + _dot(past, past)),
+            *(total + future.sum(0), gram + _dot(future, future)),
+        )
 
     room = pairs // 8
     if binary and room:
@@ -188,7 +197,7 @@ def _weighted(z: jax.Array, lag: int, origin: jax.Array, weight: jax.Array, bina
         found = lax.cond((edges != 0).sum() <= room, by_edges, whole, edges)
     else:
         found = whole(None)
-    count, squared, past_sum, pp, pf, future_sum, ff = found
+    count, squared, pf, past_sum, pp, future_sum, ff = found
     return Moments(count, squared, origin, past_sum, future_sum, pp, ff, pf)
 
 
@@ -340,7 +349,9 @@ def mean(moments: Moments) -> jax.Array:
 
 def alive(moments: Moments) -> jax.Array:
     """[2n] bool: false for a past or future that is constant up to rounding."""
-    return varies(jnp.diagonal(covariance(moments), axis1=-2, axis2=-1), mean(moments))
+    offset = jnp.concatenate([moments.past_sum, moments.future_sum], axis=-1) / moments.count[..., None]
+    variance = jnp.diagonal(covariance(moments), axis1=-2, axis2=-1)
+    return varies(variance, mean(moments), offset=offset, count=moments.count[..., None])
 
 
 def correlation(

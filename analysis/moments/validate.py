@@ -121,7 +121,8 @@ def check_samples(
             )
     kind = _precision(z.dtype)
     _check_squares(past, future, kind, lambda unit: name(index[unit]))
-    matrix, living = _lagged_correlation(past, future, kind)
+    centre = (z if mask is None else past).mean(0, dtype=np.float64)  # as `lagged_moments` has it
+    matrix, living = _lagged_correlation(past, future, centre, kind)
     findings, lines = _degenerate(matrix, living, kind, lambda unit: name(index[unit]))
     if singular and (sides is None or len(index) == 2):
         found = _singular_pairs(matrix, kind, findings)
@@ -180,13 +181,15 @@ def _lagged_samples(z: np.ndarray, lag: int, mask) -> tuple[np.ndarray, np.ndarr
     return z[:-lag][keep], z[lag:][keep]
 
 
-def _lagged_correlation(past: np.ndarray, future: np.ndarray, kind) -> tuple[np.ndarray, np.ndarray]:
+def _lagged_correlation(
+    past: np.ndarray, future: np.ndarray, centre: np.ndarray, kind
+) -> tuple[np.ndarray, np.ndarray]:
     """Correlations [2n, 2n] and which of the 2n columns vary by more than the rounding of ``kind``."""
     wide = np.concatenate([past, future], axis=1).astype(np.float64)
     mean = wide.mean(0)
     wide -= mean
     variance = np.square(wide).mean(0)
-    living = varies(variance, mean, kind)
+    living = varies(variance, mean, kind, offset=mean - np.tile(centre, 2), count=len(wide))
     wide = np.where(living, wide / np.sqrt(np.where(living, variance, 1) * len(wide)), 0)
     matrix = wide.T @ wide
     np.fill_diagonal(matrix, 1)

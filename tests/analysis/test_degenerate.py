@@ -10,6 +10,7 @@ import oracles
 import pytest
 
 from rlkit import analysis
+from rlkit.analysis.moments.lagged import alive
 from rlkit.analysis.moments.validate import AnalysisWarning
 from rlkit.errors import UsageError
 
@@ -42,6 +43,12 @@ def constant_until_the_end():
     return z, "unit 0 is constant"
 
 
+def constant_from_the_second():
+    z = noise()
+    z[1:, 0] = -7.3
+    return z, "unit 0 is constant"
+
+
 def copies():
     z = noise()
     z[:, 1] = 2 - 3 * z[:, 0]
@@ -60,7 +67,10 @@ def rotation():
     return z, "one is a linear function of the others"
 
 
-GAUSSIAN = [delayed, delayed_affine, constant, constant_until_the_end, copies, alternating, rotation]
+GAUSSIAN = [
+    delayed, delayed_affine, constant, constant_until_the_end, constant_from_the_second, copies, alternating,
+    rotation,
+]  # fmt: skip
 
 
 @functools.partial(jax.jit, static_argnums=1)
@@ -277,3 +287,17 @@ def test_effective_information_of_an_intervention_is_the_information_it_carries(
 def test_options_are_refused_in_a_sentence(options, message):
     with pytest.raises(UsageError, match=message):
         analysis.phi_id(noise(), **options)
+
+
+@pytest.mark.parametrize("steps", [100, 1000, 20_000])
+def test_rounding_of_long_sums_is_no_variation(steps):
+    """Sums about the mean of all samples round at every step where the past is constant beside it."""
+    z = noise(steps, 24).astype(np.float32)
+    z[:-1, :12] = np.random.default_rng(1).normal(scale=10, size=12)
+    z[1:, 12:] = np.random.default_rng(2).normal(scale=10, size=12)
+    past, future = np.split(np.asarray(alive(analysis.lagged_moments(z))), 2)
+    np.testing.assert_array_equal(past, np.arange(24) >= 12)
+    np.testing.assert_array_equal(future, np.arange(24) < 12)
+    # Not even single precision takes slow or small changes far from the centre for rounding.
+    far = 50 + noise(steps, 24).astype(np.float32)
+    assert np.asarray(alive(analysis.lagged_moments(far, origin=np.zeros(24)))).all()
