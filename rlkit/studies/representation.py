@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rlkit.normalize import RunningMoments
+from rlkit.products import matmul
 from rlkit.types import PyTree
 
 NAMES = ("feature_rank", "dead_units", "policy_entropy", "weight_norm")
@@ -23,7 +24,7 @@ def feature_rank(z: jax.Array, delta: float = 0.01) -> jax.Array:
     nothing varies.
     """
     centred = z - z.mean(0)
-    values = jnp.linalg.eigvalsh(centred.T @ centred / z.shape[0])[::-1]
+    values = jnp.linalg.eigvalsh(matmul(centred.T, centred) / z.shape[0])[::-1]
     values = jnp.maximum(values, 0.0)
     total = values.sum()
     held = jnp.cumsum(values) >= (1.0 - delta) * total

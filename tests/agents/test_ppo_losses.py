@@ -52,7 +52,7 @@ def test_an_update_is_minibatch_adam_on_those_losses(kind):
     agent = small(kind).agent
     before, learned = (agent.policy(s).params for s in (state, after))
     wanted = oracle.learn(agent.config, before, None, [inside.batch], [inside.order])
-    close(learned, wanted, atol=2e-5)
+    close(learned, wanted, atol=5e-5)  # 5 % of a step: Adam magnifies rounding where a gradient is near 0
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), wanted, before)
     assert min(jax.tree.leaves(moved)) > 1e-4
 

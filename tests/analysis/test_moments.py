@@ -207,6 +207,6 @@ def test_moments_of_combinations_are_those_of_their_samples():
     mask = jnp.asarray(chance.random(58) > 0.2)
     for kept in (None, mask):
         found = m.combined_moments(m.lagged_moments(z, 2, kept), weights)
-        samples = m.lagged_moments(z @ weights.T, 2, kept)
+        samples = m.lagged_moments(np.asarray(z) @ np.asarray(weights).T, 2, kept)
         for of in (m.covariance, m.mean, m.correlation):
             np.testing.assert_allclose(of(found), of(samples), rtol=1e-4, atol=1e-5)

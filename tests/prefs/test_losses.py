@@ -114,9 +114,9 @@ def test_propensity_weights_are_unbiased_on_an_enumerated_population():
     propensity = np.array([0.1, 0.4, 0.9, 0.5, 0.2], np.float32)
     masks = np.array(np.meshgrid(*[[0, 1]] * 5)).reshape(5, -1).T.astype(np.float32)
     chance = np.prod(np.where(masks > 0, propensity, 1 - propensity), 1)
-    weighted = jax.vmap(lambda o: losses.ips(loss, o, propensity).mean())(masks)
+    weighted = np.asarray(jax.vmap(lambda o: losses.ips(loss, o, propensity).mean())(masks))
     np.testing.assert_allclose(chance @ weighted, loss.mean(), rtol=1e-5)
-    robust = jax.vmap(lambda o: losses.doubly_robust(loss, imputed, o, propensity).mean())(masks)
+    robust = np.asarray(jax.vmap(lambda o: losses.doubly_robust(loss, imputed, o, propensity).mean())(masks))
     np.testing.assert_allclose(chance @ robust, loss.mean(), rtol=1e-5)
     wrong = np.clip(propensity * 1.7, 0, 1)  # wrong propensities, right imputation
     robust = jax.vmap(lambda o: losses.doubly_robust(loss, loss, o, wrong).mean())(masks)

@@ -89,7 +89,8 @@ def test_two_hot_and_reranking():
     x = jnp.array([0.1, 0.25, 0.7, 1.0, 5.0, 16.0, 99.0])
     weights = embodied.two_hot(x, bins)
     np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-6)
-    np.testing.assert_allclose(weights @ bins.values, np.clip(x, 0.25, 16.0), rtol=1e-5)
+    found = np.asarray(weights) @ np.asarray(bins.values)
+    np.testing.assert_allclose(found, np.clip(x, 0.25, 16.0), rtol=1e-5)
     assert (np.asarray((weights > 0).sum(-1)) <= 2).all()
     np.testing.assert_allclose(embodied.expected(jnp.log(weights[2] + 1e-30), bins), 0.7, rtol=1e-4)
     order = embodied.rerank({"name": jnp.arange(4)}, jnp.array([1.0, 3.0, 3.0, 2.0]))["name"]
