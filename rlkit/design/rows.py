@@ -84,7 +84,8 @@ class Rows:
         if keep is None:
             batches = [members for members in batches if not {places[m] for m in members} <= known]
         for member, blocks in self._advanced(batches, begun, engine.length):
-            yield places[member], self._outcome(member, blocks)
+            if keep is not None or places[member] not in known:
+                yield places[member], self._outcome(member, blocks)
 
     def _listen(self, begun: dict[int, list[Block]]) -> None:
         """Note what the latents of members say now."""

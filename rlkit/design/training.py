@@ -108,7 +108,7 @@ class Trainer:
           key: typed PRNG key; seed k starts from ``fold_in(key, k)``.
           seeds: of each; None takes the settings'.
           keep: drop the worse ones on the way.
-          known: places whose outcome is known already; a block of nothing else is not trained again.
+          known: places whose outcome is known already; they are trained again beside others at most.
           watch: describe how episodes of each candidate's first seed end (``Outcome.failures``).
 
         Yields:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from rlkit.analysis.loop.auxiliary import emergence_loss
 from rlkit.errors import unknown_name
+from rlkit.products import matmul
 from rlkit.types import Auxiliary, PyTree
 
 PUSHES = ("untouched", "emergence up", "emergence down", "decorrelation", "latent entropy")
@@ -36,7 +37,7 @@ def entropy_loss(floor: float = 1e-3) -> Auxiliary:
 
     def apply(state: PyTree, latent: jax.Array, next_latent: jax.Array, mask: jax.Array):
         centred = latent - latent.mean(0)
-        covariance = centred.T @ centred / latent.shape[0]
+        covariance = matmul(centred.T, centred) / latent.shape[0]
         spread = jnp.linalg.slogdet(covariance + floor * jnp.eye(latent.shape[1]))[1]
         return -0.5 * spread / latent.shape[1], state
 
@@ -46,7 +47,7 @@ def entropy_loss(floor: float = 1e-3) -> Auxiliary:
 def _correlation(latent: jax.Array, floor: float = 1e-6) -> jax.Array:
     centred = latent - latent.mean(0)
     scaled = centred * jax.lax.rsqrt(jnp.square(centred).mean(0) + floor)
-    return scaled.T @ scaled / latent.shape[0]
+    return matmul(scaled.T, scaled) / latent.shape[0]
 
 
 def equal_force(auxiliary: Auxiliary, strength: float) -> Auxiliary:

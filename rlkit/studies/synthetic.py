@@ -17,6 +17,7 @@ import numpy as np
 from rlkit.analysis.study.prediction import early_count, final_return
 from rlkit.analysis.study.recordings import measure_recordings
 from rlkit.errors import unknown_name
+from rlkit.products import matmul
 from rlkit.studies.gain import early_controls, partial_correlation, pooled
 from rlkit.studies.representation import of_latents
 from rlkit.types import Key
@@ -104,7 +105,7 @@ def _recorded(
         noise, shown = jax.random.split(key)
         order = jnp.sign(jnp.arange(units)[None] - jnp.arange(units)[:, None]).astype(jnp.float32)
         drive = (0.3 + 0.6 * memory) * jax.scipy.linalg.expm(0.5 * coupling * order)
-        step = lambda x, e: (drive @ x + e,) * 2
+        step = lambda x, e: (matmul(drive, x) + e,) * 2
         start = jnp.zeros(units)
         x = jax.lax.scan(step, start, jax.random.normal(noise, (steps + _SETTLE, units)))[1][_SETTLE:]
         x = x / x.std(0)

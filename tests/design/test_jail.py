@@ -18,6 +18,7 @@ from rlkit.design.llm import Writer
 from rlkit.design.reading import read_candidate
 from rlkit.envs import make
 from rlkit.errors import UsageError
+from rlkit.products import full_products
 from rlkit.rewards import free, jail, lowered, read
 from rlkit.rewards.language import ProgramError, parse_program, program_reward
 from rlkit.rewards.stablehlo import read_module, run_module
@@ -213,9 +214,8 @@ def test_a_traced_reward_is_what_its_text_computes(traced) -> None:
     loop = jax.lax.scan(lambda c, t: (c, one(t)), 0, t)[1]
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), loop, found)
     f, of = native(FREE), SimpleNamespace
-    plain = lambda t: f(
-        of(**t.features), t.action, of(**t.next_features), t.terminated, of(best=jnp.float32(2.0))
-    )
+    best = of(best=jnp.float32(2.0))
+    plain = full_products(lambda t: f(of(**t.features), t.action, of(**t.next_features), t.terminated, best))
     total, terms, memory = jax.vmap(plain)(t)
     wanted = (memory, total, terms)
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5, atol=1e-6), found, wanted)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from worlds import Errand
 
-from rlkit.design import Candidate, DesignTask, History, Outcome, score
+from rlkit.design import Candidate, DesignTask, History, Outcome, score, training
 from rlkit.design.evolution import RandomSearch
 from rlkit.design.grouping import grouped
 from rlkit.design.rows import Rows
@@ -16,6 +16,12 @@ from rlkit.design.training import Keep, Trainer, Training
 from rlkit.errors import UsageError
 
 KEY = jax.random.key(5)
+
+
+@pytest.fixture(autouse=True)
+def one_by_one(monkeypatch):
+    """On every device as on a CPU, where a candidate's outcome does not depend on the others' number."""
+    monkeypatch.setattr(training, "width_of", lambda total: 1)
 
 
 def candidates(trainer, count, key=0):
@@ -90,6 +96,26 @@ def test_dropped_candidates_stop_and_the_others_are_as_without_dropping(trainer)
     assert [out[i].stopped for i in range(4)] == [64, 0, 64, 0]
     assert out[1] == whole[1]
     assert out[0].fitness == whole[0].fitness[:1]
+
+
+def test_rows_of_a_block_are_what_they_are_alone(trainer, monkeypatch) -> None:
+    """As on accelerators: blocks of four rows, of which the second is filled up."""
+    proposed = candidates(trainer, 3)
+    alone = trained(trainer, proposed)
+    monkeypatch.setattr(training, "width_of", lambda total: 4)
+    together = trained(trainer, proposed)
+    assert list(together) == [0, 1, 2]
+    for i, outcome in alone.items():
+        for name in ("fitness", "returned", "length", "success"):
+            np.testing.assert_allclose(
+                getattr(together[i], name), getattr(outcome, name), rtol=1e-3, atol=1e-4, err_msg=name
+            )
+        assert together[i].terms.keys() == outcome.terms.keys()
+    out = trained(trainer, proposed, known=frozenset({0}))
+    assert out == {i: together[i] for i in (1, 2)}
+    dropped = trained(trainer, proposed, keep=Keep((0.34,), lambda outcomes: [False, True, False]))
+    assert [dropped[i].stopped for i in range(3)] == [64, 0, 64]
+    np.testing.assert_allclose(dropped[1].fitness, together[1].fitness, rtol=1e-3, atol=1e-4)
 
 
 def test_outcomes_that_are_known_are_not_computed_again(trainer) -> None:

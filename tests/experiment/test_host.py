@@ -4,6 +4,7 @@ import gymnasium
 import jax
 import numpy as np
 import pytest
+from toy_agent import same_alone
 
 from rlkit.agents import PPOConfig, ppo
 from rlkit.envs import from_gymnasium
@@ -57,4 +58,4 @@ def test_the_same_key_gives_the_same_training_for_any_number_of_seeds():
     two, again, one = _train(_agent(10**6), 4), _train(_agent(10**6), 4), _train(_agent(10**6), 4, seeds=1)
     for metric in ("loss/policy", "episode/length", "episode/return"):
         np.testing.assert_array_equal(two.curve(metric), again.curve(metric))
-        np.testing.assert_array_equal(two.curve(metric)[:, :1], one.curve(metric))
+        same_alone(one.curve(metric), two.curve(metric)[:, :1])

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rlkit.agents import registry
 from rlkit.envs.registry import make
@@ -127,3 +128,11 @@ def toy(env: Environment | None = None, config: ToyConfig | None = None, reward:
 
 TABLE = Table("agent", {**registry.TABLE, "toy": Entry("toy_agent:toy", "the toy learner")})
 """The table of agents, with the toy learner in it."""
+
+
+def same_alone(one, together):
+    """Curves of a seed alone and in a population: to the bit on a CPU, where seeds are mapped one by one."""
+    exact = jax.default_backend() == "cpu"
+    np.testing.assert_allclose(
+        together, one, **({"rtol": 0, "atol": 0} if exact else {"rtol": 1e-5, "atol": 1e-6})
+    )
