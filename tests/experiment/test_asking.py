@@ -21,7 +21,7 @@ from rlkit.errors import RlkitError, UnknownNameError, UsageError
 from rlkit.experiment.asking import answers, clips, fitting, rounds
 from rlkit.experiment.asking.page import Page
 from rlkit.experiment.runs import store
-from rlkit.experiment.training import run
+from rlkit.experiment.training import loading, run
 from rlkit.prefs.feedback import inputs
 from rlkit.prefs.feedback.models import ModelConfig, build
 from rlkit.prefs.feedback.saved import read_model, save_reward
@@ -226,6 +226,13 @@ def test_the_page_says_what_is_wrong_with_the_folder(questions, capfd):
             code, data = _request(page, path, body)
             assert (code, "restore the file" in json.loads(data)["error"]) == (400, True)
     assert capfd.readouterr().err == ""
+
+
+def test_a_damaged_run_that_acts_in_clips_is_said(questions, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(loading, "damage", lambda folder: ["metrics.jsonl is not what the run wrote"])
+    with pytest.raises(UsageError, match="nowhere"):
+        rounds.add_round(questions, 1, runs=[tmp_path / "nowhere"])
+    assert capsys.readouterr().err == "warning: metrics.jsonl is not what the run wrote\n"
 
 
 def test_a_folder_that_could_not_be_made_can_be_made_again(tmp_path, monkeypatch):

@@ -574,6 +574,26 @@ def test_rewards_and_tasks_that_differ_share_no_axis(tmp_path):
     assert shown["return in training episodes, nav/pointmaze-umaze-far"].count("mean of 2 seeds") == 2
 
 
+def test_the_animation_says_when_it_shows_an_older_checkpoint(folders, tmp_path, monkeypatch):
+    from rlkit.experiment.reports import animation
+    from rlkit.experiment.runs import checkpoint
+
+    moved = tmp_path / "run"
+    shutil.copytree(folders[1], moved)
+    *_, before, newest = sorted(checkpoint.steps(moved / store.CHECKPOINTS))
+    for file in (moved / store.CHECKPOINTS / str(newest)).rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    monkeypatch.setattr(animation, "record", lambda *a, **k: (None, np.array([3])))
+    monkeypatch.setattr(animation, "frames", lambda *a, **k: [])
+    monkeypatch.setattr(animation, "gif", lambda pictures: b"GIF")
+    film, words = report._animation(reading.read(moved))
+    assert film == b"GIF"
+    assert f"after {before} updates" in words
+    assert f"checkpoint {newest}" in words
+    assert "is rejected" in words
+
+
 def test_the_animation_shows_whole_episodes(folders):
     from rlkit.experiment.reports import animation
 

@@ -84,6 +84,13 @@ def test_a_pipe_or_a_device_in_place_of_a_file_hangs_nobody(read, tmp_path):
             read(tmp_path / name)
 
 
+@pytest.mark.parametrize("read", [store.read_json, store.read_jsonl, store.read_arrays])
+def test_a_folder_in_place_of_a_file_is_a_sentence(read, tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(RlkitError, match=r"file.*[Ii]s a directory"):
+        read(tmp_path / "file")
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes of that kind")
 def test_a_pipe_in_place_of_a_log_is_noted(tmp_path):
     os.mkfifo(tmp_path / "metrics.jsonl")
