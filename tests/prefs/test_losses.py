@@ -119,7 +119,7 @@ def test_propensity_weights_are_unbiased_on_an_enumerated_population():
     robust = np.asarray(jax.vmap(lambda o: losses.doubly_robust(loss, imputed, o, propensity).mean())(masks))
     np.testing.assert_allclose(chance @ robust, loss.mean(), rtol=1e-5)
     wrong = np.clip(propensity * 1.7, 0, 1)  # wrong propensities, right imputation
-    robust = jax.vmap(lambda o: losses.doubly_robust(loss, loss, o, wrong).mean())(masks)
+    robust = np.asarray(jax.vmap(lambda o: losses.doubly_robust(loss, loss, o, wrong).mean())(masks))
     np.testing.assert_allclose(chance @ robust, loss.mean(), rtol=1e-5)
 
 
