@@ -10,11 +10,11 @@ INPUTS := pyproject.toml constraints.txt
 WORKERS := -n logical --maxprocesses 8 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-bits test-all lint bench
+.PHONY: help demo test test-bits test-accelerator test-all lint bench
 
 help: ## print this list
 	@echo "usage: make TARGET [PY=python3.12] [VENV=.venv]"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 demo: $(VENV)/.core ## train with a sparse and a dense reward, look inside the agents, write a report (minutes)
 	@$(BIN)/rlkit demo
@@ -24,6 +24,9 @@ test: $(VENV)/.dev ## run the tests
 
 test-bits: $(VENV)/.dev ## run the tests that compare bits, with vectors of 256 bits
 	@XLA_FLAGS="$(XLA_FLAGS) --xla_cpu_max_isa=AVX2" $(BIN)/python -m pytest $(WORKERS) -m "bits and not slow"
+
+test-accelerator: $(VENV)/.dev ## run the tests on a CPU that computes as an accelerator might
+	@PYTHONPATH=tests $(BIN)/python -m pytest $(WORKERS) -p accelerator
 
 test-all: $(VENV)/.all ## run all tests: learning thresholds, process kills, packaging, heavy simulators
 	@$(BIN)/python -m pytest $(WORKERS)
