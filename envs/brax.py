@@ -24,6 +24,7 @@ from rlkit.envs.brax_view import picture
 from rlkit.envs.core import strong
 from rlkit.envs.functional import from_functions
 from rlkit.errors import UsageError, unknown_name
+from rlkit.products import full_products
 from rlkit.spaces import Box
 from rlkit.types import Environment, EnvSpec, Features, Key, Terms
 
@@ -87,6 +88,7 @@ def quiet():
 
 
 @functools.cache
+@full_products
 def _machine(robot: str, backend: str) -> _Machine:
     # Loading makes arrays: they must be concrete even if the first use is inside a trace.
     with quiet(), jax.ensure_compile_time_eval():

@@ -21,6 +21,7 @@ from rlkit.envs.brax_tasks import TASKS, feature_specs
 from rlkit.envs.brax_view import picture
 from rlkit.envs.core import strong
 from rlkit.errors import UsageError, unknown_name
+from rlkit.products import full_products
 from rlkit.spaces import Box
 from rlkit.types import EnvSpec, Features, Key, Terms
 
@@ -75,6 +76,7 @@ def _file() -> Path:
 
 
 @functools.cache
+@full_products
 def _engine(solver: str) -> _Engine:
     # Loading makes arrays: they must be concrete even if the first use is inside a trace.
     with quiet(), jax.ensure_compile_time_eval():
