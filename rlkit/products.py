@@ -17,11 +17,11 @@ results of 8 bits on every device. Parameters, activations and statistics stay f
 FULL = jax.lax.Precision.HIGHEST
 """For products that JAX calls by other names than ``matmul``: all bits of the factors on every device."""
 
-P = ParamSpec("P")
-R = TypeVar("R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
-def full_products(function: Callable[P, R]) -> Callable[P, R]:
+def full_products(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """``function`` with every product in it ``float32``, unless it names another precision itself.
 
     For code that is not ours: engines of physics multiply rotations and inertias at JAX's default, which on
@@ -29,7 +29,7 @@ def full_products(function: Callable[P, R]) -> Callable[P, R]:
     """
 
     @functools.wraps(function)
-    def multiplied(*args: P.args, **kwargs: P.kwargs) -> R:
+    def multiplied(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         with jax.default_matmul_precision("highest"):
             return function(*args, **kwargs)
 
