@@ -10,6 +10,7 @@ import numpy as np
 from rlkit.envs.maze_geometry import cast_rays, centre_of
 from rlkit.envs.pointmaze_spec import RAYS, REACH
 from rlkit.envs.pointmaze_state import Params, State
+from rlkit.products import matmul
 
 _ANGLES = 2 * math.pi * np.arange(RAYS) / RAYS
 RAY_DIRECTIONS = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], 1).astype(np.float32)
@@ -32,7 +33,7 @@ def turned(directions: jax.Array, heading: Any) -> jax.Array:
     if isinstance(heading, tuple):
         return directions
     cos, sin = unit(heading)
-    return directions @ jnp.stack([jnp.stack([cos, sin]), jnp.stack([-sin, cos])])
+    return matmul(directions, jnp.stack([jnp.stack([cos, sin]), jnp.stack([-sin, cos])]))
 
 
 def look(state: State, params: Params, walls: jax.Array) -> Sight:

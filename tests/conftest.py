@@ -161,9 +161,10 @@ for _product in (jax.lax.dot_general_p, jax.lax.conv_general_dilated_p):
 @pytest.fixture(autouse=True)
 def products_have_a_precision():
     """No product of rlkit's is left to the device: an accelerator would keep 10 bits of its factors."""
-    _careless.clear()
     yield
-    assert not _careless, f"products without a precision: {sorted(set(_careless))}"
+    found = sorted(set(_careless))  # of fixtures with a wider scope, too
+    _careless.clear()
+    assert not found, f"products without a precision: {found}"
 
 
 @pytest.fixture
