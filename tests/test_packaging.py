@@ -103,7 +103,7 @@ def test_make_prints_its_targets():
     done = subprocess.run(["make"], cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
     listed = [line.split()[0] for line in done.stdout.splitlines()[1:]]
-    assert listed == ["help", "demo", "test", "test-bits", "test-all", "lint", "bench"]
+    assert listed == ["help", "demo", "test", "test-bits", "test-accelerator", "test-all", "lint", "bench"]
     assert all(len(line.split()) > 3 for line in done.stdout.splitlines()[1:])
 
 
