@@ -1,7 +1,9 @@
-"""Processes that tests start: how their programs are compiled, and where those are kept."""
+"""Devices that tests run on: the processes that they start there, and how far a device may round."""
 
 import os
 from pathlib import Path
+
+import jax
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "tests"
 
@@ -18,3 +20,8 @@ def environment(devices: int = 1) -> dict[str, str]:
         "JAX_COMPILATION_CACHE_DIR": str(CACHE / "plain"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }
+
+
+def tolerance(cpu: float, elsewhere: float) -> float:
+    """Of a comparison: accelerators add in another order and compute functions to other last bits."""
+    return cpu if jax.default_backend() == "cpu" else elsewhere

@@ -65,10 +65,10 @@ def _start(path: Path, index: int, options: Sequence[str], workers: int, place: 
 
 
 _MEMORY = (
-    "PYTHON_CLIENT_PREALLOCATE",
-    "PYTHON_CLIENT_ALLOCATOR",
-    "PYTHON_CLIENT_MEM_FRACTION",
-    "CLIENT_MEM_FRACTION",
+    "XLA_PYTHON_CLIENT_PREALLOCATE",
+    "XLA_PYTHON_CLIENT_ALLOCATOR",
+    "XLA_PYTHON_CLIENT_MEM_FRACTION",
+    "XLA_CLIENT_MEM_FRACTION",
 )
 
 
@@ -87,6 +87,6 @@ def surroundings(workers: int, place: int) -> dict[str, str]:
     cards = [card for card in found.get("CUDA_VISIBLE_DEVICES", "").split(",") if card.strip()]
     if workers > 1 and len(cards) > 1:
         found["CUDA_VISIBLE_DEVICES"] = ",".join(cards[place::workers] or [cards[place % len(cards)]])
-    if workers > 1 and not any(f"XLA_{name}" in found for name in _MEMORY):
+    if workers > 1 and not any(name in found for name in _MEMORY):
         found["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     return found

@@ -36,7 +36,7 @@ def test_critics_are_networks_of_their_own():
     for layer in range(2):
         take = lambda name, leaf, layer=layer: torso[f"{name}_{layer}"][leaf][0]
         x = x @ take("Dense", "kernel") + take("Dense", "bias")
-        x = (x - x.mean(-1, keepdims=True)) / jnp.sqrt(x.var(-1, keepdims=True) + 1e-6)
+        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
         x = np.tanh(x * take("LayerNorm", "scale") + take("LayerNorm", "bias"))
     head = params["params"]["Dense_0"]
     np.testing.assert_allclose(q[0], (x @ head["kernel"][0] + head["bias"][0])[..., 0], rtol=1e-4, atol=1e-5)

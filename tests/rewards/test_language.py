@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from processes import tolerance
 from programs import random_program
 from refused import DISTANCE, REFUSED, body
 
@@ -142,7 +143,8 @@ def test_a_program_is_what_its_text_computes(name):
     m = {name: jnp.asarray(value) for name, value in program.memory}
     for seed in range(3):
         found, wanted = (jax.jit(f)(*values(seed), m) for f in (ours(program), native(text)))
-        close = functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7)
+        near = {"rtol": tolerance(0.0, 1e-6), "atol": tolerance(0.0, 1e-7)}
+        close = functools.partial(np.testing.assert_allclose, **near)
         jax.tree.map(close, found, wanted)
 
 
