@@ -11,6 +11,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import jaxlib.version
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # `processes` is imported by name, whatever is collected
@@ -165,6 +166,17 @@ def products_have_a_precision():
     found = sorted(set(_careless))  # of fixtures with a wider scope, too
     _careless.clear()
     assert not found, f"products without a precision: {found}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def last_bits():
+    """NumPy compares to 1e-7 unless told otherwise, the last bit of a float32, in which accelerators differ."""
+    with pytest.MonkeyPatch.context() as patch:
+        if jax.default_backend() != "cpu":
+            compare = np.testing.assert_allclose
+            close = lambda found, wanted, rtol=1e-6, **options: compare(found, wanted, rtol, **options)
+            patch.setattr(np.testing, "assert_allclose", close)
+        yield
 
 
 @pytest.fixture
