@@ -170,11 +170,11 @@ def products_have_a_precision():
 
 @pytest.fixture(autouse=True, scope="session")
 def last_bits():
-    """NumPy compares to 1e-7 unless told otherwise, the last bit of a float32, in which accelerators differ."""
+    """NumPy compares to 1e-7 by default, the last bit of a float32, in which accelerators differ."""
     with pytest.MonkeyPatch.context() as patch:
         if jax.default_backend() != "cpu":
             compare = np.testing.assert_allclose
-            close = lambda found, wanted, rtol=1e-6, **options: compare(found, wanted, rtol, **options)
+            close = lambda a, b, rtol=1e-6, *more, **options: compare(a, b, rtol, *more, **options)
             patch.setattr(np.testing, "assert_allclose", close)
         yield
 
